@@ -1,0 +1,1 @@
+//! Touches of a user to credit for a conversion.

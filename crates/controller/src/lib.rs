@@ -1,0 +1,1 @@
+//! Stage 2: belief, ledger, decide, apply; a pure function of the journal.

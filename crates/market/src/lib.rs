@@ -1,0 +1,1 @@
+//! The simulated world: auctions, users, an ad buyer that obeys commands.

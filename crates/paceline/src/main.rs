@@ -1,0 +1,2 @@
+//! The service and its commands.
+fn main() {}

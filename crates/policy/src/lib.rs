@@ -1,0 +1,1 @@
+//! One module per question a decision asks; pure, deterministic, integer money.

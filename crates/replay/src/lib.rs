@@ -1,0 +1,1 @@
+//! The same two state machines over recorded topics.

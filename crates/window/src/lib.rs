@@ -1,0 +1,1 @@
+//! Panes, rings, watermarks, lateness and their limits; knows no ads.
