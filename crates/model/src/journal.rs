@@ -17,6 +17,9 @@ pub struct Range {
     pub watermark: Millis,
     /// The owner has read to the stable end and found nothing for the idle time.
     pub idle: bool,
+    /// The source's count of cuts, no gaps: tells a repeated cut from the next where no record was read (a cut without
+    /// records can still credit conversions that have waited).
+    pub epoch: i64,
 }
 
 /// Watermark of a source that has none.

@@ -1,2 +1,33 @@
 //! The service and its commands.
-fn main() {}
+//!
+//! This crate is the rim: it reads clocks, files, sockets and Kafka, and feeds two pure state machines. What always
+//! holds: one loop per worker, one Kafka transaction per cut, and on anything unknown the process ends and starts again
+//! from the logs (crash-only).
+
+// The rim is where clocks are read.
+#![allow(clippy::disallowed_methods)]
+
+mod cli;
+mod clock;
+mod commands;
+mod failure;
+mod http;
+mod published;
+mod service;
+mod settings;
+mod snapshots;
+mod telemetry;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    match commands::dispatch(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("paceline: {failure}");
+            ExitCode::from(failure.kind.exit_code())
+        }
+    }
+}

@@ -1,1 +1,30 @@
 //! One module per question a decision asks; pure, deterministic, integer money.
+//!
+//! What always holds: no I/O, no clock (every instant is an argument), no randomness. The same input gives the same
+//! bytes on every machine: money is `i64` micros with sums in `i128`, logs and exponentials come from `libm`, a step is
+//! rounded once. No function panics on any input; what cannot be computed is a [`hold::Hold`] with its reason. Nothing
+//! here keeps state of its own: small state machines are values that the caller keeps and may write to a snapshot.
+//!
+//! The order of questions at one tick: [`gates`] (may we?), [`plan`] (what should have been spent?), [`pressure`] (which
+//! bid spends the rest?), [`composition`] (which bid wins, is it worth a command?), [`anomaly`] (what is wrong?),
+//! [`pause`] (who holds it?), [`guard`] (the only way out), [`explain`] (say it). [`settings`] holds every number,
+//! [`profile`] what each platform allows, [`kpi`] the ratios. `POLICY.md` beside this crate's `Cargo.toml` says the rules
+//! in words; "section" in a comment means a section of it.
+//!
+//! Missing on purpose, with their places left: the target loop (section 5; [`composition`] takes its log-bid), modifiers
+//! (7), portfolios (8; the guard already checks a group's sum), statistical detectors (rest of 9), underperformers (10),
+//! exploration (11).
+
+pub mod anomaly;
+pub mod arithmetic;
+pub mod composition;
+pub mod explain;
+pub mod gates;
+pub mod guard;
+pub mod hold;
+pub mod kpi;
+pub mod pause;
+pub mod plan;
+pub mod pressure;
+pub mod profile;
+pub mod settings;

@@ -1,0 +1,134 @@
+//! How fast impressions fold, and what a million users cost: `cargo run --release -p aggregator --example fold_speed`.
+//!
+//! A million users, 10,000 campaigns, ids as long as UUIDs, 2 % duplicates; epochs of 500,000 events; the making of the
+//! events is not in the time, hashing them is. One thread, and only the time it was on a core (Linux): so a busy machine
+//! slows it through its caches alone.
+#![allow(clippy::disallowed_methods)] // A measurement reads the clock; the crate does not.
+
+use aggregator::{CutEnd, EpochSums, Identity, RecordMeta, Semantics, SiblingSet, Verdict};
+use model::event::{Event, EventKind, Touch};
+use model::keyed::KeyedHasher;
+use std::time::{Duration, Instant};
+
+const USERS: u64 = 1_000_000;
+const CAMPAIGNS: u64 = 10_000;
+const EVENTS_PER_EPOCH: usize = 500_000;
+const EPOCHS: usize = 24;
+/// After this every table has its size.
+const EPOCHS_WARM: usize = 8;
+const START: i64 = 1_760_000_000_000;
+/// Events of one epoch span this much event time: 600,000 a second.
+const EPOCH_MS: i64 = 800;
+
+/// As records lie in a fetched batch: one text after the other.
+struct Made {
+    text: String,
+    /// Where each event's texts end: id, campaign, user; and its time.
+    events: Vec<([usize; 4], i64)>,
+}
+
+fn main() {
+    let identity = Identity { partitions: 1, ..Identity::default() };
+    let mut set = SiblingSet::new(identity, KeyedHasher::new(b"bench"), Semantics::default());
+    let mut random = 88_172_645_463_325_252_u64;
+    let (mut offset, mut before, mut spent, mut closing) = (0, resident_bytes(), Duration::ZERO, Duration::ZERO);
+    for epoch in 0..EPOCHS {
+        let made = make(&mut random, START + epoch as i64 * EPOCH_MS);
+        if epoch == 0 {
+            before = resident_bytes();
+        }
+        let started = on_core();
+        set.open(START + epoch as i64 * EPOCH_MS);
+        for (ends, time) in &made.events {
+            let [id, campaign, user] = [0, 1, 2].map(|at| &made.text[ends[at]..ends[at + 1]]);
+            let meta = RecordMeta { offset, timestamp_ms: *time, key: Some(user.as_bytes()) };
+            let event = touch(id, campaign, user, *time);
+            assert_eq!(set.fold(EventKind::Impression, meta, Ok(event)), Verdict::Taken);
+            offset += 1;
+        }
+        let folded = on_core();
+        let mut sums = EpochSums::new();
+        let end = CutEnd { to: set.folded_to(), idle: [false, true, true], next_semantics: None, lag_records: 0 };
+        set.close(end, &mut sums).expect("the cut ends behind its records");
+        let rows: usize = sums.drain(16).iter().map(|part| part.deltas.len()).sum();
+        assert!(rows > 0);
+        if epoch >= EPOCHS_WARM {
+            spent += on_core() - started;
+            closing += on_core() - folded;
+        }
+    }
+    let epochs = (EPOCHS - EPOCHS_WARM) as u32;
+    let rate = f64::from(epochs) * EVENTS_PER_EPOCH as f64 / spent.as_secs_f64();
+    println!("{rate:.0} impressions/s, of it closing {:?} an epoch", closing / epochs);
+    println!("{:?}, {} MB resident beside the input", set.sizes(), (resident_bytes() - before) / 1_000_000);
+    snapshot(&set);
+}
+
+fn snapshot(set: &SiblingSet) {
+    let (started, clock) = (on_core(), Instant::now());
+    let snapshot = set.snapshot().expect("no epoch is open");
+    let paused = clock.elapsed();
+    let bytes: usize = snapshot.chunks().iter().map(|chunk| chunk.encode().len()).sum();
+    println!("snapshot: pause {paused:?}, {} MB encoded in {:?}", bytes / 1_000_000, on_core() - started);
+}
+
+fn make(random: &mut u64, start: i64) -> Made {
+    let mut next = |below: u64| {
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        *random % below
+    };
+    let mut made = Made { text: String::new(), events: Vec::new() };
+    for at in 0..EVENTS_PER_EPOCH {
+        let mut ends = [made.text.len(); 4];
+        if at > 0 && next(50) == 0 {
+            let (of, time) = made.events[next(at as u64) as usize];
+            let copy = made.text[of[0]..of[3]].to_owned();
+            made.text.push_str(&copy);
+            made.events.push(([0, 1, 2, 3].map(|at| ends[0] + of[at] - of[0]), time));
+            continue;
+        }
+        let texts = [
+            format!("{:016x}-{:019x}", next(u64::MAX), next(u64::MAX)),
+            format!("campaign-{:05}", next(CAMPAIGNS)),
+            format!("user-{:012}", next(USERS)),
+        ];
+        for (text, end) in texts.iter().zip(&mut ends[1..]) {
+            made.text.push_str(text);
+            *end = made.text.len();
+        }
+        let time = start - (next(2_000) as i64) + at as i64 * EPOCH_MS / EVENTS_PER_EPOCH as i64;
+        made.events.push((ends, time));
+    }
+    made
+}
+
+fn touch<'a>(id: &'a str, campaign: &'a str, user: &'a str, event_time: i64) -> Event<'a> {
+    Event::Impression(Touch {
+        event_id: id,
+        event_time,
+        account_id: "account-0001",
+        campaign_id: campaign,
+        creative_id: None,
+        channel: "display",
+        device: "mobile",
+        geo: "DE",
+        user_key: Some(user),
+        cost_micros: 1_500,
+        currency: "EUR",
+        placement: None,
+    })
+}
+
+/// How long this thread has run.
+fn on_core() -> Duration {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(told.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default())
+}
+
+/// 0 where the system does not tell.
+fn resident_bytes() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages.split(' ').nth(1).and_then(|word| word.parse::<usize>().ok()).unwrap_or_default() * 4096
+}

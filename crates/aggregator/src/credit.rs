@@ -1,0 +1,109 @@
+//! One conversion that has waited long enough: its journey, its credits, and where it is counted if it claims nothing.
+
+use crate::names::Names;
+use crate::pending::PendingConversion;
+use crate::semantics::Semantics;
+use crate::sums::{EpochSums, Measures, Row};
+use crate::touches::Touches;
+use attribution::{Journey, Last, Linear, Lookbacks, Model, Touch, TouchKind};
+use model::CONVERSION_MICRO;
+use model::journal::NO_TOUCH;
+use model::time::minute_of;
+
+/// What credits are made from.
+pub(crate) struct Known<'a> {
+    pub touches: &'a Touches,
+    pub names: &'a Names,
+    pub semantics: &'a Semantics,
+}
+
+impl Known<'_> {
+    /// Adds the conversion's credits; `false` where nothing was found to credit.
+    pub fn credit(&self, conversion: &PendingConversion, sums: &mut EpochSums) -> bool {
+        let journey = self.journey(conversion);
+        let chosen = Last::chosen(journey.touches());
+        if !conversion.claimed {
+            let touch = chosen.and_then(|at| journey.touches().get(at));
+            let campaign = touch.and_then(|touch| self.names.get(touch.tag)).map_or("", |named| named.campaign);
+            count(conversion, campaign, sums);
+        }
+        self.add_credits(conversion, &journey, sums);
+        chosen.is_some()
+    }
+
+    /// The user's touches and the click it names, and, where it has no user, the touches of that click's user.
+    fn journey(&self, conversion: &PendingConversion) -> Journey {
+        let named = (conversion.click != 0)
+            .then(|| self.touches.click(conversion.click))
+            .flatten()
+            .filter(|click| self.is_of_account(click.code, &conversion.account));
+        let user = match (conversion.user, named) {
+            (0, Some(click)) => click.user,
+            (user, _) => user,
+        };
+        // User 0 is nobody: no table holds it.
+        let impressions = self.touches.impressions_of(user).map(|touch| Touch {
+            time: touch.time,
+            id: u64::from(touch.id) << 48,
+            kind: TouchKind::Impression,
+            tag: touch.code,
+        });
+        let clicks = self.touches.clicks_of(user);
+        let beside = named.map(|click| click.touch()).filter(|click| !clicks.contains(click));
+        let clicks = clicks.iter().copied().chain(beside).map(|click| Touch {
+            time: click.time,
+            id: click.id,
+            kind: TouchKind::Click,
+            tag: click.code,
+        });
+        let lookbacks = Lookbacks {
+            click_ms: self.semantics.click_lookback_ms,
+            impression_ms: self.semantics.impression_lookback_ms,
+        };
+        let own = |touch: &Touch| self.is_of_account(touch.tag, &conversion.account);
+        Journey::new(conversion.time, lookbacks, impressions.chain(clicks).filter(own))
+    }
+
+    fn is_of_account(&self, code: u32, account: &str) -> bool {
+        self.names.get(code).is_some_and(|named| named.account == account)
+    }
+
+    fn add_credits(&self, conversion: &PendingConversion, journey: &Journey, sums: &mut EpochSums) {
+        let of = |model: &dyn Model, whole| model.credits(journey, whole);
+        let last = of(&Last, CONVERSION_MICRO).into_iter().zip(of(&Last, conversion.value_micros));
+        let linear = of(&Linear, CONVERSION_MICRO).into_iter().zip(of(&Linear, conversion.value_micros));
+        for (touch, (last, linear)) in journey.touches().iter().zip(last.zip(linear)) {
+            let Some(named) = self.names.get(touch.tag) else { continue };
+            let row = Row {
+                // A touch before 1970 must not look like a row without one.
+                touch_minute: minute_of(touch.time).max(0),
+                ..conversion_row(conversion, named.campaign, sums)
+            };
+            let measures = Measures {
+                last_conversions_micro: last.0,
+                last_value_micros: last.1,
+                linear_conversions_micro: linear.0,
+                linear_value_micros: linear.1,
+                ..Measures::default()
+            };
+            sums.add(row, &measures);
+        }
+    }
+}
+
+/// Counts a conversion, once, under a campaign: claimed, found, or none.
+pub(crate) fn count(conversion: &PendingConversion, campaign: &str, sums: &mut EpochSums) {
+    let row = conversion_row(conversion, campaign, sums);
+    sums.add(row, &Measures { conversions: 1, value_micros: conversion.value_micros, ..Measures::default() });
+}
+
+fn conversion_row(conversion: &PendingConversion, campaign: &str, sums: &mut EpochSums) -> Row {
+    Row {
+        account: sums.code(&conversion.account),
+        campaign: sums.code(campaign),
+        currency: sums.code(&conversion.currency),
+        conversion_type: sums.code(&conversion.conversion_type),
+        minute: minute_of(conversion.time),
+        touch_minute: NO_TOUCH,
+    }
+}

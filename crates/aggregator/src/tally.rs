@@ -1,0 +1,106 @@
+//! Touches counted inside one set and one epoch: what the hot path adds to.
+//!
+//! A cell a code holds the minute that the campaign is in; what belongs to other minutes goes to a map. Empty between
+//! epochs.
+
+use crate::names::Names;
+use crate::sums::{EpochSums, Measures};
+use hashbrown::HashMap;
+
+/// Counts of one epoch by code and minute.
+#[derive(Default)]
+pub(crate) struct Tally {
+    cells: Vec<Cell>,
+    /// Codes whose cell holds something.
+    touched: Vec<u32>,
+    others: HashMap<(u32, i64), Counts>,
+}
+
+/// What touches add up to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub impressions: i64,
+    pub clicks: i64,
+    pub billable: i64,
+    pub spend_micros: i64,
+}
+
+#[derive(Clone)]
+struct Cell {
+    minute: i64,
+    counts: Counts,
+}
+
+impl Counts {
+    pub fn impression(cost_micros: i64) -> Self {
+        Self { impressions: 1, clicks: 0, billable: i64::from(cost_micros > 0), spend_micros: cost_micros }
+    }
+
+    pub fn click(cost_micros: i64) -> Self {
+        Self { impressions: 0, clicks: 1, billable: i64::from(cost_micros > 0), spend_micros: cost_micros }
+    }
+
+    pub fn measures(self) -> Measures {
+        let Self { impressions, clicks, billable, spend_micros } = self;
+        Measures { impressions, clicks, billable, spend_micros, ..Measures::default() }
+    }
+
+    fn add(&mut self, other: Self) {
+        // Counts of one epoch cannot reach the limit; money may, from hostile input.
+        self.impressions += other.impressions;
+        self.clicks += other.clicks;
+        self.billable += other.billable;
+        self.spend_micros = self.spend_micros.saturating_add(other.spend_micros);
+    }
+}
+
+impl Tally {
+    pub fn add(&mut self, code: u32, minute: i64, counts: Counts) {
+        let at = code as usize;
+        if at >= self.cells.len() {
+            self.cells.resize(at + 1, EMPTY);
+        }
+        let cell = &mut self.cells[at];
+        if cell.minute == minute {
+            cell.counts.add(counts);
+        } else if cell.minute < minute {
+            // The campaign has moved on: the cell follows, so that in-order input meets the map once a minute.
+            let before = std::mem::replace(cell, Cell { minute, counts });
+            if before.minute == NO_MINUTE {
+                self.touched.push(code);
+            } else {
+                self.others.entry((code, before.minute)).or_default().add(before.counts);
+            }
+        } else {
+            self.others.entry((code, minute)).or_default().add(counts);
+        }
+    }
+
+    /// Rows beside the cells.
+    pub fn others(&self) -> usize {
+        self.others.len()
+    }
+
+    /// Moves all into the worker's sums.
+    pub fn drain(&mut self, names: &Names, sums: &mut EpochSums) {
+        for code in self.touched.drain(..) {
+            let cell = std::mem::replace(&mut self.cells[code as usize], EMPTY);
+            add(names, sums, code, cell.minute, cell.counts);
+        }
+        for ((code, minute), counts) in self.others.drain() {
+            add(names, sums, code, minute, counts);
+        }
+    }
+}
+
+fn add(names: &Names, sums: &mut EpochSums, code: u32, minute: i64, counts: Counts) {
+    if let Some(named) = names.get(code) {
+        let row = sums.touch_row(named.account, named.campaign, named.currency, minute);
+        sums.add(row, &counts.measures());
+    }
+}
+
+/// Earlier than the minute of any instant.
+const NO_MINUTE: i64 = i64::MIN;
+const EMPTY: Cell =
+    Cell { minute: NO_MINUTE, counts: Counts { impressions: 0, clicks: 0, billable: 0, spend_micros: 0 } };

@@ -1,0 +1,431 @@
+//! What users did, for conversions to come: last impressions, clicks, and clicks by id.
+//!
+//! What always holds: users and clicks are keyed hashes; which impressions of a user remain does not depend on the
+//! order in which they came (the newest by time, then id), except where a newer one has pushed an older one out before a
+//! conversion between them arrived. Tables are capped a shard: at the cap what has expired goes, then the oldest quarter.
+//! Expired touches are swept one shard an epoch; until then they are outside every lookback anyway.
+
+use crate::bytes::{Corrupt, Reader, Writer};
+use crate::names::Names;
+use crate::semantics::{IMPRESSIONS_PER_USER_MAX, Semantics};
+use crate::table::{Sharded, Slot};
+use model::time::{HOUR_MS, Millis};
+
+/// One click of a user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ClickTouch {
+    pub time: Millis,
+    pub id: u64,
+    pub code: u32,
+}
+
+/// One impression of a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ImpressionTouch {
+    pub time: Millis,
+    /// The top of the event id's hash: enough to order impressions of one millisecond.
+    pub id: u16,
+    pub code: u32,
+}
+
+/// A click as a conversion's `click_id` finds it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClickSlot {
+    pub id: u64,
+    pub time: Millis,
+    /// 0 without a user.
+    pub user: u64,
+    pub code: u32,
+}
+
+/// Last impressions of a user, oldest first: one cache line, because this is the hot path's one miss.
+#[derive(Clone, Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct ViewerSlot {
+    user: u64,
+    times: [Millis; IMPRESSIONS_PER_USER_MAX],
+    /// Code + 1, 0 where free; the free ones stand last.
+    codes: [u32; IMPRESSIONS_PER_USER_MAX],
+    ids: [u16; IMPRESSIONS_PER_USER_MAX],
+}
+
+/// Clicks of a user, oldest first.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ClickerSlot {
+    user: u64,
+    clicks: Vec<ClickTouch>,
+}
+
+/// What the caps have thrown out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Evicted {
+    pub users: i64,
+    pub clicks: i64,
+    pub clicks_of_user: i64,
+}
+
+/// The three tables.
+#[derive(Clone)]
+pub(crate) struct Touches {
+    pub viewers: Sharded<ViewerSlot>,
+    pub clickers: Sharded<ClickerSlot>,
+    pub clicks: Sharded<ClickSlot>,
+    pub evicted: Evicted,
+}
+
+impl Touches {
+    pub fn new() -> Self {
+        let bits = SHARD_BITS;
+        Self {
+            viewers: Sharded::new(bits),
+            clickers: Sharded::new(bits),
+            clicks: Sharded::new(bits),
+            evicted: Evicted::default(),
+        }
+    }
+
+    pub fn add_impression(&mut self, user: u64, touch: ImpressionTouch, epoch: &Verdicts<'_>) {
+        let table = self.viewers.write(user, epoch.version);
+        let (slot, created) = table.entry(user);
+        slot.add(touch, epoch.semantics.impressions_per_user.clamp(1, IMPRESSIONS_PER_USER_MAX as i64) as usize);
+        if created && table.len() > per_shard(epoch.semantics.users_max) {
+            let keep = epoch.impressions_kept_from();
+            self.evicted.users += trim(table, |slot| slot.newest(), keep, user);
+        }
+    }
+
+    pub fn add_click(&mut self, click: ClickSlot, epoch: &Verdicts<'_>) {
+        let clicks_max = per_shard(epoch.semantics.clicks_max);
+        let keep = epoch.clicks_kept_from();
+        if click.user != 0 {
+            let table = self.clickers.write(click.user, epoch.version);
+            let (slot, created) = table.entry(click.user);
+            let at = slot.clicks.partition_point(|other| *other < click.touch());
+            slot.clicks.insert(at, click.touch());
+            if slot.clicks.len() > epoch.semantics.clicks_per_user_max.max(1) as usize {
+                slot.clicks.remove(0);
+                self.evicted.clicks_of_user += 1;
+            }
+            if created && table.len() > clicks_max {
+                self.evicted.users += trim(table, |slot| slot.newest(), keep, click.user);
+            }
+        }
+        let id = click.id;
+        let table = self.clicks.write(id, epoch.version);
+        let (slot, created) = table.entry(id);
+        // A second click of one id is a copy from beyond the dedupe horizon: the first stands.
+        if created {
+            *slot = click;
+            if table.len() > clicks_max {
+                self.evicted.clicks += trim(table, |slot| slot.time, keep, id);
+            }
+        }
+    }
+
+    pub fn impressions_of(&self, user: u64) -> impl Iterator<Item = ImpressionTouch> {
+        self.viewers.get(user).into_iter().flat_map(ViewerSlot::touches)
+    }
+
+    pub fn clicks_of(&self, user: u64) -> &[ClickTouch] {
+        self.clickers.get(user).map_or(&[], |slot| &slot.clicks)
+    }
+
+    pub fn click(&self, id: u64) -> Option<&ClickSlot> {
+        self.clicks.get(id)
+    }
+
+    /// Drops the expired of one shard and marks the names of what stays; after [`Self::sweeps_per_round`] of them every
+    /// touch was met.
+    pub fn sweep(&mut self, names: &mut Names, epoch: &Verdicts<'_>) {
+        let shard = epoch.version as usize % self.viewers.shard_count();
+        let (views_from, clicks_from) = (epoch.impressions_kept_from(), epoch.clicks_kept_from());
+        sweep_shard(&mut self.viewers, shard, epoch.version, |slot| slot.newest() >= views_from);
+        sweep_shard(&mut self.clickers, shard, epoch.version, |slot| slot.newest() >= clicks_from);
+        sweep_shard(&mut self.clicks, shard, epoch.version, |slot| slot.time >= clicks_from);
+        for slot in self.viewers.shard(shard).table.iter() {
+            slot.touches().for_each(|touch| names.mark(touch.code));
+        }
+        for slot in self.clickers.shard(shard).table.iter() {
+            slot.clicks.iter().for_each(|touch| names.mark(touch.code));
+        }
+        for slot in self.clicks.shard(shard).table.iter() {
+            names.mark(slot.code);
+        }
+    }
+
+    pub fn sweeps_per_round(&self) -> u64 {
+        self.viewers.shard_count() as u64
+    }
+
+    /// Every code that a touch points to is a name: asked after a restore.
+    pub fn codes_are_known(&self, names: &Names) -> bool {
+        let viewers = self.viewers.filled().flat_map(|(_, shard)| shard.table.iter().flat_map(ViewerSlot::touches));
+        let clickers = self.clickers.filled().flat_map(|(_, shard)| shard.table.iter().flat_map(|slot| &slot.clicks));
+        let clicks = self.clicks.filled().flat_map(|(_, shard)| shard.table.iter());
+        viewers.map(|touch| touch.code).all(|code| names.contains(code))
+            && clickers.map(|touch| touch.code).all(|code| names.contains(code))
+            && clicks.map(|slot| slot.code).all(|code| names.contains(code))
+    }
+}
+
+/// What an epoch judges by: all of it from the epoch before, but the epoch's own number.
+#[derive(Clone, Copy)]
+pub(crate) struct Verdicts<'a> {
+    pub semantics: &'a Semantics,
+    pub touch_watermark: Millis,
+    pub version: u64,
+}
+
+impl Verdicts<'_> {
+    fn impressions_kept_from(&self) -> Millis {
+        self.touch_watermark.saturating_sub(self.semantics.impression_lookback_ms).saturating_sub(KEPT_BEYOND_MS)
+    }
+
+    fn clicks_kept_from(&self) -> Millis {
+        self.touch_watermark.saturating_sub(self.semantics.click_lookback_ms).saturating_sub(KEPT_BEYOND_MS)
+    }
+}
+
+impl ViewerSlot {
+    fn count(&self) -> usize {
+        self.codes.iter().take_while(|code| **code != 0).count()
+    }
+
+    fn touch(&self, at: usize) -> ImpressionTouch {
+        ImpressionTouch { time: self.times[at], id: self.ids[at], code: self.codes[at] - 1 }
+    }
+
+    fn set(&mut self, at: usize, touch: ImpressionTouch) {
+        (self.times[at], self.ids[at], self.codes[at]) = (touch.time, touch.id, touch.code + 1);
+    }
+
+    fn touches(&self) -> impl Iterator<Item = ImpressionTouch> {
+        (0..self.count()).map(|at| self.touch(at))
+    }
+
+    fn newest(&self) -> Millis {
+        self.count().checked_sub(1).map_or(Millis::MIN, |at| self.times[at])
+    }
+
+    /// Keeps the greatest `count_max`, in order.
+    fn add(&mut self, touch: ImpressionTouch, count_max: usize) {
+        let mut count = self.count();
+        while count >= count_max {
+            if touch <= self.touch(0) && count == count_max {
+                return;
+            }
+            for at in 1..count {
+                self.set(at - 1, self.touch(at));
+            }
+            count -= 1;
+            (self.times[count], self.ids[count], self.codes[count]) = (0, 0, 0);
+        }
+        let mut at = count;
+        while at > 0 && self.touch(at - 1) > touch {
+            self.set(at, self.touch(at - 1));
+            at -= 1;
+        }
+        self.set(at, touch);
+    }
+}
+
+impl ClickSlot {
+    pub fn touch(&self) -> ClickTouch {
+        ClickTouch { time: self.time, id: self.id, code: self.code }
+    }
+}
+
+impl ClickerSlot {
+    fn newest(&self) -> Millis {
+        self.clicks.last().map_or(Millis::MIN, |click| click.time)
+    }
+}
+
+fn per_shard(entries_max: i64) -> usize {
+    (entries_max.max(1) as usize).div_ceil(1 << SHARD_BITS)
+}
+
+/// Brings a full shard down: the expired, then the oldest quarter; `spared` was just made. Returns how many went that
+/// had not expired.
+fn trim<S: Slot>(
+    table: &mut crate::table::Table<S>,
+    newest: impl Fn(&S) -> Millis,
+    keep_from: Millis,
+    spared: u64,
+) -> i64 {
+    let limit = table.len() - 1;
+    table.retain(|slot| newest(slot) >= keep_from || slot.key() == spared);
+    if table.len() <= limit {
+        return 0;
+    }
+    let mut ages: Vec<(Millis, u64)> =
+        table.iter().filter(|slot| slot.key() != spared).map(|slot| (newest(slot), slot.key())).collect();
+    ages.sort_unstable();
+    let going = ages.len().div_ceil(4);
+    let Some(last) = going.checked_sub(1).map(|at| ages[at]) else { return 0 };
+    table.retain(|slot| slot.key() == spared || (newest(slot), slot.key()) > last);
+    going as i64
+}
+
+fn sweep_shard<S: Slot>(tables: &mut Sharded<S>, shard: usize, version: u64, keep: impl Fn(&S) -> bool) {
+    if tables.shard(shard).table.iter().any(|slot| !keep(slot)) {
+        tables.write_shard(shard, version).retain(|slot| keep(slot));
+    }
+}
+
+/// 256 shards: with a million users a shard is 256 to 512 kB, copied in well under a millisecond after a snapshot, and
+/// with epochs of half a second each is swept every two minutes.
+const SHARD_BITS: u32 = 8;
+/// Touches stay this much longer than their lookback, so that a conversion up to this late finds all of its journey.
+const KEPT_BEYOND_MS: Millis = HOUR_MS;
+
+impl Slot for ViewerSlot {
+    const BYTES_MIN: usize = 10;
+
+    fn key(&self) -> u64 {
+        self.user
+    }
+
+    fn with_key(user: u64) -> Self {
+        Self { user, ..Self::default() }
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.u16(self.count() as u16);
+        for touch in self.touches() {
+            out.i64(touch.time);
+            out.u32(touch.code);
+            out.u16(touch.id);
+        }
+    }
+
+    fn read(user: u64, input: &mut Reader<'_>) -> Result<Self, Corrupt> {
+        let mut slot = Self::with_key(user);
+        let count = usize::from(input.u16()?);
+        if count > IMPRESSIONS_PER_USER_MAX {
+            return Err(Corrupt("a user has too many impressions"));
+        }
+        for at in 0..count {
+            let touch = ImpressionTouch { time: input.i64()?, code: input.u32()?, id: input.u16()? };
+            if touch.code == u32::MAX || (at > 0 && touch < slot.touch(at - 1)) {
+                return Err(Corrupt("impressions of a user are out of order"));
+            }
+            slot.set(at, touch);
+        }
+        Ok(slot)
+    }
+}
+
+impl Slot for ClickerSlot {
+    const BYTES_MIN: usize = 16;
+
+    fn key(&self) -> u64 {
+        self.user
+    }
+
+    fn with_key(user: u64) -> Self {
+        Self { user, clicks: Vec::new() }
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.count(self.clicks.len());
+        for click in &self.clicks {
+            out.i64(click.time);
+            out.u64(click.id);
+            out.u32(click.code);
+        }
+    }
+
+    fn read(user: u64, input: &mut Reader<'_>) -> Result<Self, Corrupt> {
+        let mut slot = Self::with_key(user);
+        for _ in 0..input.count(20)? {
+            let click = ClickTouch { time: input.i64()?, id: input.u64()?, code: input.u32()? };
+            if slot.clicks.last().is_some_and(|last| click < *last) {
+                return Err(Corrupt("clicks of a user are out of order"));
+            }
+            slot.clicks.push(click);
+        }
+        Ok(slot)
+    }
+}
+
+impl Slot for ClickSlot {
+    const BYTES_MIN: usize = 28;
+
+    fn key(&self) -> u64 {
+        self.id
+    }
+
+    fn with_key(id: u64) -> Self {
+        Self { id, ..Self::default() }
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.i64(self.time);
+        out.u64(self.user);
+        out.u32(self.code);
+    }
+
+    fn read(id: u64, input: &mut Reader<'_>) -> Result<Self, Corrupt> {
+        Ok(Self { id, time: input.i64()?, user: input.u64()?, code: input.u32()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_viewer_is_one_cache_line() {
+        assert_eq!(size_of::<ViewerSlot>(), 64);
+        assert_eq!(size_of::<ClickSlot>(), 32);
+    }
+
+    #[test]
+    fn a_full_shard_loses_the_oldest_quarter_and_spares_the_new() {
+        let semantics = Semantics { users_max: 8 << SHARD_BITS, ..Semantics::default() };
+        let epoch = Verdicts { semantics: &semantics, touch_watermark: Millis::MIN, version: 1 };
+        let mut touches = Touches::new();
+        for user in 1..=9 {
+            let time = if user == 9 { 0 } else { user as Millis };
+            touches.add_impression(user, ImpressionTouch { time, id: 0, code: 0 }, &epoch);
+        }
+        assert_eq!(touches.evicted.users, 2);
+        assert_eq!(
+            touches.viewers.shard(0).table.sorted().iter().map(|slot| slot.user).collect::<Vec<_>>(),
+            [3, 4, 5, 6, 7, 8, 9]
+        );
+    }
+
+    #[test]
+    fn a_robot_keeps_its_newest_clicks_only() {
+        let semantics = Semantics { clicks_per_user_max: 2, ..Semantics::default() };
+        let epoch = Verdicts { semantics: &semantics, touch_watermark: Millis::MIN, version: 1 };
+        let mut touches = Touches::new();
+        for time in [5, 9, 7] {
+            touches.add_click(ClickSlot { id: time as u64, time, user: 1, code: 0 }, &epoch);
+        }
+        assert_eq!(touches.clicks_of(1).iter().map(|click| click.time).collect::<Vec<_>>(), [7, 9]);
+        assert_eq!(touches.evicted.clicks_of_user, 1);
+        assert!(touches.click(5).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn a_user_keeps_the_newest_in_whatever_order_they_came(
+            times in prop::collection::vec((-20..20_i64, 0..3_u16, 0..3_u32), 0..12), count_max in 1..=4_usize,
+        ) {
+            let mut slot = ViewerSlot::with_key(1);
+            let mut expected: Vec<ImpressionTouch> = Vec::new();
+            for (time, id, code) in times {
+                let touch = ImpressionTouch { time, id, code };
+                slot.add(touch, count_max);
+                expected.push(touch);
+            }
+            expected.sort_unstable();
+            let expected = expected.split_off(expected.len().saturating_sub(count_max));
+            prop_assert_eq!(slot.touches().collect::<Vec<_>>(), expected);
+        }
+    }
+}

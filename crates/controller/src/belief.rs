@@ -1,0 +1,445 @@
+//! Belief: what the journal says happened, folded; nothing that we decided.
+//!
+//! What always holds: the fold depends on the journal alone, so it is the same live, on restart and in a replay. Amounts
+//! of a campaign without specification or in another currency wait in the quarantine.
+
+use crate::campaign::{Campaign, Granularity, Jumped, Late, RowKey};
+use crate::channel::Channel;
+use crate::maturity::Delays;
+use crate::pacing::Pace;
+use crate::quarantine::Quarantine;
+use crate::rows;
+use crate::seen::Seen;
+use crate::stats::Outcome;
+use model::fact::{CampaignSpec, Correction, EntitySpec, Fact, StatsReport};
+use model::journal::{Delta, JournalRecord, NO_TOUCH};
+use model::output::KpiRow;
+use model::time::{MINUTE_MS, Millis};
+use policy::anomaly::{SpecNumbers, jumps};
+use policy::settings::{Anomaly, Plan};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything believed in one journal partition.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Belief {
+    /// By account id.
+    pub accounts: BTreeMap<String, Account>,
+    /// What waits for a specification.
+    pub quarantine: Quarantine,
+    /// What was counted aside.
+    pub counters: Counters,
+    /// Earliest end of an unpublished window of a campaign whose watermark is the events'.
+    next_close: Option<Millis>,
+}
+
+/// One account.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Account {
+    /// By campaign id.
+    pub campaigns: BTreeMap<String, Campaign>,
+    /// Shared budgets, portfolios and other entities by id.
+    pub entities: BTreeMap<String, EntitySpec>,
+    /// How long conversions take.
+    pub delays: Delays,
+    /// Signs of life and habits by channel.
+    pub channels: BTreeMap<String, Channel>,
+    corrections: Seen,
+    reports: Seen,
+}
+
+/// Counts since the beginning of the journal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// Records applied.
+    pub records: i64,
+    /// Records whose ranges were all applied before.
+    pub duplicate_records: i64,
+    /// Records that did not fit the positions.
+    pub misfit_records: i64,
+    /// Rows of records that made no sense (codes or minutes out of range).
+    pub malformed_deltas: i64,
+    /// Rows without a campaign.
+    pub unclaimed_deltas: i64,
+    /// Amounts that came after their pane: they are in the long totals only.
+    pub late: Late,
+    /// Specifications of a version not above the known one.
+    pub stale_specs: i64,
+    /// Reports sent twice or of an older revision.
+    pub repeated_reports: i64,
+    /// Reports of another level of detail.
+    pub breakdown_reports: i64,
+    /// Reports without a sensible window.
+    pub refused_reports: i64,
+    /// Corrections sent twice.
+    pub repeated_corrections: i64,
+    /// Specifications naming an unknown time zone.
+    pub unknown_time_zones: i64,
+}
+
+/// What became of a specification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Specified {
+    /// It is in force.
+    Taken,
+    /// It is in force but for numbers that jumped, the first of them given.
+    Jumped {
+        /// Still in force.
+        old: i64,
+        /// Asked for.
+        new: i64,
+    },
+    /// A version not above the known one.
+    Stale,
+}
+
+/// Whom a record concerned: account and campaign.
+pub type Touched<'a> = BTreeSet<(&'a str, &'a str)>;
+
+/// What is the same for a whole record.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Time of the controller.
+    pub now: Millis,
+    /// Whether minute rows are published.
+    pub minute_rows: bool,
+}
+
+/// What stands in every row of one record.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp<'a> {
+    /// Where the rows were decided.
+    pub journal_partition: i32,
+    /// Where the rows were decided.
+    pub journal_offset: i64,
+    /// The policy in force.
+    pub policy_version: i64,
+    /// This build.
+    pub build: &'a str,
+}
+
+/// Largest epoch minute that a pane can have, with room for days around it.
+const MINUTE_MAX: i64 = i32::MAX as i64 - 100_000;
+
+impl Belief {
+    /// Adds the deltas of a record.
+    pub fn fold_deltas<'a>(&mut self, record: &'a JournalRecord, moment: Moment, touched: &mut Touched<'a>) {
+        let owner = |delta: &Delta| (delta.account, delta.campaign, delta.currency);
+        for group in record.deltas.chunk_by(|one, other| owner(one) == owner(other)) {
+            let word = |code: i32| usize::try_from(code).ok().and_then(|code| record.dictionary.get(code));
+            let Some(first) = group.first() else { continue };
+            let (Some(account), Some(campaign), Some(currency)) =
+                (word(first.account), word(first.campaign), word(first.currency))
+            else {
+                self.counters.malformed_deltas += group.len() as i64;
+                continue;
+            };
+            if campaign.is_empty() {
+                self.counters.unclaimed_deltas += group.len() as i64;
+                continue;
+            }
+            touched.insert((account, campaign));
+            let rows = group.iter().filter_map(|delta| Some((word(delta.conversion_type)?.as_str(), delta)));
+            self.fold_rows([account, campaign, currency], rows, moment);
+            let unnamed = group.iter().filter(|delta| word(delta.conversion_type).is_none()).count();
+            self.counters.malformed_deltas += unnamed as i64;
+        }
+    }
+
+    /// Takes a specification. A version not above the known one is void; numbers that jumped wait for a person.
+    pub fn specify(&mut self, spec: &CampaignSpec, moment: Moment, settings: &Anomaly) -> Specified {
+        let account = entry(&mut self.accounts, &spec.account_id);
+        let campaign = entry(&mut account.campaigns, &spec.campaign_id);
+        let known = campaign.jumped.as_ref().map_or(campaign.version, |jumped| jumped.spec.version);
+        if known != 0 && spec.version <= known {
+            self.counters.stale_specs += 1;
+            return Specified::Stale;
+        }
+        if window::calendar::Zone::parse(&spec.time_zone).is_err() {
+            self.counters.unknown_time_zones += 1;
+        }
+        let before = campaign.spec().filter(|before| campaign.version != 0 && before.currency == spec.currency);
+        let jumped = before.map_or_else(Vec::new, |before| {
+            jumps(&SpecNumbers::of(&before), &SpecNumbers::of(spec), settings)
+        });
+        let mut taken = spec.clone();
+        for jump in &jumped {
+            restore(&mut taken, jump.field, jump.old);
+        }
+        campaign.specify(&taken, moment.now);
+        let fields = jumped.iter().map(|jump| jump.field.to_owned()).collect();
+        campaign.jumped = (!jumped.is_empty()).then(|| Box::new(Jumped { spec: spec.clone(), fields }));
+        self.release([&spec.account_id, &spec.campaign_id, &spec.currency], moment);
+        jumped.first().map_or(Specified::Taken, |jump| Specified::Jumped { old: jump.old, new: jump.new })
+    }
+
+    /// A person confirms the numbers that jumped; `true` if they waited.
+    pub fn confirm_jump(&mut self, account: &str, campaign: &str, version: i64, now: Millis) -> bool {
+        let account = self.accounts.get_mut(account);
+        let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign)) else { return false };
+        let Some(jumped) = campaign.jumped.take_if(|jumped| jumped.spec.version == version) else { return false };
+        campaign.specify(&jumped.spec, now);
+        true
+    }
+
+    /// Learns from rows that closed for the first time when there is traffic.
+    pub fn learn_shapes(&mut self, rows: &[KpiRow], settings: impl Fn(&str, &str) -> Plan) {
+        let first = |row: &&KpiRow| row.granularity == "hour" && row.revision == 1 && row.basis == "conversion_time";
+        for row in rows.iter().filter(first) {
+            let Some(account) = self.accounts.get_mut(&row.account_id) else { continue };
+            let Some(live) = account.campaigns.get(&row.campaign_id).and_then(|campaign| campaign.live.as_ref()) else {
+                continue;
+            };
+            if matches!(live.pacing.pace, Pace::Paused | Pace::Exhausted) {
+                continue;
+            }
+            let Some(zone) = live.calendar.zone_at(row.window_start) else { continue };
+            let day = zone.day_of(row.window_start);
+            let hours = zone.local_hours(&day);
+            let Some(hour) = hours.iter().find(|hour| hour.end_ms > row.window_start) else { continue };
+            let channel = entry(&mut account.channels, &live.spec.channel);
+            let settings = settings(&row.account_id, &row.campaign_id);
+            channel.shape.record_hour(hour.hour_of_week(), row.window_end, row.impressions, 1.0, &settings);
+        }
+    }
+
+    /// Takes an entity; a lower version is void.
+    pub fn specify_entity(&mut self, entity: &EntitySpec) {
+        let entities = &mut self.accounts.entry(entity.account_id.clone()).or_default().entities;
+        if entities.get(&entity.entity_id).is_some_and(|known| entity.version <= known.version) {
+            self.counters.stale_specs += 1;
+            return;
+        }
+        entities.insert(entity.entity_id.clone(), entity.clone());
+    }
+
+    /// Takes a platform's report.
+    pub fn fold_report(&mut self, report: &StatsReport, moment: Moment) {
+        let owner = [report.account_id.as_str(), report.campaign_id.as_str(), report.currency.as_str()];
+        if !self.explains(owner) {
+            let fact = Fact::StatsReport(Box::new(report.clone()));
+            return self.quarantine.hold_fact(owner, &fact, report.cost_micros, moment.now);
+        }
+        let Some(account) = self.accounts.get_mut(owner[0]) else { return };
+        let id = format!("{}\u{1f}{}", report.report_id, report.revision);
+        if report.semantics == "delta" && !account.reports.insert(&id, moment.now) {
+            self.counters.repeated_reports += 1;
+            return;
+        }
+        let Some(live) = account.campaigns.get_mut(owner[1]).and_then(Campaign::live_mut) else { return };
+        let (outcome, late) = live.fold_report(report);
+        self.counters.late = self.counters.late.and(late);
+        match outcome {
+            Outcome::Add(_) => {}
+            Outcome::Repeated => self.counters.repeated_reports += 1,
+            Outcome::Breakdown => self.counters.breakdown_reports += 1,
+            Outcome::Refused => self.counters.refused_reports += 1,
+        }
+    }
+
+    /// Takes a correction.
+    pub fn fold_correction(&mut self, correction: &Correction, moment: Moment) {
+        let owner = [correction.account_id.as_str(), correction.campaign_id.as_str(), correction.currency.as_str()];
+        if !self.explains(owner) {
+            let fact = Fact::Correction(Box::new(correction.clone()));
+            return self.quarantine.hold_fact(owner, &fact, correction.cost_micros, moment.now);
+        }
+        let Some(account) = self.accounts.get_mut(owner[0]) else { return };
+        if !account.corrections.insert(&correction.correction_id, moment.now) {
+            self.counters.repeated_corrections += 1;
+            return;
+        }
+        let Some(live) = account.campaigns.get_mut(owner[1]).and_then(Campaign::live_mut) else { return };
+        let late = live.fold_correction(correction, moment.minute_rows);
+        self.counters.late = self.counters.late.and(late);
+        note_close(&mut self.next_close, live);
+    }
+
+    /// Rows of windows that closed: of the campaigns that the record concerned, and of all where the watermark has
+    /// passed the end of some window.
+    pub fn close(&mut self, watermark: Option<Millis>, touched: &Touched<'_>, stamp: Stamp<'_>) -> Vec<KpiRow> {
+        let mut rows = Vec::new();
+        if watermark.zip(self.next_close).is_some_and(|(watermark, next)| next <= watermark) {
+            self.next_close = None;
+            let next_close = &mut self.next_close;
+            for_each_live(&mut self.accounts, |account_id, campaign_id, campaign, delays| {
+                close_campaign(campaign, watermark, (account_id, campaign_id), delays, stamp, &mut rows);
+                if let Some(live) = &campaign.live {
+                    note_close(next_close, live);
+                }
+            });
+            return rows;
+        }
+        for (account_id, campaign_id) in touched {
+            let Some(account) = self.accounts.get_mut(*account_id) else { continue };
+            let Some(campaign) = account.campaigns.get_mut(*campaign_id) else { continue };
+            close_campaign(campaign, watermark, (account_id, campaign_id), &account.delays, stamp, &mut rows);
+        }
+        rows
+    }
+
+    /// Once a minute: rows that changed since they were published, and panes that died.
+    pub fn revise(&mut self, watermark: Option<Millis>, stamp: Stamp<'_>) -> Vec<KpiRow> {
+        let mut rows = Vec::new();
+        for_each_live(&mut self.accounts, |account_id, campaign_id, campaign, delays| {
+            let Some(live) = campaign.live.as_deref_mut() else { return };
+            let revised = std::mem::take(&mut live.revised);
+            publish(live, &revised, watermark, (account_id, campaign_id), delays, stamp, &mut rows);
+            live.forget(live.watermark(watermark));
+        });
+        rows
+    }
+
+    /// The campaign, where it is known.
+    pub fn campaign(&self, account: &str, campaign: &str) -> Option<&Campaign> {
+        self.accounts.get(account)?.campaigns.get(campaign)
+    }
+
+    /// Unpacks after a restore what a snapshot does not hold twice.
+    pub fn wake(&mut self) {
+        self.accounts.values_mut().flat_map(|account| account.campaigns.values_mut()).for_each(Campaign::wake);
+    }
+
+    /// Whether a specification explains amounts of this account, campaign and currency.
+    fn explains(&self, [account, campaign, currency]: [&str; 3]) -> bool {
+        let Some(campaign) = self.campaign(account, campaign) else { return false };
+        match &campaign.live {
+            Some(live) => live.spec.currency == currency,
+            None => campaign.spec().is_some_and(|spec| spec.currency == currency),
+        }
+    }
+
+    fn fold_rows<'r>(
+        &mut self,
+        owner: [&str; 3],
+        rows: impl Iterator<Item = (&'r str, &'r Delta)>,
+        moment: Moment,
+    ) {
+        let explained = self.explains(owner);
+        let account = if explained { self.accounts.get_mut(owner[0]) } else { None };
+        let Some(Account { campaigns, delays, channels, .. }) = account else {
+            return rows.for_each(|(conversion_type, delta)| {
+                self.quarantine.hold(owner, conversion_type, delta, moment.now);
+            });
+        };
+        let Some(live) = campaigns.get_mut(owner[1]).and_then(Campaign::live_mut) else { return };
+        for (conversion_type, delta) in rows {
+            if !sensible(delta) {
+                self.counters.malformed_deltas += 1;
+                continue;
+            }
+            let late = live.fold(delta, conversion_type, moment.minute_rows);
+            if conversion_type.is_empty() {
+                let events = delta.impressions.saturating_add(delta.clicks);
+                let channel = entry(channels, &live.spec.channel);
+                channel.note(delta.minute * MINUTE_MS, events, delta.billable, delta.spend_micros);
+            }
+            self.counters.late = self.counters.late.and(late);
+            if delta.touch_minute != NO_TOUCH {
+                delays.note((delta.minute - delta.touch_minute) * MINUTE_MS, delta.last_conversions_micro);
+            }
+        }
+        note_close(&mut self.next_close, live);
+    }
+
+    /// Applies what has waited for this specification.
+    fn release(&mut self, owner: [&str; 3], moment: Moment) {
+        let Some((rows, facts)) = self.quarantine.release(owner) else { return };
+        self.fold_rows(owner, rows.iter().map(|(conversion_type, delta)| (conversion_type.as_str(), delta)), moment);
+        for fact in &facts {
+            match fact {
+                Fact::StatsReport(report) => self.fold_report(report, moment),
+                Fact::Correction(correction) => self.fold_correction(correction, moment),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Puts the old number back where the new one jumped.
+fn restore(spec: &mut CampaignSpec, field: &str, old: i64) {
+    match field {
+        "daily_budget_micros" => spec.daily_budget_micros = Some(old),
+        "weekly_budget_micros" => spec.weekly_budget_micros = Some(old),
+        "monthly_budget_micros" => spec.monthly_budget_micros = Some(old),
+        "flight_budget_micros" => spec.flight_budget_micros = Some(old),
+        "bid_max_micros" => spec.bid_max_micros = old,
+        "target_cpa_micros" => spec.target_cpa_micros = Some(old),
+        "target_roas_ppm" => spec.target_roas_ppm = Some(old),
+        _ => {}
+    }
+}
+
+fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, key: &str) -> &'m mut V {
+    if !map.contains_key(key) {
+        map.insert(key.to_owned(), V::default());
+    }
+    map.entry(key.to_owned()).or_default()
+}
+
+fn sensible(delta: &Delta) -> bool {
+    let touch = delta.touch_minute == NO_TOUCH || (0..=MINUTE_MAX).contains(&delta.touch_minute);
+    (0..=MINUTE_MAX).contains(&delta.minute) && touch
+}
+
+fn note_close(next_close: &mut Option<Millis>, live: &crate::campaign::Live) {
+    if let Some(first) = live.open.first().filter(|_| !live.counts_reports()) {
+        let end = Millis::from(first.end) * MINUTE_MS;
+        *next_close = Some(next_close.map_or(end, |next| next.min(end)));
+    }
+}
+
+fn for_each_live(
+    accounts: &mut BTreeMap<String, Account>,
+    mut each: impl FnMut(&str, &str, &mut Campaign, &Delays),
+) {
+    for (account_id, account) in accounts {
+        for (campaign_id, campaign) in account.campaigns.iter_mut().filter(|(_, campaign)| campaign.live.is_some()) {
+            each(account_id, campaign_id, campaign, &account.delays);
+        }
+    }
+}
+
+fn close_campaign(
+    campaign: &mut Campaign,
+    events: Option<Millis>,
+    ids: (&str, &str),
+    delays: &Delays,
+    stamp: Stamp<'_>,
+    rows: &mut Vec<KpiRow>,
+) {
+    let Some(live) = campaign.live.as_deref_mut() else { return };
+    let Some(watermark) = live.watermark(events) else { return };
+    let closed = live.take_closed(watermark);
+    publish(live, &closed, events, ids, delays, stamp, rows);
+}
+
+fn publish(
+    live: &mut crate::campaign::Live,
+    keys: &[RowKey],
+    events: Option<Millis>,
+    (account_id, campaign_id): (&str, &str),
+    delays: &Delays,
+    stamp: Stamp<'_>,
+    rows: &mut Vec<KpiRow>,
+) {
+    let context = rows::Context {
+        account_id,
+        campaign_id,
+        watermark: live.watermark(events).unwrap_or(Millis::MIN),
+        journal_partition: stamp.journal_partition,
+        journal_offset: stamp.journal_offset,
+        policy_version: stamp.policy_version,
+        build: stamp.build,
+        delays,
+        binding: live.pacing.binding.as_str(),
+        pace: live.pacing.pace.as_str(),
+        plan_micros: None,
+    };
+    for key in keys {
+        let planned = live.pacing.planned.filter(|(start, _)| crate::calendar::minute_index(*start) == key.start);
+        let planned = planned.filter(|_| key.granularity == Granularity::Day).map(|(_, budget)| budget);
+        let context = rows::Context { plan_micros: planned, ..context };
+        rows.extend(rows::publish(live, key, &context));
+    }
+}

@@ -1,0 +1,537 @@
+//! One journal record at a time: count it, look at whom it concerns, publish what closed, remember what was said.
+//!
+//! The order inside a record never changes: positions, facts and amounts; leases that ran out; looks at the campaigns
+//! that the record touched, and once a minute at all; people's decisions; leases; rows. Belief is through before
+//! anything is decided about the same campaign, so that a log can take the place of the decisions.
+
+use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
+use crate::assembly::Assembly;
+use crate::belief::{Belief, Moment, Specified, Stamp, Touched};
+use crate::campaign::Campaign;
+use crate::desired;
+use crate::desk::{Desk, Whys};
+use crate::ledger::{CampaignLedger, Ledger};
+use crate::positions::{Positions, Verdict};
+use crate::seen::fingerprint;
+use crate::view::View;
+use crate::{Authority, JournalPosition, LoggedDecision, Outputs, Setup, SnapshotError};
+use model::fact::{CampaignSpec, Decision, Fact, Halt, PolicyVersion};
+use model::journal::JournalRecord;
+use model::time::{MINUTE_MS, Millis};
+use policy::gates::{Freshness, freshness};
+use policy::settings::Policy;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The state machine of one journal partition.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    pub(crate) setup: Setup,
+    pub(crate) state: State,
+    /// Parsed from the state's body.
+    policy: Policy,
+    /// Why the last look at a campaign led to nothing; not part of the state, a restart begins with none.
+    pub(crate) whys: Whys,
+}
+
+/// Everything that a snapshot holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(crate) next_offset: i64,
+    pub(crate) now: Millis,
+    pub(crate) positions: Positions,
+    assembly: Assembly,
+    pub(crate) belief: Belief,
+    pub(crate) ledger: Ledger,
+    pub(crate) alerts: Alerts,
+    pub(crate) policy_version: i64,
+    policy_versions: BTreeMap<String, i64>,
+    policy_body: String,
+    /// Increases are held until then: the clock jumped.
+    jump_until: Millis,
+}
+
+/// First bytes of a snapshot; the last is the format version.
+const MAGIC: [u8; 4] = *b"PLC\x02";
+
+impl Controller {
+    /// The state before the first record.
+    pub fn new(setup: Setup) -> Self {
+        let state = State {
+            next_offset: 0,
+            now: Millis::MIN,
+            positions: Positions::default(),
+            assembly: Assembly::default(),
+            belief: Belief::default(),
+            ledger: Ledger::default(),
+            alerts: Alerts::default(),
+            policy_version: 0,
+            policy_versions: BTreeMap::new(),
+            policy_body: String::new(),
+            jump_until: Millis::MIN,
+        };
+        Self { setup, state, policy: Policy::default(), whys: Whys::new() }
+    }
+
+    /// Applies one journal record. A record before [`Controller::next_offset`] changes nothing.
+    pub fn apply(&mut self, at: JournalPosition, record: &JournalRecord, authority: Authority<'_>) -> Outputs {
+        let mut round = Round { at, decide: matches!(authority, Authority::Decide), ..Round::default() };
+        if at.offset < self.state.next_offset {
+            return round.outputs;
+        }
+        self.state.next_offset = at.offset.saturating_add(1);
+        let minute = self.advance_clock(at, &mut round);
+        let mut touched = Touched::new();
+        let parts;
+        if record.parts <= 1 {
+            self.take(std::slice::from_ref(record), &mut touched, &mut round);
+        } else if let Some(whole) = self.state.assembly.take(record) {
+            parts = whole;
+            self.take(&parts, &mut touched, &mut round);
+        }
+        round.changed.extend(self.state.ledger.lapse(self.state.now));
+        self.look(&touched, minute, &mut round);
+        self.publish_rows(&touched, minute, &mut round);
+        self.publish_desired(&mut round);
+        if let Authority::Log(decisions) = authority {
+            self.apply_log(decisions);
+        }
+        round.outputs
+    }
+
+    /// Offset of the next journal record to apply.
+    pub fn next_offset(&self) -> i64 {
+        self.state.next_offset
+    }
+
+    /// Read-only answers.
+    pub fn view(&self) -> View<'_> {
+        View { controller: self }
+    }
+
+    /// The whole state as bytes, equal for equal states.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&self.setup.partition.to_be_bytes());
+        // The state is plain data: serialization into memory has no way to fail.
+        bytes.extend(postcard::to_stdvec(&self.state).unwrap_or_default());
+        bytes
+    }
+
+    /// The state from its bytes.
+    pub fn restore(setup: Setup, bytes: &[u8]) -> Result<Self, SnapshotError> {
+        let rest = bytes.strip_prefix(&MAGIC).ok_or(SnapshotError::Format)?;
+        let (partition, rest) = rest.split_first_chunk::<4>().ok_or(SnapshotError::Corrupt)?;
+        let partition = i32::from_be_bytes(*partition);
+        if partition != setup.partition {
+            return Err(SnapshotError::Partition(partition));
+        }
+        let (mut state, left) = postcard::take_from_bytes::<State>(rest).map_err(|_| SnapshotError::Corrupt)?;
+        if !left.is_empty() {
+            return Err(SnapshotError::Corrupt);
+        }
+        state.belief.wake();
+        let policy = policy::settings::check(&state.policy_body).map_err(|_| SnapshotError::Corrupt)?;
+        Ok(Self { setup, state, policy, whys: Whys::new() })
+    }
+
+    /// Moves `now`; `true` where a minute has begun. After a gap that is one minute, the last.
+    fn advance_clock(&mut self, at: JournalPosition, round: &mut Round) -> bool {
+        let before = self.state.now;
+        self.state.now = before.max(at.timestamp_ms);
+        let clock = &self.policy.defaults.clock;
+        let jumped = before != Millis::MIN && self.state.now.saturating_sub(before) > clock.jump_alert_ms;
+        if jumped {
+            self.state.jump_until = self.state.now.saturating_add(clock.jump_hold_ms);
+        }
+        let condition = Condition {
+            severity: "warning",
+            observed: Some(self.state.now.saturating_sub(before.max(0))),
+            text: "The journal's clock jumped forward; increases are held for a while.".into(),
+            ..Condition::default()
+        };
+        let holds = self.state.now < self.state.jump_until;
+        self.settle(&subject("clock_jump", None, None), Some(&condition).filter(|_| holds), round);
+        self.state.now.div_euclid(MINUTE_MS) != before.div_euclid(MINUTE_MS)
+    }
+
+    /// Counts the parts of one cut.
+    fn take<'a>(&mut self, parts: &'a [JournalRecord], touched: &mut Touched<'a>, round: &mut Round) {
+        let Some(first) = parts.first() else { return };
+        match self.state.positions.verdict(first) {
+            Verdict::Apply => {}
+            Verdict::Duplicate => {
+                self.state.belief.counters.duplicate_records += 1;
+                return;
+            }
+            // What it brings is news, and counting it keeps budgets safe; what lies before it is lost or still to come.
+            Verdict::Gap(words) => self.hold(words, round),
+            // A part of it is counted already, and nothing tells which: counting money twice helps nobody.
+            Verdict::Overlap(words) => return self.hold(words, round),
+        }
+        self.state.belief.counters.records += 1;
+        for part in parts {
+            self.fold(part, touched, round);
+        }
+        self.state.positions.advance(first, self.setup.input_partitions);
+        self.settle_quarantine(touched, round);
+    }
+
+    fn fold<'a>(&mut self, record: &'a JournalRecord, touched: &mut Touched<'a>, round: &mut Round) {
+        let moment = Moment { now: self.state.now, minute_rows: self.setup.minute_rows };
+        // Policies, then specifications: amounts of the same cut then need no quarantine.
+        for fact in &record.facts {
+            match &fact.record {
+                Fact::PolicyVersion(version) => self.adopt(version, round),
+                Fact::CampaignSpec(spec) => {
+                    touched.insert((&spec.account_id, &spec.campaign_id));
+                    self.specify(spec, moment, round);
+                }
+                _ => {}
+            }
+        }
+        self.state.belief.fold_deltas(record, moment, touched);
+        for fact in &record.facts {
+            self.fold_fact(&fact.record, moment, touched, round);
+        }
+    }
+
+    fn fold_fact<'a>(&mut self, fact: &'a Fact, moment: Moment, touched: &mut Touched<'a>, round: &mut Round) {
+        let State { belief, ledger, .. } = &mut self.state;
+        match fact {
+            Fact::EntitySpec(entity) => belief.specify_entity(entity),
+            Fact::StatsReport(report) => {
+                touched.insert((&report.account_id, &report.campaign_id));
+                belief.fold_report(report, moment);
+            }
+            Fact::Correction(correction) => {
+                touched.insert((&correction.account_id, &correction.campaign_id));
+                belief.fold_correction(correction, moment);
+            }
+            Fact::Ack(ack) => {
+                touched.insert((&ack.account_id, &ack.campaign_id));
+                let settings = &self.policy.for_campaign(&ack.account_id, &ack.campaign_id).anomaly;
+                let foreign = ledger.apply_ack(ack, moment.now, settings);
+                self.answered(&ack.account_id, &ack.campaign_id, foreign, round);
+            }
+            Fact::StateReport(report) => {
+                touched.insert((&report.account_id, &report.campaign_id));
+                let settings = &self.policy.for_campaign(&report.account_id, &report.campaign_id).anomaly;
+                let foreign = ledger.apply_report(report, moment.now, settings);
+                self.answered(&report.account_id, &report.campaign_id, foreign, round);
+            }
+            Fact::Halt(halt) => self.halt(halt, round),
+            Fact::Decision(decision) => self.hear_or_confirm(decision, round),
+            Fact::CampaignSpec(_) | Fact::PolicyVersion(_) | Fact::ContextSignal(_) => {}
+        }
+    }
+
+    fn specify(&mut self, spec: &CampaignSpec, moment: Moment, round: &mut Round) {
+        let settings = &self.policy.for_campaign(&spec.account_id, &spec.campaign_id).anomaly;
+        let about = subject("spec_jump", Some(&spec.account_id), Some(&spec.campaign_id));
+        match self.state.belief.specify(spec, moment, settings) {
+            Specified::Stale => {}
+            Specified::Taken => self.settle(&about, None, round),
+            Specified::Jumped { old, new } => {
+                let id = jump_id(&spec.campaign_id, spec.version);
+                let condition = Condition {
+                    severity: "warning",
+                    observed: Some(new),
+                    expected: Some(old),
+                    money_at_stake_micros: new.saturating_sub(old).max(0),
+                    text: format!(
+                        "Version {} of campaign {} changes a number from {old} to {new}; the old one stays until a person \
+                         confirms {id}.",
+                        spec.version, spec.campaign_id
+                    ),
+                    suggested_command: Some(format!("paceline proposals approve {id}")),
+                };
+                self.settle(&about, Some(&condition), round);
+            }
+        }
+    }
+
+    /// Takes a policy. One that does not parse changes nothing but is told.
+    fn adopt(&mut self, version: &PolicyVersion, round: &mut Round) {
+        let known = self.state.policy_versions.get(&version.name).copied().unwrap_or(i64::MIN);
+        if version.version <= known {
+            return;
+        }
+        self.state.policy_versions.insert(version.name.clone(), version.version);
+        let about = subject("policy_invalid", None, None);
+        match policy::settings::check(&version.body) {
+            Ok(policy) => {
+                self.policy = policy;
+                self.state.policy_body = version.body.clone();
+                self.state.policy_version = version.version;
+                self.settle(&about, None, round);
+            }
+            Err(mistakes) => {
+                let text = format!(
+                    "Version {} of policy {} has {} mistakes; the one before stays.",
+                    version.version,
+                    version.name,
+                    mistakes.len()
+                );
+                self.settle(&about, Some(&Condition { severity: "critical", text, ..Condition::default() }), round);
+            }
+        }
+    }
+
+    /// A halt reaches campaigns in which nothing has happened yet, too.
+    fn halt(&mut self, halt: &Halt, round: &mut Round) {
+        self.state.ledger.apply_halt(halt);
+        round.everyone = true;
+        if halt.scope == "integrity" && self.state.ledger.integrity.is_none() {
+            self.settle(&subject("integrity_hold", None, None), None, round);
+        }
+        for (account_id, account) in &mut self.state.belief.accounts {
+            let in_account = halt.account_id.as_ref().is_none_or(|halted| halted == account_id);
+            for (campaign_id, campaign) in account.campaigns.iter_mut().filter(|_| in_account) {
+                if halt.campaign_id.as_ref().is_none_or(|halted| halted == campaign_id) {
+                    Campaign::live_mut(campaign);
+                }
+            }
+        }
+    }
+
+    fn hear_or_confirm(&mut self, decision: &Decision, round: &mut Round) {
+        let campaign = decision.campaign_id.as_deref().unwrap_or_default();
+        let version = decision.command_id.rsplit('/').next().and_then(|version| version.parse().ok()).unwrap_or(0);
+        if decision.command_id != jump_id(campaign, version) {
+            round.decisions.push(decision.clone());
+            return;
+        }
+        let approved = decision.decision == "approve";
+        if approved && self.state.belief.confirm_jump(&decision.account_id, campaign, version, self.state.now) {
+            self.settle(&subject("spec_jump", Some(&decision.account_id), Some(campaign)), None, round);
+        }
+    }
+
+    /// An answer or read-back changed the ledger.
+    fn answered(&mut self, account_id: &str, campaign_id: &str, foreign: bool, round: &mut Round) {
+        round.changed.insert((account_id.to_owned(), campaign_id.to_owned()));
+        if foreign {
+            let condition = Condition {
+                severity: "warning",
+                text: format!("Somebody else set a value of campaign {campaign_id}; it is left alone for a day."),
+                ..Condition::default()
+            };
+            self.settle(&subject("value_mismatch", Some(account_id), Some(campaign_id)), Some(&condition), round);
+        }
+    }
+
+    /// Looks at the campaigns that the record touched, and once a minute at all that live.
+    fn look(&mut self, touched: &Touched<'_>, minute: bool, round: &mut Round) {
+        let everyone = minute || round.everyone;
+        let whom: Vec<(String, String)> = if everyone {
+            let accounts = self.state.belief.accounts.iter();
+            let live = accounts.flat_map(|(account_id, account)| {
+                let live = account.campaigns.iter().filter(|(_, campaign)| campaign.live.is_some());
+                live.map(|(campaign_id, _)| (account_id.clone(), campaign_id.clone()))
+            });
+            live.collect()
+        } else {
+            touched.iter().map(|(account_id, campaign_id)| ((*account_id).to_owned(), (*campaign_id).to_owned())).collect()
+        };
+        let decisions = std::mem::take(&mut round.decisions);
+        let interval = self.policy.defaults.clock.pacing_interval_ms.max(MINUTE_MS);
+        let now = self.state.now;
+        let mut desk = self.desk(round);
+        for (account_id, campaign_id) in &whom {
+            let due = minute && desk.is_due(account_id, campaign_id, last_instant(campaign_id, now, interval));
+            desk.attend(account_id, campaign_id, due);
+        }
+        if desk.decide {
+            decisions.iter().for_each(|decision| desk.hear(decision));
+            if minute {
+                desk.expire_proposals();
+            }
+        }
+        if minute && round.decide {
+            self.renew_leases(round);
+        }
+    }
+
+    fn desk<'d>(&'d mut self, round: &'d mut Round) -> Desk<'d> {
+        Desk {
+            setup: &self.setup,
+            at: round.at,
+            now: self.state.now,
+            policy: &self.policy,
+            policy_version: self.state.policy_version,
+            watermark: self.state.positions.watermark(),
+            jump_until: self.state.jump_until,
+            belief: &mut self.state.belief,
+            ledger: &mut self.state.ledger,
+            alerts: &mut self.state.alerts,
+            decide: round.decide,
+            outputs: &mut round.outputs,
+            whys: &mut self.whys,
+            changed: &mut round.changed,
+        }
+    }
+
+    /// Keeps raises alive while the account's data are: at a third of their life.
+    fn renew_leases(&mut self, round: &mut Round) {
+        let stamp = stamp(&self.setup, &self.state, round.at);
+        let State { belief, ledger, now, positions, .. } = &mut self.state;
+        let now = *now;
+        if ledger.halted || ledger.integrity.is_some() {
+            return;
+        }
+        let mut leases = Vec::new();
+        for (account_id, account) in ledger.accounts.iter().filter(|(_, account)| !account.halted) {
+            let mut life = None::<Millis>;
+            for (campaign_id, campaign) in &account.campaigns {
+                let leased = campaign.bid.is_leased() || campaign.budget.is_leased();
+                let Some(live) = belief.campaign(account_id, campaign_id).filter(|_| leased).and_then(|c| c.live.as_ref())
+                else {
+                    continue;
+                };
+                let watermark = live.watermark(positions.watermark());
+                let period = live.stats.as_ref().filter(|_| live.counts_reports()).map_or(0, |stats| stats.period);
+                let gates = &self.policy.for_campaign(account_id, campaign_id).gates;
+                if freshness(watermark.map(|mark| now.saturating_sub(mark)), period, gates) == Freshness::Dead {
+                    continue;
+                }
+                let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
+                let own = profile.life_of_raise_ms();
+                life = Some(life.map_or(own, |life| life.min(own)));
+            }
+            let due = |life: Millis| account.lease_until.is_none_or(|until| now >= until.saturating_sub(life / 3 * 2));
+            if let Some(life) = life.filter(|life| due(*life)) {
+                let record = desired::lease(account_id, account, now.saturating_add(life), stamp);
+                leases.push((desired::lease_key(account_id), record));
+            }
+        }
+        for (key, lease) in leases {
+            ledger.apply_desired(&key, &lease);
+            round.outputs.desired.push((key, lease));
+        }
+    }
+
+    fn publish_rows(&mut self, touched: &Touched<'_>, minute: bool, round: &mut Round) {
+        let stamp = stamp(&self.setup, &self.state, round.at);
+        let State { belief, positions, .. } = &mut self.state;
+        let rows = belief.close(positions.watermark(), touched, stamp);
+        let policy = &self.policy;
+        belief.learn_shapes(&rows, |account, campaign| policy.for_campaign(account, campaign).plan.clone());
+        round.outputs.kpis.extend(rows);
+        if minute {
+            round.outputs.kpis.extend(belief.revise(positions.watermark(), stamp));
+        }
+    }
+
+    /// Copies of the ledger for those who join late.
+    fn publish_desired(&mut self, round: &mut Round) {
+        if !round.decide {
+            return;
+        }
+        let stamp = stamp(&self.setup, &self.state, round.at);
+        let State { belief, ledger, now, .. } = &self.state;
+        for (account_id, campaign_id) in &round.changed {
+            let live = belief.campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
+            let Some((live, account)) = live.zip(ledger.accounts.get(account_id)) else { continue };
+            let nothing = CampaignLedger::default();
+            let own = account.campaigns.get(campaign_id).unwrap_or(&nothing);
+            let record = desired::of_campaign((account_id, campaign_id), live, account, own, *now, stamp);
+            round.outputs.desired.push((campaign_id.clone(), record));
+        }
+    }
+
+    /// Latches the integrity hold.
+    fn hold(&mut self, words: String, round: &mut Round) {
+        self.state.belief.counters.misfit_records += 1;
+        let text = format!("Journal positions do not fit: {words}. Increases are held until a person releases.");
+        self.state.ledger.integrity.get_or_insert(words);
+        let condition = Condition { severity: "critical", text, ..Condition::default() };
+        self.settle(&subject("integrity_hold", None, None), Some(&condition), round);
+    }
+
+    /// Opens and resolves the alerts of what waits for a specification.
+    fn settle_quarantine(&mut self, touched: &Touched<'_>, round: &mut Round) {
+        for (account, campaign) in touched {
+            let waiting = self.state.belief.quarantine.of_campaign(account, campaign);
+            let known = self.state.belief.campaign(account, campaign).is_some();
+            let kinds = [("unknown_campaign", !known), ("currency_mismatch", known)];
+            for (kind, holds) in kinds {
+                let condition = waiting.filter(|_| holds).map(|(_, spend)| Condition {
+                    severity: "warning",
+                    money_at_stake_micros: spend,
+                    text: format!("Amounts of campaign {campaign} wait: {}.", explain(kind)),
+                    ..Condition::default()
+                });
+                self.settle(&subject(kind, Some(account), Some(campaign)), condition.as_ref(), round);
+            }
+        }
+    }
+
+    fn settle(&mut self, about: &Subject, condition: Option<&Condition>, round: &mut Round) {
+        if !round.decide {
+            return;
+        }
+        let origin = Origin {
+            now: self.state.now,
+            journal_partition: self.setup.partition,
+            journal_offset: round.at.offset,
+            policy_version: self.state.policy_version,
+            build: &self.setup.build,
+        };
+        if let Some(alert) = self.state.alerts.settle(about, condition, &origin) {
+            self.state.alerts.apply(&alert);
+            round.outputs.alerts.push(alert);
+        }
+    }
+
+    fn apply_log(&mut self, decisions: &[LoggedDecision]) {
+        let State { ledger, alerts, .. } = &mut self.state;
+        for decision in decisions {
+            match decision {
+                LoggedDecision::Adjustment(command) => ledger.apply_command(command),
+                LoggedDecision::Proposal(proposal) => ledger.apply_proposal(proposal),
+                LoggedDecision::Desired(key, desired) => ledger.apply_desired(key, desired),
+                LoggedDecision::Alert(alert) => alerts.apply(alert),
+            }
+        }
+    }
+}
+
+/// What belongs to one record only.
+#[derive(Debug, Default)]
+struct Round {
+    at: JournalPosition,
+    decide: bool,
+    outputs: Outputs,
+    decisions: Vec<Decision>,
+    changed: BTreeSet<(String, String)>,
+    everyone: bool,
+}
+
+/// The last instant of a campaign's cadence: multiples of the interval, moved by whole minutes so that campaigns spread.
+fn last_instant(campaign_id: &str, now: Millis, interval: Millis) -> Millis {
+    let slots = (interval / MINUTE_MS).max(1) as u64;
+    let shift = (fingerprint(campaign_id) % slots) as Millis * MINUTE_MS;
+    now.saturating_sub(shift).div_euclid(interval).saturating_mul(interval).saturating_add(shift)
+}
+
+/// What a person approves to confirm a specification's jump.
+fn jump_id(campaign_id: &str, version: i64) -> String {
+    format!("spec/{campaign_id}/{version}")
+}
+
+fn stamp<'a>(setup: &'a Setup, state: &State, at: JournalPosition) -> Stamp<'a> {
+    Stamp {
+        journal_partition: setup.partition,
+        journal_offset: at.offset,
+        policy_version: state.policy_version,
+        build: &setup.build,
+    }
+}
+
+fn explain(kind: &str) -> &'static str {
+    match kind {
+        "unknown_campaign" => "no specification has arrived for it",
+        _ => "their currency is not the campaign's",
+    }
+}

@@ -1,0 +1,575 @@
+//! Where decisions are made: looks at one campaign, asks the policy, passes the guard, writes the command.
+//!
+//! What always holds: belief moves first and alike in every mode; only under [`Authority::Decide`] is anything decided;
+//! whatever leaves went through the guard and was applied to the ledger in the same breath; a command names everything
+//! needed to reproduce it. Nothing here has a state of its own.
+
+mod limits;
+mod written;
+
+pub use written::target;
+
+use crate::alerts::{Alerts, Condition, Origin, subject};
+use crate::belief::Belief;
+use crate::campaign::Live;
+use crate::ledger::{CampaignLedger, Ledger, Lever, RUNNING, ack_limit_ms, value_of};
+use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
+use crate::picture::Picture;
+use crate::slot::Slot;
+use crate::{JournalPosition, Outputs, Setup};
+use model::fact::Decision;
+use model::output::*;
+use model::time::{HOUR_MS, MINUTE_MS, Millis};
+use policy::anomaly::{Change, Detector, Finding};
+use policy::arithmetic::bid_micros;
+use policy::composition::is_worth_a_command;
+use policy::explain::Reason;
+use policy::gates::{Freshness, Gate, Permission, WhyNothing, freshness};
+use policy::guard::{Action, Mode, Proposal, Verdict, check};
+use policy::pause::{Holder, Resume, ResumeInput, resume_daily_cap, resume_runaway};
+use policy::settings::{Policy, Settings};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Why a campaign's last look led to nothing, by lever.
+pub type Whys = BTreeMap<(String, String), Vec<(&'static str, String)>>;
+
+/// Everything that a decision may look at and write to.
+pub struct Desk<'a> {
+    pub setup: &'a Setup,
+    pub at: JournalPosition,
+    /// T.
+    pub now: Millis,
+    pub policy: &'a Policy,
+    pub policy_version: i64,
+    pub watermark: Option<Millis>,
+    /// Increases are held after a jump of the clock until then.
+    pub jump_until: Millis,
+    pub belief: &'a mut Belief,
+    pub ledger: &'a mut Ledger,
+    pub alerts: &'a mut Alerts,
+    /// Whether anything is decided, or only belief moves.
+    pub decide: bool,
+    pub outputs: &'a mut Outputs,
+    pub whys: &'a mut Whys,
+    /// Campaigns whose desired state is to be published.
+    pub changed: &'a mut BTreeSet<(String, String)>,
+}
+
+/// One campaign on the desk, taken out of belief for the time of the look.
+struct Case<'a> {
+    account_id: &'a str,
+    campaign_id: &'a str,
+    live: &'a Live,
+    pacing: &'a Pacing,
+    picture: &'a Picture,
+    settings: &'a Settings,
+    freshness: Freshness,
+    increases_held: bool,
+    evaluation: Option<&'a Evaluation>,
+    /// A person has approved what is submitted: what was shown before does not cool it down.
+    approved: bool,
+}
+
+impl Desk<'_> {
+    /// Looks at a campaign: exposure and troubles always, the bid when its instant has come.
+    pub fn attend(&mut self, account_id: &str, campaign_id: &str, pacing_due: bool) {
+        let Some(account) = self.belief.accounts.get_mut(account_id) else { return };
+        let Some(mut live) = account.campaigns.get_mut(campaign_id).and_then(|campaign| campaign.live.take()) else {
+            return;
+        };
+        self.look(account_id, campaign_id, &mut live, pacing_due);
+        let account = self.belief.accounts.get_mut(account_id);
+        if let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign_id)) {
+            campaign.live = Some(live);
+        }
+    }
+
+    /// Whether the bid's instant has come since it was evaluated last.
+    pub fn is_due(&self, account_id: &str, campaign_id: &str, instant: Millis) -> bool {
+        let live = self.belief.campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
+        live.is_some_and(|live| live.pacing.evaluated_at.is_none_or(|at| at < instant))
+    }
+
+    fn look(&mut self, account_id: &str, campaign_id: &str, live: &mut Live, pacing_due: bool) {
+        let settings = self.policy.for_campaign(account_id, campaign_id);
+        let channel = self.belief.accounts.get(account_id).and_then(|account| account.channels.get(&live.spec.channel));
+        let nothing = CampaignLedger::default();
+        let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
+        let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
+        let picture = Picture::of(live, Some(ledger), channel, self.watermark, self.now, settings, profile);
+        let freshness = freshness(picture.data_age(), picture.period_ms, &settings.gates);
+        let mut pacing = std::mem::take(&mut live.pacing);
+        let held = self.ledger.integrity.is_some() || self.now < self.jump_until || pacing.ack_missing.is_open();
+        let around = Around {
+            ledger,
+            channel,
+            settings,
+            freshness,
+            integrity_gap: self.ledger.integrity.is_some(),
+            increases_held: held,
+        };
+        let mut changes = pacing.watch(live, &picture, &around);
+        let gate = self.gate(account_id, campaign_id, live, &picture, Lever::Bid);
+        let evaluation = pacing_due.then(|| {
+            let (evaluation, more) = pacing.evaluate(live, &picture, &around, &gate);
+            changes.extend(more);
+            evaluation
+        });
+        if self.decide {
+            self.tell(account_id, campaign_id, &changes);
+            self.end_override(account_id, campaign_id, settings);
+            let case = Case {
+                account_id,
+                campaign_id,
+                live,
+                pacing: &pacing,
+                picture: &picture,
+                settings,
+                freshness,
+                increases_held: held,
+                evaluation: evaluation.as_ref(),
+                approved: false,
+            };
+            self.whys.remove(&(account_id.to_owned(), campaign_id.to_owned()));
+            self.stop_or_start(&case);
+            self.move_bid(&case, &gate);
+            self.move_budget(&case);
+        }
+        live.pacing = pacing;
+    }
+
+    /// Takes a person's word on a proposal.
+    pub fn hear(&mut self, decision: &Decision) {
+        let Some(campaign_id) = decision.campaign_id.clone().or_else(|| self.campaign_of(decision)) else { return };
+        let found = self.ledger.campaign(&decision.account_id, &campaign_id);
+        let Some(proposal) = found.and_then(|campaign| campaign.proposals.get(&decision.command_id)).cloned() else {
+            return;
+        };
+        match decision.decision.as_str() {
+            "approve" => self.approve(proposal, None),
+            "edit" => self.approve(proposal, decision.value_micros),
+            "snooze" => {
+                let until = decision.until.unwrap_or(self.now).max(self.now);
+                self.propose(Adjustment { decide_by: Some(until), ..proposal });
+            }
+            _ => self.propose(Adjustment { state: "rejected".into(), ..proposal }),
+        }
+    }
+
+    /// Proposals that nobody decided in time.
+    pub fn expire_proposals(&mut self) {
+        let now = self.now;
+        let late = |proposal: &Adjustment| proposal.decide_by.is_some_and(|by| by <= now);
+        let campaigns = self.ledger.accounts.values().flat_map(|account| account.campaigns.values());
+        let expired: Vec<Adjustment> =
+            campaigns.flat_map(|campaign| campaign.proposals.values()).filter(|proposal| late(proposal)).cloned().collect();
+        for proposal in expired {
+            self.propose(Adjustment { state: "expired".into(), ..proposal });
+        }
+    }
+
+    /// Opens or resolves an alert about a campaign.
+    pub fn settle(&mut self, kind: &str, account_id: &str, campaign_id: &str, condition: Option<&Condition>) {
+        let origin = Origin {
+            now: self.now,
+            journal_partition: self.setup.partition,
+            journal_offset: self.at.offset,
+            policy_version: self.policy_version,
+            build: &self.setup.build,
+        };
+        let about = subject(kind, Some(account_id), Some(campaign_id));
+        if let Some(alert) = self.alerts.settle(&about, condition, &origin) {
+            self.alerts.apply(&alert);
+            self.outputs.alerts.push(alert);
+        }
+    }
+
+    fn tell(&mut self, account_id: &str, campaign_id: &str, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::None => {}
+                Change::Resolved(finding) => self.settle(finding.kind.as_str(), account_id, campaign_id, None),
+                Change::Opened(finding) => {
+                    let condition = condition(finding, campaign_id);
+                    self.settle(finding.kind.as_str(), account_id, campaign_id, Some(&condition));
+                }
+            }
+        }
+    }
+
+    /// Somebody else's value has been left alone for long enough.
+    fn end_override(&mut self, account_id: &str, campaign_id: &str, settings: &Settings) {
+        if !self.alerts.is_open(&subject("value_mismatch", Some(account_id), Some(campaign_id))) {
+            return;
+        }
+        let Some(ledger) = self.ledger.campaign(account_id, campaign_id) else { return };
+        let found = [&ledger.bid, &ledger.budget].into_iter().filter_map(|slot| slot.override_at).max();
+        if found.is_none_or(|at| self.now.saturating_sub(at) >= settings.gates.override_hold_ms) {
+            self.settle("value_mismatch", account_id, campaign_id, None);
+        }
+    }
+
+    /// Pauses of the hard stop, the runaway, the flight's end and the halt, and the resumes when their causes are over.
+    fn stop_or_start(&mut self, case: &Case<'_>) {
+        let halted = self.ledger.halt_of(case.account_id, case.campaign_id).is_some();
+        let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::State);
+        let spec = &case.live.spec;
+        let over = spec.flight_end.is_some_and(|end| self.now >= end);
+        let stopped = case.pacing.hard_stop.is_open();
+        let may_stop = gate.permission <= Permission::HardStopOnly;
+        let holder = if halted {
+            Some((Holder::Halt, Reason::Halt, None))
+        } else if over {
+            Some((Holder::Flight, Reason::FlightEnd, None))
+        } else if may_stop && case.pacing.runaway.is_open() {
+            Some((Holder::Runaway, Reason::Runaway, None))
+        } else if may_stop && stopped {
+            Some((Holder::DailyCap, Reason::DailyCap, Some(case.picture.day.end)))
+        } else {
+            None
+        };
+        let controlled = [&spec.bid_control, &spec.budget_control].iter().any(|control| *control == "paceline");
+        match holder {
+            Some((holder, reason, until)) if controlled && spec.status == "active" => {
+                if self.needs_pause(case, holder) {
+                    self.submit(case, Lever::State, Action::Pause(holder, until), reason);
+                }
+            }
+            Some(_) => {}
+            None => self.resume(case, &gate),
+        }
+    }
+
+    /// Whether a pause is still to be sent: nobody of ours holds yet, or the pause was lost.
+    fn needs_pause(&self, case: &Case<'_>, holder: Holder) -> bool {
+        let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else { return true };
+        if Mode::parse(&case.live.spec.mode) != Mode::Auto && holder != Holder::Halt || self.observes(case) {
+            let shown = ledger.state.shown.filter(|(_, at)| *at >= case.picture.day.start);
+            return shown.is_none_or(|(value, _)| value != 0) && ledger.state.assumed() != Some(0);
+        }
+        if ledger.holders.since(Holder::Person).or(ledger.holders.since(Holder::Platform)).is_some() {
+            return false;
+        }
+        match &ledger.state.pending {
+            Some(pending) if pending.value == 0 => self.is_lost(case, &ledger.state, ledger),
+            Some(_) => true,
+            None => ledger.state.confirmed != Some(0) || ledger.holders.since(holder).is_none() && !ledger.is_paused(),
+        }
+    }
+
+    fn resume(&mut self, case: &Case<'_>, gate: &Gate) {
+        let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else { return };
+        let foreign = ledger.holders.since(Holder::Person).or(ledger.holders.since(Holder::Platform)).is_some();
+        let resume_lost = ledger.state.pending.as_ref().is_some_and(|pending| pending.value == RUNNING)
+            && self.is_lost(case, &ledger.state, ledger);
+        let held = [Holder::Runaway, Holder::DailyCap, Holder::Halt, Holder::Flight];
+        let held = held.into_iter().find_map(|holder| Some((holder, ledger.holders.since(holder)?)));
+        let held = held.or(resume_lost.then_some((Holder::DailyCap, Millis::MIN)));
+        let (Some((holder, since)), false) = (held, foreign) else { return };
+        if gate.permission != Permission::All {
+            return self.note(case, "state", gate.why.map_or("held", WhyNothing::as_str));
+        }
+        if let Some((value, at)) = ledger.state.shown.filter(|_| Mode::parse(&case.live.spec.mode) != Mode::Auto)
+            && value == RUNNING
+            && at >= since
+        {
+            return;
+        }
+        let day = case.live.calendar.day_of(since.max(0));
+        let input = ResumeInput {
+            now_ms: self.now,
+            paused_at_ms: since,
+            day_end_ms: if case.pacing.hard_stop.is_open() { case.picture.day.end } else { day.end.min(self.now) },
+            flight_end_ms: case.live.spec.flight_end,
+            bid_in_force_micros: assumed_bid(case.live, ledger),
+            bid_yesterday_micros: ledger.bid.value_at(self.now.saturating_sub(24 * HOUR_MS)),
+            runaway_resumes: ledger.runaway_resumes,
+        };
+        let (resume, reason) = match holder {
+            Holder::Runaway => {
+                (resume_runaway(&input, &case.settings.anomaly.runaway, &case.settings.pause), Reason::RunawayOver)
+            }
+            Holder::Halt => (resume_daily_cap(&input, &case.settings.pause), Reason::Person),
+            _ => (resume_daily_cap(&input, &case.settings.pause), Reason::DayStarted),
+        };
+        match resume {
+            Resume::With(bid) => {
+                let lower = bid.filter(|bid| assumed_bid(case.live, ledger).is_some_and(|in_force| *bid < in_force));
+                if let Some(bid) = lower.filter(|_| case.live.spec.bid_control == "paceline") {
+                    self.submit(case, Lever::Bid, Action::SetBid(bid as f64), reason);
+                }
+                self.submit(case, Lever::State, Action::Resume(holder), reason);
+            }
+            Resume::Latched => {
+                self.note(case, "state", "runaway_latched");
+                if self.needs_resume_proposal(case) {
+                    self.submit(case, Lever::State, Action::Resume(holder), reason);
+                }
+            }
+            Resume::NotYet => self.note(case, "state", "pause_dwells"),
+            Resume::FlightEnds => self.note(case, "state", "flight_ends"),
+        }
+    }
+
+    fn needs_resume_proposal(&self, case: &Case<'_>) -> bool {
+        let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
+        ledger.is_some_and(|ledger| !ledger.proposals.values().any(|proposal| proposal.kind == "resume"))
+    }
+
+    fn move_bid(&mut self, case: &Case<'_>, gate: &Gate) {
+        let Some(evaluation) = case.evaluation else { return self.reissue_bid(case, gate) };
+        let paused = self.ledger.campaign(case.account_id, case.campaign_id).is_some_and(CampaignLedger::is_paused);
+        if paused {
+            return self.note(case, "bid", "paused");
+        }
+        if gate.permission > Permission::DecreasesOnly {
+            return self.note(case, "bid", gate.why.map_or("held", WhyNothing::as_str));
+        }
+        let composed = match (&evaluation.step, &evaluation.composed) {
+            (Ok(_), Ok(composed)) => *composed,
+            (Err(hold), _) | (_, Err(hold)) => return self.note(case, "bid", hold.as_str()),
+        };
+        let published = self.published_bid(case);
+        let log = published.and_then(|bid| policy::arithmetic::log_bid(bid).ok());
+        if !is_worth_a_command(&composed, log, false, &case.settings.composition) {
+            return self.note(case, "bid", "dead_band");
+        }
+        let Ok(bid) = bid_micros(composed.log_bid) else { return self.note(case, "bid", "not_finite") };
+        let raises = published.is_some_and(|published| bid > published);
+        if raises && gate.permission != Permission::All {
+            return self.note(case, "bid", gate.why.map_or("held", WhyNothing::as_str));
+        }
+        // The loop may have risen further than was published before the block began.
+        if let Some(block) = evaluation.block.filter(|_| raises) {
+            return self.note(case, "bid", block.as_str());
+        }
+        let reason = if raises { Reason::PacingBehind } else { Reason::PacingAhead };
+        self.submit(case, Lever::Bid, Action::SetBid(bid as f64), reason);
+    }
+
+    /// A command that nobody answered within its limit is issued again: the value is still wanted.
+    fn reissue_bid(&mut self, case: &Case<'_>, gate: &Gate) {
+        let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else { return };
+        if Mode::parse(&case.live.spec.mode) != Mode::Auto || !self.is_lost(case, &ledger.bid, ledger) {
+            return;
+        }
+        let Some(pending) = ledger.bid.pending.clone() else { return };
+        let before = self.bid_in_force(case, &ledger.bid);
+        // A raise waits for its instant, where the signs of life are asked again.
+        if before.is_none_or(|before| pending.value > before) {
+            return;
+        }
+        if ledger.is_paused() || gate.permission > Permission::DecreasesOnly {
+            return;
+        }
+        self.submit(case, Lever::Bid, Action::SetBid(pending.value as f64), Reason::PacingAhead);
+    }
+
+    /// Daily budgets of the platform follow the plan: lowered before local midnight, raised after it.
+    fn move_budget(&mut self, case: &Case<'_>) {
+        let spec = &case.live.spec;
+        if case.evaluation.is_none() || spec.budget_control != "paceline" {
+            return;
+        }
+        let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::Budget);
+        let Ok(planned) = case.picture.budget else { return };
+        let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
+        let in_force = ledger.and_then(|ledger| ledger.budget.assumed()).or(spec.daily_budget_micros);
+        let shown = ledger.and_then(|ledger| ledger.budget.shown).filter(|_| Mode::parse(&spec.mode) != Mode::Auto);
+        let Some(in_force) = shown.map(|(value, _)| value).or(in_force) else { return };
+        let far = in_force.abs_diff(planned) >= (in_force.unsigned_abs() / BUDGET_STEP_SHARE).max(1);
+        // A budget that is raised before midnight would raise the ceiling of the day that ends.
+        let raises = planned > in_force;
+        let early = self.now.saturating_sub(case.picture.day.start) < 2 * MINUTE_MS;
+        let needed = if raises { Permission::All } else { Permission::DecreasesOnly };
+        if !far || raises && early || gate.permission > needed {
+            return;
+        }
+        self.submit(case, Lever::Budget, Action::SetDailyBudget(planned as f64), Reason::BudgetPlan);
+    }
+
+    /// Through the guard, and out by the door that it shows.
+    fn submit(&mut self, case: &Case<'_>, lever: Lever, action: Action, reason: Reason) {
+        let approved = false;
+        let proposal = Proposal { action, reason, group_sum_micros: None, approved };
+        self.submit_proposal(case, lever, &proposal);
+    }
+
+    fn submit_proposal(&mut self, case: &Case<'_>, lever: Lever, proposal: &Proposal) -> bool {
+        let view = self.ledger_view(case, lever);
+        let limits = self.limits(case, lever, proposal.reason);
+        match check(proposal, &limits, &view, self.now) {
+            Verdict::Hold(why) => {
+                self.note(case, lever.word(), why.as_str());
+                false
+            }
+            Verdict::Emit(command) => {
+                let adjustment = self.written(case, lever, command.checked(), "issued", None);
+                self.issue(adjustment);
+                true
+            }
+            Verdict::Propose(guarded) => {
+                let observed = Mode::parse(&case.live.spec.mode) == Mode::Observe;
+                let (state, by) = if observed { ("observed", None) } else { ("proposed", Some(guarded.decide_by_ms())) };
+                if !observed && self.is_waiting(case, lever) {
+                    self.note(case, lever.word(), "awaiting_approval");
+                    return false;
+                }
+                let adjustment = self.written(case, lever, guarded.checked(), state, by);
+                self.propose(adjustment);
+                true
+            }
+        }
+    }
+
+    fn approve(&mut self, proposal: Adjustment, edited: Option<i64>) {
+        let late = proposal.decide_by.is_some_and(|by| by <= self.now);
+        let smaller = match (edited, proposal.value_micros) {
+            (Some(value), Some(proposed)) => value > 0 && value <= proposed,
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        if late || !smaller {
+            return self.propose(Adjustment { state: if late { "expired" } else { "rejected" }.into(), ..proposal });
+        }
+        let (account_id, campaign_id) = (proposal.account_id.clone(), proposal.campaign_id.clone());
+        let Some(action) = action_of(&proposal, edited) else { return };
+        let Some(live) = self.take_live(&account_id, &campaign_id) else { return };
+        let settings = self.policy.for_campaign(&account_id, &campaign_id);
+        let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
+        let channel = self.belief.accounts.get(&account_id).and_then(|account| account.channels.get(&live.spec.channel));
+        let ledger = self.ledger.campaign(&account_id, &campaign_id);
+        let picture = Picture::of(&live, ledger, channel, self.watermark, self.now, settings, profile);
+        let case = Case {
+            account_id: &account_id,
+            campaign_id: &campaign_id,
+            live: &live,
+            pacing: &live.pacing,
+            picture: &picture,
+            settings,
+            freshness: freshness(picture.data_age(), picture.period_ms, &settings.gates),
+            increases_held: self.ledger.integrity.is_some() || self.now < self.jump_until,
+            evaluation: None,
+            approved: true,
+        };
+        let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
+        let approved = Proposal { action, reason: Reason::Person, group_sum_micros: None, approved: true };
+        let issued = self.submit_proposal(&case, lever, &approved);
+        let state = if issued { "approved" } else { "rejected" };
+        self.put_live(&account_id, &campaign_id, live);
+        self.propose(Adjustment { state: state.into(), ..proposal });
+    }
+
+    fn issue(&mut self, adjustment: Adjustment) {
+        self.ledger.apply_command(&adjustment);
+        self.changed.insert((adjustment.account_id.clone(), adjustment.campaign_id.clone()));
+        self.outputs.adjustments.push(adjustment);
+    }
+
+    fn propose(&mut self, mut adjustment: Adjustment) {
+        adjustment.explanation.journal_offset = self.at.offset;
+        self.ledger.apply_proposal(&adjustment);
+        self.outputs.proposals.push(adjustment);
+    }
+
+    /// An unanswered command whose limit has passed.
+    fn is_lost(&self, case: &Case<'_>, slot: &Slot, _ledger: &CampaignLedger) -> bool {
+        let limit = ack_limit_ms(case.picture.apply_ms, case.settings.gates.ack_limit_applies);
+        slot.pending.as_ref().is_some_and(|pending| self.now.saturating_sub(pending.issued_at) >= limit)
+    }
+
+    fn observes(&self, case: &Case<'_>) -> bool {
+        Mode::parse(&case.live.spec.mode) == Mode::Observe
+    }
+
+    fn is_waiting(&self, case: &Case<'_>, lever: Lever) -> bool {
+        let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else { return false };
+        self.now < ledger.quiet_until
+            || ledger.proposals.values().any(|proposal| Lever::of(&proposal.kind) == Some(lever))
+    }
+
+    /// The bid that the world was last told, as far as it can have heard it.
+    fn published_bid(&self, case: &Case<'_>) -> Option<i64> {
+        let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else {
+            return assumed_bid(case.live, &CampaignLedger::default());
+        };
+        if Mode::parse(&case.live.spec.mode) != Mode::Auto
+            && let Some((value, _)) = ledger.bid.shown
+        {
+            return Some(value);
+        }
+        if self.is_lost(case, &ledger.bid, ledger) {
+            return self.bid_in_force(case, &ledger.bid);
+        }
+        assumed_bid(case.live, ledger)
+    }
+
+    fn bid_in_force(&self, case: &Case<'_>, slot: &Slot) -> Option<i64> {
+        slot.confirmed.or(Some(case.live.spec.bid_micros)).filter(|bid| *bid > 0)
+    }
+
+    fn campaign_of(&self, decision: &Decision) -> Option<String> {
+        let account = self.ledger.accounts.get(&decision.account_id)?;
+        let holds = |ledger: &CampaignLedger| ledger.proposals.contains_key(&decision.command_id);
+        account.campaigns.iter().find(|(_, ledger)| holds(ledger)).map(|(campaign_id, _)| campaign_id.clone())
+    }
+
+    fn take_live(&mut self, account_id: &str, campaign_id: &str) -> Option<Box<Live>> {
+        self.belief.accounts.get_mut(account_id)?.campaigns.get_mut(campaign_id)?.live.take()
+    }
+
+    fn put_live(&mut self, account_id: &str, campaign_id: &str, live: Box<Live>) {
+        let account = self.belief.accounts.get_mut(account_id);
+        if let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign_id)) {
+            campaign.live = Some(live);
+        }
+    }
+
+    fn note(&mut self, case: &Case<'_>, lever: &'static str, why: &str) {
+        let key = (case.account_id.to_owned(), case.campaign_id.to_owned());
+        self.whys.entry(key).or_default().push((lever, why.to_owned()));
+    }
+
+}
+
+/// A daily budget of the platform follows the plan in steps of at least a twentieth.
+const BUDGET_STEP_SHARE: u64 = 20;
+
+fn condition(finding: &Finding, campaign_id: &str) -> Condition {
+    Condition {
+        severity: finding.severity.as_str(),
+        observed: Some(finding.observed),
+        expected: Some(finding.expected),
+        money_at_stake_micros: finding.at_stake_micros,
+        text: format!(
+            "Campaign {campaign_id}: {}, observed {} where {} was expected.",
+            finding.kind.as_str(),
+            finding.observed,
+            finding.expected
+        ),
+        suggested_command: None,
+    }
+}
+
+fn action_of(proposal: &Adjustment, edited: Option<i64>) -> Option<Action> {
+    let value = edited.or(value_of(proposal))?;
+    let holder = || proposal.holder.as_deref().and_then(Holder::parse).unwrap_or(Holder::Person);
+    match proposal.kind.as_str() {
+        "set_bid" => Some(Action::SetBid(value as f64)),
+        "set_daily_budget" => Some(Action::SetDailyBudget(value as f64)),
+        "pause" => Some(Action::Pause(holder(), None)),
+        "resume" => Some(Action::Resume(holder())),
+        _ => None,
+    }
+}
+
+impl Lever {
+    /// As "why nothing" names it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Lever::Bid => "bid",
+            Lever::Budget => "budget",
+            Lever::State => "state",
+        }
+    }
+}

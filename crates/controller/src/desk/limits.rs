@@ -1,0 +1,150 @@
+//! What gates and guard are told about a campaign: copies of specification, ledger and picture, no opinion of their own.
+
+use super::{Case, Desk};
+use crate::campaign::Live;
+use crate::ledger::{AccountLedger, CampaignLedger, Lever};
+use crate::picture::Picture;
+use model::time::{HOUR_MS, MINUTE_MS, Millis};
+use policy::explain::Reason;
+use policy::gates::{Gate, GateInput, SpecView, pass};
+use policy::guard::{BreakerCounts, LedgerView, Limits, Mode};
+use policy::profile::Actuator;
+
+impl Desk<'_> {
+    pub(super) fn gate(&self, account_id: &str, campaign_id: &str, live: &Live, picture: &Picture, lever: Lever) -> Gate {
+        let settings = self.policy.for_campaign(account_id, campaign_id);
+        let spec = &live.spec;
+        let ledger = self.ledger.campaign(account_id, campaign_id);
+        let slot = ledger.map(|ledger| ledger.slot(lever));
+        let own = |control: &str| control == "paceline";
+        let control = match lever {
+            Lever::Bid => spec.bid_control.as_str(),
+            Lever::Budget => spec.budget_control.as_str(),
+            Lever::State if own(&spec.bid_control) || own(&spec.budget_control) => "paceline",
+            Lever::State => "none",
+        };
+        let budgets = [spec.daily_budget_micros, spec.weekly_budget_micros, spec.monthly_budget_micros, spec.flight_budget_micros];
+        let input = GateInput {
+            now_ms: self.now,
+            halted: self.ledger.halt_of(account_id, campaign_id),
+            spec: Some(SpecView {
+                status: &spec.status,
+                protected: spec.protected,
+                flight_start_ms: spec.flight_start,
+                flight_end_ms: spec.flight_end,
+                control,
+                bid_min_micros: spec.bid_min_micros,
+                bid_max_micros: spec.bid_max_micros,
+                has_budget: budgets.iter().any(Option::is_some),
+            }),
+            override_at_ms: slot.and_then(|slot| slot.override_at),
+            unanswered_since_ms: slot.and_then(|slot| slot.pending.as_ref()).map(|pending| pending.issued_at),
+            apply_ms: picture.apply_ms,
+            learning: ledger.is_some_and(|ledger| ledger.learning),
+            integrity_gap: self.ledger.integrity.is_some(),
+            data_age_ms: picture.data_age(),
+            feed_period_ms: picture.period_ms,
+        };
+        let actuator = match lever {
+            Lever::Bid => Actuator::Bid,
+            Lever::Budget => Actuator::Budget,
+            Lever::State => Actuator::State,
+        };
+        pass(&input, actuator, &settings.gates)
+    }
+
+    pub(super) fn limits<'l>(&self, case: &Case<'l>, lever: Lever, reason: Reason) -> Limits<'l> {
+        let spec = &case.live.spec;
+        let profile = &case.picture.profile;
+        let positive = |value: i64| Some(value).filter(|value| *value > 0);
+        let (floor, ceiling, step, actuator) = match lever {
+            Lever::Bid => {
+                (positive(spec.bid_min_micros), positive(spec.bid_max_micros), spec.bid_step_micros, Actuator::Bid)
+            }
+            Lever::Budget => {
+                let least = profile.budget_min_micros(&spec.currency);
+                let floor = spec.budget_min_micros.unwrap_or(least).max(least);
+                let most = spec.budget_max_micros.or(spec.daily_budget_micros);
+                (Some(floor), most, spec.budget_step_micros, Actuator::Budget)
+            }
+            Lever::State => (None, None, 0, Actuator::State),
+        };
+        // A halt is a person's own word: it needs no second approval.
+        let mode = match Mode::parse(&spec.mode) {
+            Mode::Approve if reason == Reason::Halt => Mode::Auto,
+            mode => mode,
+        };
+        Limits {
+            mode,
+            protected: spec.protected,
+            floor,
+            ceiling,
+            unit: profile.unit_micros(step, &spec.currency),
+            cool_down_ms: self.cool_down(case, lever, profile.cadence_ms(actuator)),
+            raise_life_ms: profile.life_of_raise_ms(),
+            apply_ms: case.picture.apply_ms,
+            settings: &case.settings.guard,
+        }
+    }
+
+    /// None for a command that was lost: it never cooled anything down.
+    fn cool_down(&self, case: &Case<'_>, lever: Lever, cadence: Millis) -> Millis {
+        let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
+        let lost = ledger.is_some_and(|ledger| self.is_lost(case, ledger.slot(lever), ledger));
+        if lost { 0 } else { cadence }
+    }
+
+    pub(super) fn ledger_view(&self, case: &Case<'_>, lever: Lever) -> LedgerView {
+        let nothing = (AccountLedger::default(), CampaignLedger::default());
+        let account = self.ledger.accounts.get(case.account_id).unwrap_or(&nothing.0);
+        let ledger = account.campaigns.get(case.campaign_id).unwrap_or(&nothing.1);
+        let slot = ledger.slot(lever);
+        let spec = &case.live.spec;
+        let given = match lever {
+            Lever::Bid => Some(spec.bid_micros).filter(|bid| *bid > 0),
+            Lever::Budget => spec.daily_budget_micros,
+            Lever::State => None,
+        };
+        let at = |instant: Millis| slot.value_at(instant).or(given);
+        let shown = slot.shown.filter(|_| Mode::parse(&spec.mode) != Mode::Auto && !case.approved);
+        let exposed = case.picture.exposure.exposed_micros();
+        LedgerView {
+            halted: self.ledger.halt_of(case.account_id, case.campaign_id).is_some(),
+            in_force: slot.confirmed.or(given),
+            hour_ago: at(self.now.saturating_sub(HOUR_MS)),
+            at_day_start: at(case.picture.day.start),
+            baseline: given,
+            last_command_ms: shown.map(|(_, at)| at).or(slot.last.as_ref().map(|last| last.issued_at)),
+            freshness: case.freshness,
+            increases_held: case.increases_held,
+            day_end_ms: case.picture.day.end,
+            exposure: case.picture.exposure,
+            day_ceiling_micros: case.picture.ceiling,
+            allowance_micros: case.picture.ceiling.saturating_sub(exposed).max(0),
+            period_left_micros: case.picture.period_left,
+            account_increases_hour_micros: account
+                .commands_within(self.now, HOUR_MS)
+                .fold(0, |sum, command| i64::saturating_add(sum, command.budget_increase_micros)),
+            account_budgets_micros: if lever == Lever::Budget { self.account_budgets(case) } else { 0 },
+            runaway_latched: ledger.runaway_resumes >= case.settings.pause.runaway_resumes_max,
+            breaker: self.breaker(case, account),
+        }
+    }
+
+    fn breaker(&self, case: &Case<'_>, account: &AccountLedger) -> BreakerCounts {
+        let recent = || account.commands_within(self.now, 15 * MINUTE_MS);
+        let campaigns = self.belief.accounts.get(case.account_id).map_or(1, |account| account.campaigns.len());
+        BreakerCounts {
+            proposals: recent().count() as i64,
+            clamped: recent().filter(|command| command.clamped).count() as i64,
+            commands_hour: account.commands_within(self.now, HOUR_MS).count() as i64,
+            campaigns: campaigns as i64,
+        }
+    }
+
+    fn account_budgets(&self, case: &Case<'_>) -> i64 {
+        let Some(account) = self.belief.accounts.get(case.account_id) else { return 0 };
+        let budgets = account.campaigns.values().filter_map(|campaign| campaign.spec()?.daily_budget_micros);
+        budgets.fold(0, i64::saturating_add)
+    }
+}

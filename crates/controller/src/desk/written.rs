@@ -1,0 +1,161 @@
+//! The record of a decision: everything needed to apply it, to say it to a person and to reproduce it.
+
+use super::{Case, Desk};
+use crate::ledger::Lever;
+use crate::seen::fingerprint;
+use model::fact::CampaignSpec;
+use model::output::*;
+use model::time::{MINUTE_MS, Millis};
+use policy::explain::{Story, sentence, without};
+use policy::guard::Checked;
+
+impl Desk<'_> {
+    /// The full record of a decision.
+    pub(super) fn written(
+        &self,
+        case: &Case<'_>,
+        lever: Lever,
+        checked: &Checked,
+        state: &str,
+        decide_by: Option<Millis>,
+    ) -> Adjustment {
+        let spec = &case.live.spec;
+        let account = self.ledger.accounts.get(case.account_id);
+        let sequence = account.map_or(0, |account| account.sequence).saturating_add(1);
+        let slot = account.and_then(|account| account.campaigns.get(case.campaign_id)).map(|ledger| ledger.slot(lever));
+        let given = match lever {
+            Lever::Bid => Some(spec.bid_micros),
+            Lever::Budget => spec.daily_budget_micros,
+            Lever::State => None,
+        };
+        let confirmed = slot.and_then(|slot| slot.confirmed).filter(|_| lever != Lever::State).or(given);
+        Adjustment {
+            command_id: self.command_id(case, checked.kind(), sequence),
+            account_id: case.account_id.to_owned(),
+            campaign_id: case.campaign_id.to_owned(),
+            target: target(case.campaign_id, spec),
+            kind: checked.kind().to_owned(),
+            value_micros: checked.value_micros(),
+            value_ppm: checked.value_ppm(),
+            expected_previous: ExpectedPrevious {
+                value_micros: confirmed,
+                value_ppm: None,
+                sequence: slot.map_or(0, |slot| slot.confirmed_sequence),
+            },
+            currency: spec.currency.clone(),
+            sequence,
+            mode: spec.mode.clone(),
+            state: state.to_owned(),
+            issued_at: self.now,
+            decided_at_event_time: case.picture.watermark.unwrap_or(self.now),
+            effective_from: self.now,
+            expires_at: checked.expires_at_ms(),
+            fallback: checked
+                .fallback()
+                .map(|fallback| Fallback { value_micros: Some(fallback.value), when: fallback.when_ms }),
+            holder: checked.holder().map(|holder| holder.as_str().to_owned()),
+            reason: checked.reason().as_str().to_owned(),
+            risk: Risk {
+                worst_case_micros: checked.worst_case_micros(),
+                at_stake_micros: at_stake(case, checked),
+            },
+            expected_effect: effect(case),
+            explanation: self.explanation(case, checked, confirmed),
+            decide_by,
+            ..Adjustment::default()
+        }
+    }
+
+    fn explanation(&self, case: &Case<'_>, checked: &Checked, before: Option<i64>) -> Explanation {
+        let picture = case.picture;
+        let window = case.evaluation.map(|evaluation| evaluation.window);
+        let story = Story {
+            kind: checked.kind(),
+            currency: &case.live.spec.currency,
+            from_micros: before,
+            to_micros: checked.value_micros(),
+            exposed_micros: picture.budget.ok().map(|_| picture.exposure.exposed_micros()),
+            budget_micros: picture.budget.ok(),
+            plan_share: picture.plan.as_ref().ok().map(|plan| plan.share_by(picture.seen_until)),
+            window_spend_micros: window.and(case.pacing.need).map(|(_, spend)| spend),
+            need_micros: window.and(case.pacing.need).map(|(need, _)| need),
+            window_minutes: window.map_or(0, |window| (window.end - window.start) / MINUTE_MS),
+        };
+        let day = picture.window(case.live, picture.seen_until.saturating_sub(picture.day.start), picture.day.start);
+        let mut windows = vec![day.described(case.live, "day")];
+        windows.extend(window.map(|window| window.described(case.live, "pacing")));
+        Explanation {
+            text: sentence(checked.reason(), &story),
+            windows,
+            watermark: picture.watermark.unwrap_or(0),
+            journal_partition: self.setup.partition,
+            journal_offset: self.at.offset,
+            terms: terms(case),
+            guard_edits: checked.edit_words(),
+            without: without(checked.reason(), &story),
+            policy_version: self.policy_version,
+            build: self.setup.build.clone(),
+            tzdb: self.setup.tzdb.clone(),
+            propensity_ppm: None,
+        }
+    }
+
+    /// The same for the same campaign, kind, sequence and journal position, on every machine.
+    fn command_id(&self, case: &Case<'_>, kind: &str, sequence: i64) -> String {
+        let seed = [
+            case.account_id,
+            case.campaign_id,
+            kind,
+            &sequence.to_string(),
+            &self.setup.partition.to_string(),
+            &self.at.offset.to_string(),
+        ]
+        .join("\u{1f}");
+        format!("{:016x}{:016x}", fingerprint(&seed), fingerprint(&format!("{seed}\u{1f}2")))
+    }
+}
+
+/// What a command is about.
+pub fn target(campaign_id: &str, spec: &CampaignSpec) -> Target {
+    let external = spec.platform.as_ref().and_then(|platform| spec.external_ids.get(platform)).cloned();
+    Target { level: "campaign".into(), id: campaign_id.to_owned(), external_id: external }
+}
+
+/// A raise may win what the day still has; a cut or pause saves what would go beyond the ceiling.
+fn at_stake(case: &Case<'_>, checked: &Checked) -> i64 {
+    let (budget, exposed) = (case.picture.budget.unwrap_or(0), case.picture.exposure.exposed_micros());
+    if checked.raises_spend() {
+        return budget.saturating_sub(exposed).max(0);
+    }
+    let left_ms = case.picture.day.end.saturating_sub(case.picture.now);
+    exposed.saturating_add(case.picture.exposure.rate_max.over(left_ms)).saturating_sub(case.picture.ceiling).max(0)
+}
+
+fn effect(case: &Case<'_>) -> Option<ExpectedEffect> {
+    let (budget, exposed) = (case.picture.budget.ok()?, case.picture.exposure.exposed_micros());
+    Some(ExpectedEffect {
+        metric: "spend_day_micros".into(),
+        low: exposed.min(budget),
+        mid: budget,
+        high: case.picture.ceiling.max(exposed),
+    })
+}
+
+fn terms(case: &Case<'_>) -> Vec<Term> {
+    let picture = case.picture;
+    let term = |name: &str, value: i64| Term { name: name.to_owned(), value };
+    let mut terms = vec![
+        term("spend_day_micros", picture.spent_day),
+        term("unseen_micros", picture.exposure.unseen_micros),
+        term("ceiling_micros", picture.ceiling),
+        term("plan_share_ppm", policy::arithmetic::ppm(picture.plan_share())),
+        term("data_age_ms", picture.data_age().unwrap_or(-1)),
+        term("apply_ms", picture.apply_ms),
+    ];
+    terms.extend(picture.budget.ok().map(|budget| term("budget_day_micros", budget)));
+    terms.extend(picture.cost.ok().map(|cost| term("cost_per_event_micros", cost)));
+    if let Some(Ok(step)) = case.evaluation.map(|evaluation| &evaluation.step) {
+        terms.extend(step.terms());
+    }
+    terms
+}

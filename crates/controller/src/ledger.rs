@@ -1,0 +1,361 @@
+//! The ledger: what we said, what was answered, what is still owed.
+//!
+//! What always holds: it changes only by applying facts: journal records (acknowledgements, read-backs, halts) and
+//! committed decision records (commands, proposals, leases), whether just decided or read back from the log; so a
+//! restart, another build and a replay keep the same ledger. Sequences of an account never fall and never repeat.
+
+use crate::slot::{Answer, Issued, Slot};
+use model::fact::{Ack, Halt, StateReport};
+use model::output::{Adjustment, DesiredState};
+use model::time::{HOUR_MS, MINUTE_MS, Millis};
+use policy::gates::Scope;
+use policy::pause::{Holder, Holders};
+use policy::settings::Anomaly;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What is owed in one journal partition.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// By account id.
+    pub accounts: BTreeMap<String, AccountLedger>,
+    /// The kill switch for everything; latched until released.
+    pub halted: bool,
+    /// Latched: why positions are not to be trusted.
+    pub integrity: Option<String>,
+}
+
+/// What is owed in one account.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct AccountLedger {
+    /// Last sequence given to a command of this account.
+    pub sequence: i64,
+    /// The kill switch of the account.
+    pub halted: bool,
+    /// Until when all values in force hold without another word.
+    pub lease_until: Option<Millis>,
+    /// The last sequence that the lease covers.
+    pub lease_sequence: i64,
+    /// By campaign id.
+    pub campaigns: BTreeMap<String, CampaignLedger>,
+    /// Commands of the last hour: when, whether the guard had to change them, and by how much a budget rose.
+    pub commands: Vec<Command>,
+}
+
+/// One issued command, as the account's allowances remember it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// When.
+    pub at: Millis,
+    /// The guard changed it.
+    pub clamped: bool,
+    /// By how much it raised a daily budget.
+    pub budget_increase_micros: i64,
+}
+
+/// What is owed in one campaign.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct CampaignLedger {
+    /// The kill switch of the campaign.
+    pub halted: bool,
+    /// The bid.
+    pub bid: Slot,
+    /// The daily budget.
+    pub budget: Slot,
+    /// Running (1) or paused (0).
+    pub state: Slot,
+    /// Who holds it still.
+    pub holders: Holders,
+    /// Proposals that wait for a person, by command id.
+    pub proposals: BTreeMap<String, Adjustment>,
+    /// A person rejected: not proposed again before this instant.
+    pub quiet_until: Millis,
+    /// The platform says that it is learning.
+    pub learning: bool,
+    /// Commands in a row that nobody answered.
+    pub unanswered: i64,
+    /// Milliseconds from command to effect of the last answered commands, oldest first.
+    pub apply_ms: Vec<Millis>,
+    /// Resumes after a runaway since a person last looked.
+    pub runaway_resumes: i64,
+    /// Last sequence of the campaign's key.
+    pub sequence: i64,
+}
+
+/// The three things that a campaign's commands set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lever {
+    /// set_bid.
+    Bid,
+    /// set_daily_budget.
+    Budget,
+    /// pause, resume.
+    State,
+}
+
+/// Enough for a median that one slow answer does not move.
+const APPLY_TIMES_MAX: usize = 9;
+/// Value of the state lever while running; 0 is paused.
+pub const RUNNING: i64 = 1;
+
+impl Ledger {
+    /// The widest halt that covers a campaign.
+    pub fn halt_of(&self, account: &str, campaign: &str) -> Option<Scope> {
+        let of_account = self.accounts.get(account);
+        if self.halted {
+            Some(Scope::Global)
+        } else if of_account.is_some_and(|account| account.halted) {
+            Some(Scope::Account)
+        } else {
+            of_account?.campaigns.get(campaign).filter(|campaign| campaign.halted).map(|_| Scope::Campaign)
+        }
+    }
+
+    /// One campaign's ledger, `None` before its first fact.
+    pub fn campaign(&self, account: &str, campaign: &str) -> Option<&CampaignLedger> {
+        self.accounts.get(account)?.campaigns.get(campaign)
+    }
+
+    /// One campaign's ledger, begun if there is none.
+    pub fn campaign_mut(&mut self, account: &str, campaign: &str) -> &mut CampaignLedger {
+        let account = entry(&mut self.accounts, account);
+        entry(&mut account.campaigns, campaign)
+    }
+
+    /// Takes an issued command.
+    pub fn apply_command(&mut self, command: &Adjustment) {
+        let account = entry(&mut self.accounts, &command.account_id);
+        account.sequence = account.sequence.max(command.sequence);
+        let campaign = entry(&mut account.campaigns, &command.campaign_id);
+        let before = campaign.budget.assumed();
+        campaign.apply_command(command);
+        let increase = match (command.kind.as_str(), before, command.value_micros) {
+            ("set_daily_budget", Some(before), Some(value)) => value.saturating_sub(before).max(0),
+            _ => 0,
+        };
+        account.commands.retain(|known| known.at > command.issued_at.saturating_sub(HOUR_MS));
+        account.commands.push(Command {
+            at: command.issued_at,
+            clamped: !command.explanation.guard_edits.is_empty(),
+            budget_increase_micros: increase,
+        });
+    }
+
+    /// Takes a record of `ads.proposals`.
+    pub fn apply_proposal(&mut self, proposal: &Adjustment) {
+        let account = entry(&mut self.accounts, &proposal.account_id);
+        account.sequence = account.sequence.max(proposal.sequence);
+        let campaign = entry(&mut account.campaigns, &proposal.campaign_id);
+        campaign.sequence = campaign.sequence.max(proposal.sequence);
+        if proposal.state == "proposed" {
+            campaign.proposals.insert(proposal.command_id.clone(), proposal.clone());
+        } else {
+            campaign.proposals.remove(&proposal.command_id);
+        }
+        if proposal.state == "rejected" {
+            campaign.quiet_until = campaign.quiet_until.max(proposal.decide_by.unwrap_or(proposal.issued_at));
+        }
+        if let (Some(slot), Some(value)) = (campaign.slot_of(&proposal.kind), value_of(proposal))
+            && matches!(proposal.state.as_str(), "observed" | "proposed")
+        {
+            slot.shown = Some((value, proposal.issued_at));
+        }
+    }
+
+    /// Takes a record of `ads.desired-state`; only leases tell something that no command told.
+    pub fn apply_desired(&mut self, key: &str, desired: &DesiredState) {
+        if key.starts_with("lease/") {
+            let account = entry(&mut self.accounts, &desired.account_id);
+            account.lease_until = account.lease_until.max(desired.lease_until);
+            account.lease_sequence = account.lease_sequence.max(desired.sequence);
+        }
+    }
+
+    /// Lets raises end whose lease has run out: who subscribes has gone back to the fallback.
+    pub fn lapse(&mut self, now: Millis) -> Vec<(String, String)> {
+        let mut lapsed = Vec::new();
+        for (account_id, account) in &mut self.accounts {
+            let lease = (account.lease_until, account.lease_sequence);
+            for (campaign_id, campaign) in &mut account.campaigns {
+                let mut any = false;
+                for lever in [Lever::Bid, Lever::Budget] {
+                    any |= campaign.slot_mut(lever).lapse(lease, now);
+                }
+                if any {
+                    lapsed.push((account_id.clone(), campaign_id.clone()));
+                }
+            }
+        }
+        lapsed
+    }
+
+    /// Takes an acknowledgement. `true` if the value found is somebody else's.
+    pub fn apply_ack(&mut self, ack: &Ack, now: Millis, settings: &Anomaly) -> bool {
+        let campaign = self.campaign_mut(&ack.account_id, &ack.campaign_id);
+        campaign.unanswered = 0;
+        let mut foreign = false;
+        for lever in [Lever::Bid, Lever::Budget, Lever::State] {
+            match campaign.slot_mut(lever).answer(ack, now, settings) {
+                Answer::NotMine => continue,
+                Answer::Applied(after) => {
+                    campaign.apply_ms.push(after);
+                    let excess = campaign.apply_ms.len().saturating_sub(APPLY_TIMES_MAX);
+                    campaign.apply_ms.drain(..excess);
+                }
+                Answer::Foreign => foreign = true,
+                Answer::Refused => {}
+            }
+        }
+        foreign
+    }
+
+    /// Takes a read-back. `true` if some value found is somebody else's.
+    pub fn apply_report(&mut self, report: &StateReport, now: Millis, settings: &Anomaly) -> bool {
+        let by_us = report.actor.as_deref().map(|actor| actor == "paceline");
+        let campaign = self.campaign_mut(&report.account_id, &report.campaign_id);
+        if let Some(state) = &report.platform_state {
+            campaign.learning = state == "learning";
+        }
+        let holder = if report.actor.as_deref() == Some("platform") { Holder::Platform } else { Holder::Person };
+        match report.status.as_deref() {
+            Some("active") => {
+                campaign.holders.lift(Holder::Person);
+                campaign.holders.lift(Holder::Platform);
+                campaign.state.found(RUNNING, report.reported_at, now, Some(true), settings);
+            }
+            Some(_) if campaign.state.assumed() != Some(0) && by_us != Some(true) => {
+                campaign.holders.hold(holder, now);
+            }
+            Some(_) => _ = campaign.state.found(0, report.reported_at, now, Some(true), settings),
+            None => {}
+        }
+        let bid = report.bid_micros.is_some_and(|bid| campaign.bid.found(bid, report.reported_at, now, by_us, settings));
+        let budget = report.daily_budget_micros;
+        let budget = budget.is_some_and(|value| campaign.budget.found(value, report.reported_at, now, by_us, settings));
+        bid || budget
+    }
+
+    /// Takes a halt or its release.
+    pub fn apply_halt(&mut self, halt: &Halt) {
+        let set = halt.action == "set";
+        match (halt.scope.as_str(), halt.account_id.as_deref(), halt.campaign_id.as_deref()) {
+            ("global", ..) => self.halted = set,
+            ("integrity", ..) if !set => self.integrity = None,
+            ("account", Some(account), _) => entry(&mut self.accounts, account).halted = set,
+            ("campaign", Some(account), Some(campaign)) => {
+                let campaign = self.campaign_mut(account, campaign);
+                campaign.halted = set;
+                // A person has looked.
+                campaign.runaway_resumes = 0;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl AccountLedger {
+    /// Until when a raise lives: by its own word, or by the account's lease that covers it.
+    pub fn lease_end(&self, issued: &Issued) -> Option<Millis> {
+        crate::slot::lease_end(issued, (self.lease_until, self.lease_sequence))
+    }
+
+    /// Commands of the last `span`.
+    pub fn commands_within(&self, now: Millis, span: Millis) -> impl Iterator<Item = &Command> {
+        self.commands.iter().filter(move |command| command.at > now.saturating_sub(span))
+    }
+}
+
+impl CampaignLedger {
+    /// The slot of a lever.
+    pub fn slot(&self, lever: Lever) -> &Slot {
+        match lever {
+            Lever::Bid => &self.bid,
+            Lever::Budget => &self.budget,
+            Lever::State => &self.state,
+        }
+    }
+
+    /// The slot of a lever.
+    pub fn slot_mut(&mut self, lever: Lever) -> &mut Slot {
+        match lever {
+            Lever::Bid => &mut self.bid,
+            Lever::Budget => &mut self.budget,
+            Lever::State => &mut self.state,
+        }
+    }
+
+    /// Median time from command to effect, `None` before the first answer.
+    pub fn apply_median_ms(&self) -> Option<Millis> {
+        let mut times = self.apply_ms.clone();
+        times.sort_unstable();
+        times.get(times.len() / 2).copied()
+    }
+
+    /// Whether we or somebody else holds it still.
+    pub fn is_paused(&self) -> bool {
+        self.holders.is_paused()
+    }
+
+    fn slot_of(&mut self, kind: &str) -> Option<&mut Slot> {
+        Lever::of(kind).map(|lever| self.slot_mut(lever))
+    }
+
+    fn apply_command(&mut self, command: &Adjustment) {
+        self.sequence = self.sequence.max(command.sequence);
+        self.proposals.remove(&command.command_id);
+        let (Some(lever), Some(value)) = (Lever::of(&command.kind), value_of(command)) else { return };
+        let issued = Issued {
+            command_id: command.command_id.clone(),
+            sequence: command.sequence,
+            value,
+            issued_at: command.issued_at,
+            expires_at: command.expires_at,
+            fallback: command.fallback.as_ref().and_then(|fallback| Some((fallback.value_micros?, fallback.when))),
+        };
+        let superseded = self.slot_mut(lever).issue(issued, command.expected_previous.value_micros);
+        self.unanswered = self.unanswered.saturating_add(i64::from(superseded));
+        match (command.kind.as_str(), command.holder.as_deref().and_then(Holder::parse)) {
+            ("pause", Some(holder)) => _ = self.holders.hold(holder, command.issued_at),
+            ("resume", holder) => {
+                self.runaway_resumes = self.runaway_resumes.saturating_add(i64::from(holder == Some(Holder::Runaway)));
+                for ours in [Holder::Flight, Holder::DailyCap, Holder::Runaway, Holder::Underperformer, Holder::Halt] {
+                    self.holders.lift(ours);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Lever {
+    /// The lever that a kind of command moves.
+    pub fn of(kind: &str) -> Option<Lever> {
+        match kind {
+            "set_bid" => Some(Lever::Bid),
+            "set_daily_budget" => Some(Lever::Budget),
+            "pause" | "resume" => Some(Lever::State),
+            _ => None,
+        }
+    }
+}
+
+/// The value that a command sets on its lever.
+pub fn value_of(command: &Adjustment) -> Option<i64> {
+    match command.kind.as_str() {
+        "pause" => Some(0),
+        "resume" => Some(RUNNING),
+        _ => command.value_micros,
+    }
+}
+
+/// How long an unanswered command of a lever may stay without counting as lost.
+pub fn ack_limit_ms(apply_ms: Millis, applies: i64) -> Millis {
+    apply_ms.max(MINUTE_MS).saturating_mul(applies.max(1))
+}
+
+fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, key: &str) -> &'m mut V {
+    if !map.contains_key(key) {
+        map.insert(key.to_owned(), V::default());
+    }
+    map.entry(key.to_owned()).or_default()
+}

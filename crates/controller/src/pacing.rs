@@ -1,0 +1,347 @@
+//! What the loops of one campaign remember: the bid that the budget asks for, and the troubles that stand.
+//!
+//! What always holds: it is belief, moved at fixed instants by what is seen and by the ledger, never by what is about to
+//! be decided; so it is the same whether a decision is made here or read from the log.
+
+use crate::campaign::Live;
+use crate::channel::Channel;
+use crate::ledger::CampaignLedger;
+use crate::measures::*;
+use crate::picture::{Picture, Window};
+use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
+use policy::anomaly::*;
+use policy::arithmetic::{LogBid, log_bid};
+use policy::composition::{Binding, Composed, Composition, MinPacing, Parts};
+use policy::gates::{Freshness, Gate, Permission};
+use policy::hold::Hold;
+use policy::pressure::{self, Block, Input, Linear, Pressure, Step, Supply, raise_block, window_start_ms, without_wind_up};
+use policy::settings::Settings;
+use serde::{Deserialize, Serialize};
+
+/// The memory of one campaign's loops.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Pacing {
+    /// u_B.
+    pub log_bid: Option<LogBid>,
+    /// When it was evaluated last.
+    pub evaluated_at: Option<Millis>,
+    /// What binds the bid.
+    pub binding: Binding,
+    /// R and S_w of the last evaluation.
+    pub need: Option<(i64, i64)>,
+    /// Start of a day and the budget planned for it.
+    pub planned: Option<(Millis, i64)>,
+    /// E stands so far from the plan: the word of the KPI rows.
+    pub pace: Pace,
+    /// Event time of the first event ever.
+    pub first_event: Option<Millis>,
+    /// Troubles.
+    pub hard_stop: HardStop,
+    /// Far too much within minutes.
+    pub runaway: RunawayDetector,
+    /// Nothing is delivered any more.
+    pub delivery: DeliveryStopped,
+    /// Nobody answers.
+    pub ack_missing: AckMissing,
+    early_stop: EarlyStop,
+    underspend: UnderspendRisk,
+    data_gap: DataGap,
+}
+
+/// How spend stands to the plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Pace {
+    #[default]
+    Unknown,
+    Ahead,
+    OnPlan,
+    Behind,
+    Paused,
+    Exhausted,
+}
+
+/// What surrounds a look at a campaign.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    /// The campaign's ledger.
+    pub ledger: &'a CampaignLedger,
+    /// Signs of life of account and channel.
+    pub channel: Option<&'a Channel>,
+    /// Numbers of the policy.
+    pub settings: &'a Settings,
+    /// How old the data are.
+    pub freshness: Freshness,
+    /// Journal positions do not join.
+    pub integrity_gap: bool,
+    /// Increases are held: a gap, a jump of the clock, missing answers.
+    pub increases_held: bool,
+}
+
+/// One evaluation of the bid.
+#[derive(Clone, Debug)]
+pub struct Evaluation {
+    /// The step of the budget's loop, or why there is none.
+    pub step: Result<Step, Hold>,
+    /// The composed bid, or why there is none.
+    pub composed: Result<Composed, Hold>,
+    /// The window that was read.
+    pub window: Window,
+    /// Why the bid may not rise now, whatever the loop stands at.
+    pub block: Option<Block>,
+}
+
+/// Spend within a twentieth of the budget around the plan is on plan.
+const ON_PLAN_SHARE: f64 = 0.05;
+
+impl Pacing {
+    /// Looks at exposure, runaway, feeds and answers: at each record that touches the campaign and once a minute.
+    pub fn watch(&mut self, live: &Live, picture: &Picture, around: &Around<'_>) -> Vec<Change> {
+        let (settings, now) = (&around.settings.anomaly, picture.now);
+        let budget = picture.budget.unwrap_or(0);
+        let cost = picture.cost.unwrap_or(0);
+        let mut changes = Vec::new();
+        if picture.budget.is_ok() {
+            let stop = HardStopEvidence {
+                exposure: picture.exposure,
+                ceiling_micros: picture.ceiling,
+                apply_ms: picture.apply_ms,
+                day_start_ms: picture.day.start,
+            };
+            changes.push(self.hard_stop.observe(&stop, settings, now));
+            let minutes = picture.window(live, settings.runaway.window_ms, picture.day.start);
+            let share = picture.share_between(minutes.start, minutes.end);
+            let runaway = RunawayEvidence {
+                spend_micros: net_spend(&minutes.sums),
+                seen_until_ms: minutes.end,
+                plan_micros: (budget as f64 * share) as i64,
+                budget_micros: budget,
+                cost_micros: cost,
+            };
+            changes.push(self.runaway.observe(&runaway, settings, now));
+        }
+        let gap = GapEvidence {
+            positions_broken: around.integrity_gap,
+            freshness: around.freshness,
+            data_age_ms: picture.data_age().unwrap_or(Millis::MAX),
+            allowed_age_ms: around.settings.gates.stale_min_ms,
+            unseen_micros: picture.exposure.unseen_micros,
+        };
+        changes.push(self.data_gap.observe(&gap, settings, now));
+        let acks = AckEvidence { unanswered: around.ledger.unanswered, at_stake_micros: 0 };
+        changes.push(self.ack_missing.observe(&acks, settings, now));
+        self.pace = self.pace_word(picture, around.ledger);
+        changes
+    }
+
+    /// Evaluates the bid that spends the rest of the budget over the rest of the plan: every five minutes.
+    pub fn evaluate(
+        &mut self,
+        live: &Live,
+        picture: &Picture,
+        around: &Around<'_>,
+        gate: &Gate,
+    ) -> (Evaluation, Vec<Change>) {
+        let settings = around.settings;
+        let mut changes = vec![self.delivery.observe(&delivery(live, picture, around), &settings.anomaly, picture.now)];
+        let window = self.pacing_window(live, picture, settings);
+        let input = self.input(live, picture, around, gate, &window);
+        let step = Linear.evaluate(&input, &settings.pressure);
+        self.evaluated_at = Some(picture.now);
+        if let Ok(step) = &step {
+            self.log_bid = Some(step.log_bid);
+            self.need = Some((step.need_micros, input.window_spend_micros));
+        }
+        let budget_log_bid = self.log_bid.filter(|_| picture.budget.is_ok());
+        let blocked = step.as_ref().ok().and_then(|step| step.blocked).is_some();
+        let parts = Parts {
+            budget_log_bid,
+            target_log_bid: None,
+            bid_min_micros: live.spec.bid_min_micros,
+            bid_max_micros: live.spec.bid_max_micros,
+            supply_bound: blocked,
+        };
+        let composed = MinPacing.compose(&parts);
+        self.binding = composed.as_ref().map_or(Binding::None, |composed| composed.binding);
+        if let (Some(own), Some(in_force)) = (self.log_bid, assumed_bid(live, around.ledger)) {
+            let unit = picture.profile.unit_micros(live.spec.bid_step_micros, &live.spec.currency);
+            self.log_bid = Some(without_wind_up(own, in_force, unit, &settings.pressure));
+        }
+        self.planned = picture.budget.ok().map(|budget| (picture.day.start, budget));
+        changes.extend(self.judge(live, picture, around, &window));
+        (Evaluation { step, composed, window, block: input.block }, changes)
+    }
+
+    /// The rows that say how the day will end.
+    fn judge(&mut self, live: &Live, picture: &Picture, around: &Around<'_>, window: &Window) -> [Change; 2] {
+        let (settings, now) = (&around.settings.anomaly, picture.now);
+        let (Ok(budget), Ok(cost)) = (picture.budget, picture.cost) else { return [Change::None, Change::None] };
+        let (need, window_spend) = self.need.unwrap_or_default();
+        let bid_in_force = assumed_bid(live, around.ledger);
+        let early = EarlyStopEvidence {
+            hard_stopped: self.hard_stop.is_open(),
+            plan_share: picture.plan_share(),
+            budget_micros: budget,
+            cost_micros: cost,
+            need_micros: need,
+            window_spend_micros: window_spend,
+            at_bid_min: bid_in_force.is_some_and(|bid| bid <= live.spec.bid_min_micros),
+            exposed_micros: picture.exposure.exposed_micros(),
+        };
+        let forecast = |window: &Window| WindowForecast {
+            spend_micros: net_spend(&window.sums),
+            share: picture.share_between(window.start, window.end),
+        };
+        let under = UnderspendEvidence {
+            budget_micros: budget,
+            exposed_micros: picture.exposure.exposed_micros(),
+            cost_micros: cost,
+            plan_share: picture.plan_share(),
+            window: forecast(window),
+            long_window: forecast(&picture.window(live, settings.underspend.window_ms, picture.day.start)),
+            binding: self.binding,
+        };
+        [self.early_stop.observe(&early, settings, now), self.underspend.observe(&under, settings, now)]
+    }
+
+    fn input(
+        &self,
+        live: &Live,
+        picture: &Picture,
+        around: &Around<'_>,
+        gate: &Gate,
+        window: &Window,
+    ) -> Input {
+        let settings = around.settings;
+        let interval = settings.clock.pacing_interval_ms;
+        let since = self.evaluated_at.map_or(interval, |at| picture.now.saturating_sub(at).min(2 * interval));
+        let start_bid = assumed_bid(live, around.ledger).and_then(|bid| log_bid(bid).ok()).unwrap_or(0);
+        let supply = supply(live, picture, around, self);
+        Input {
+            since_last_ms: since,
+            lag_ms: picture.data_age().unwrap_or(DAY_MS),
+            apply_ms: picture.apply_ms,
+            budget_micros: picture.budget.unwrap_or(0),
+            exposed_micros: picture.exposure.exposed_micros(),
+            window_ms: window.end.saturating_sub(window.start),
+            window_spend_micros: net_spend(&window.sums),
+            window_share: picture.share_between(window.start, window.end),
+            share_left: 1.0 - picture.plan_share(),
+            cost_micros: picture.cost.unwrap_or(0),
+            log_bid: self.log_bid.unwrap_or(start_bid),
+            bid_min_micros: live.spec.bid_min_micros,
+            bid_max_micros: live.spec.bid_max_micros,
+            block: raise_block(&supply, &settings.pressure),
+            step_up_limit: self.delivery.step_up_limit(&settings.anomaly, picture.now),
+            frozen: around.ledger.is_paused() || gate.permission > Permission::HardStopOnly,
+        }
+    }
+
+    fn pacing_window(&self, live: &Live, picture: &Picture, settings: &Settings) -> Window {
+        let s = &settings.pressure;
+        let short = picture.window(live, s.window_short_ms, picture.day.start);
+        let period = live.counts_reports().then_some(picture.period_ms);
+        let length = pressure::window_ms(short.sums[BILLABLE], period, s);
+        let plan_start = picture.plan.as_ref().map_or(picture.day.start, |plan| plan.start_ms());
+        let start = window_start_ms(picture.seen_until, length, plan_start);
+        picture.window(live, picture.seen_until.saturating_sub(start), picture.day.start)
+    }
+
+    fn pace_word(&self, picture: &Picture, ledger: &CampaignLedger) -> Pace {
+        if self.hard_stop.is_open() {
+            return Pace::Exhausted;
+        }
+        if ledger.is_paused() {
+            return Pace::Paused;
+        }
+        let Ok(budget) = picture.budget else { return Pace::Unknown };
+        if picture.watermark.is_none() || budget <= 0 {
+            return Pace::Unknown;
+        }
+        let ahead = picture.exposure.exposed_micros() as f64 / budget as f64 - picture.plan_share();
+        match ahead {
+            ahead if ahead > ON_PLAN_SHARE => Pace::Ahead,
+            ahead if ahead < -ON_PLAN_SHARE => Pace::Behind,
+            _ => Pace::OnPlan,
+        }
+    }
+}
+
+impl Pace {
+    /// The word of the KPI row.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Pace::Unknown => "unknown",
+            Pace::Ahead => "ahead",
+            Pace::OnPlan => "on_plan",
+            Pace::Behind => "behind",
+            Pace::Paused => "paused",
+            Pace::Exhausted => "exhausted",
+        }
+    }
+}
+
+/// The bid to reckon with: unanswered, confirmed, or the specification's.
+pub fn assumed_bid(live: &Live, ledger: &CampaignLedger) -> Option<i64> {
+    ledger.bid.assumed().or(Some(live.spec.bid_micros)).filter(|bid| *bid > 0)
+}
+
+/// Events due in the part of the plan between two instants, by the campaign's last 24 hours.
+fn due(live: &Live, picture: &Picture, from: Millis, to: Millis) -> f64 {
+    let day = picture.window(live, DAY_MS, Millis::MIN / 2);
+    day.sums[BILLABLE].max(day.sums[CLICKS]) as f64 * picture.share_between(from, to)
+}
+
+fn supply(live: &Live, picture: &Picture, around: &Around<'_>, pacing: &Pacing) -> Supply {
+    let recent_ms = if live.counts_reports() { picture.period_ms.max(HOUR_MS) } else { 15 * MINUTE_MS };
+    let recent = picture.window(live, recent_ms, Millis::MIN / 2);
+    let first_day = pacing.first_event.is_none_or(|first| first >= picture.day.start);
+    // Reports are the sign of life of a campaign without events; its period is its gap.
+    let (newest, gap) = match (live.counts_reports(), &live.stats, around.channel) {
+        (true, Some(stats), _) => (stats.reported_until, stats.period),
+        (_, _, Some(channel)) => (channel.alive_until(), channel.gap_ms),
+        _ => (None, 0),
+    };
+    let plan_start = picture.plan.as_ref().map_or(picture.day.start, |plan| plan.start_ms());
+    Supply {
+        watermark_ms: picture.seen_until,
+        events_recent: recent.sums[IMPRESSIONS].saturating_add(recent.sums[CLICKS]),
+        due_recent: due(live, picture, recent.start, recent.end),
+        neighbour_event_ms: newest,
+        neighbour_gap_ms: gap,
+        first_day,
+        events_today: picture.events_day,
+        open_today_ms: picture.seen_until.saturating_sub(plan_start).max(0),
+        delivery_stopped: pacing.delivery.is_open(),
+        increases_held: around.increases_held || around.freshness != Freshness::Fresh,
+    }
+}
+
+fn delivery(live: &Live, picture: &Picture, around: &Around<'_>) -> DeliveryEvidence {
+    // A campaign that never delivered has not stopped.
+    let last = live.newest_event.max(first_instant(live, picture)).saturating_add(MINUTE_MS);
+    let silence = picture.seen_until.saturating_sub(last).max(0);
+    let day = picture.window(live, DAY_MS, Millis::MIN / 2).sums;
+    let events_of_day = day[IMPRESSIONS].saturating_add(day[CLICKS]) as f64;
+    let due = events_of_day * picture.share_between(last, picture.seen_until);
+    let hour_before = live.hours.sum(hour_range(last)).iter().take(2).sum::<i64>() as f64;
+    let due_by_hour = hour_before * silence as f64 / HOUR_MS as f64;
+    let open = picture.plan.as_ref().is_ok_and(|plan| plan.is_open(picture.now));
+    DeliveryEvidence {
+        silence_ms: silence,
+        due_events: due.min(due_by_hour),
+        sources_alive: around.freshness == Freshness::Fresh,
+        silence_wanted: around.ledger.is_paused() || !open || live.spec.status != "active",
+        cost_micros: picture.cost.unwrap_or(0),
+    }
+}
+
+fn first_instant(live: &Live, picture: &Picture) -> Millis {
+    if live.newest_event == Millis::MIN { picture.seen_until } else { live.newest_event }
+}
+
+/// The hour of an instant and the one before: the panes of about the last hour of delivery.
+fn hour_range(at: Millis) -> std::ops::Range<i32> {
+    let hour = at.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
+    crate::calendar::minute_index(hour.saturating_sub(HOUR_MS))..crate::calendar::minute_index(hour)
+}

@@ -1,0 +1,274 @@
+//! One value of a campaign: what we asked for, what was confirmed, what somebody else set.
+//!
+//! What always holds: a value is confirmed only by an answer or a read-back; what was issued and not answered may or may
+//! not be in force, and [`Slot::assumed`] says which of the two decisions must reckon with.
+
+use model::fact::Ack;
+use model::time::{DAY_MS, Millis};
+use policy::anomaly::{FoundEvidence, ValueMismatch};
+use policy::settings::Anomaly;
+use serde::{Deserialize, Serialize};
+
+/// The life of one value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// What the ad-buying system has said that it has.
+    pub confirmed: Option<i64>,
+    /// Sequence of the last confirmed command, 0 before the first.
+    pub confirmed_sequence: i64,
+    /// When it said so.
+    pub confirmed_at: Option<Millis>,
+    /// Issued and not answered.
+    pub pending: Option<Issued>,
+    /// The last issued command, answered or not.
+    pub last: Option<Issued>,
+    /// What was last observed or proposed, where nothing may be issued, and when.
+    pub shown: Option<(i64, Millis)>,
+    /// When somebody else's value was found.
+    pub override_at: Option<Millis>,
+    /// Issued changes of the last day: when, from, to.
+    pub moves: Vec<Move>,
+    /// Earlier commands that may still be answered.
+    earlier: Vec<Issued>,
+}
+
+/// An issued value.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Issued {
+    /// Id of the command.
+    pub command_id: String,
+    /// Its sequence.
+    pub sequence: i64,
+    /// The value.
+    pub value: i64,
+    /// When.
+    pub issued_at: Millis,
+    /// Last instant to apply it.
+    pub expires_at: Millis,
+    /// What holds after the lease, and from when without one: raises only.
+    pub fallback: Option<(i64, Millis)>,
+}
+
+/// An issued change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// When.
+    pub at: Millis,
+    /// Value before, as assumed then.
+    pub from: i64,
+    /// Value asked for.
+    pub to: i64,
+}
+
+/// What an acknowledgement meant to a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is about another value.
+    NotMine,
+    /// In force, so long after it was issued.
+    Applied(Millis),
+    /// Not applied: rejected, expired, superseded, deferred.
+    Refused,
+    /// Not applied, and the value found is somebody else's.
+    Foreign,
+}
+
+/// Answers to older commands than these tell nothing any more.
+const EARLIER_MAX: usize = 4;
+
+impl Slot {
+    /// The value to reckon with: the unanswered one, else the confirmed one.
+    pub fn assumed(&self) -> Option<i64> {
+        self.pending.as_ref().map(|pending| pending.value).or(self.confirmed)
+    }
+
+    /// Takes an issued value; `true` if it replaces one that nobody answered. `given` is what held before anything was
+    /// ever asked for.
+    pub fn issue(&mut self, issued: Issued, given: Option<i64>) -> bool {
+        let from = self.assumed().or(given);
+        self.moves.retain(|known| known.at > issued.issued_at.saturating_sub(DAY_MS + DAY_MS / 12));
+        if let Some(from) = from.filter(|from| *from != issued.value) {
+            self.moves.push(Move { at: issued.issued_at, from, to: issued.value });
+        }
+        self.last = Some(issued.clone());
+        let before = self.pending.replace(issued);
+        let unanswered = before.is_some();
+        self.earlier.extend(before);
+        let excess = self.earlier.len().saturating_sub(EARLIER_MAX);
+        self.earlier.drain(..excess);
+        unanswered
+    }
+
+    /// Takes an acknowledgement.
+    pub fn answer(&mut self, ack: &Ack, now: Millis, settings: &Anomaly) -> Answer {
+        let pending = self.pending.clone().filter(|pending| pending.command_id == ack.command_id);
+        let earlier = self.earlier.iter().find(|issued| issued.command_id == ack.command_id).cloned();
+        let Some(issued) = pending.clone().or(earlier) else { return Answer::NotMine };
+        match ack.result.as_str() {
+            "applied" if issued.sequence >= self.confirmed_sequence => {
+                self.confirm(issued.value, issued.sequence, now);
+                let applied_at = ack.applied_at.unwrap_or(now);
+                if pending.is_some() {
+                    self.pending = None;
+                }
+                Answer::Applied(applied_at.saturating_sub(issued.issued_at).max(0))
+            }
+            "conflict" => {
+                let found = ack.found_value_micros;
+                let by_us = Some(ack.actor == "paceline").filter(|ours| *ours);
+                let foreign = found.is_some_and(|found| self.found(found, now, now, by_us, settings));
+                self.forget_pending(&issued);
+                if foreign { Answer::Foreign } else { Answer::Refused }
+            }
+            _ => {
+                self.forget_pending(&issued);
+                Answer::Refused
+            }
+        }
+    }
+
+    /// Takes a value that was read back; `true` if it is somebody else's.
+    pub fn found(&mut self, value: i64, at: Millis, now: Millis, by_us: Option<bool>, settings: &Anomaly) -> bool {
+        let Some(confirmed) = self.confirmed else {
+            // Before the first confirmation anything found is where we start from.
+            let ours = self.pending.clone().filter(|pending| pending.value == value);
+            self.confirm(value, ours.as_ref().map_or(0, |pending| pending.sequence), at);
+            self.pending = self.pending.take().filter(|_| ours.is_none());
+            return false;
+        };
+        let near = |issued: &Issued| {
+            !ValueMismatch::is_foreign(&evidence(value, issued.value, None, None), settings)
+        };
+        if let Some(ours) = self.pending.iter().chain(self.earlier.iter().rev()).find(|issued| near(issued)).cloned() {
+            if ours.sequence >= self.confirmed_sequence && value != confirmed {
+                self.confirm(ours.value, ours.sequence, at);
+                self.forget_pending(&ours);
+            }
+            return false;
+        }
+        let pending = self.pending.as_ref().map(|pending| pending.value);
+        let foreign = ValueMismatch::is_foreign(&evidence(value, confirmed, pending, by_us), settings);
+        if foreign {
+            self.override_at = Some(now);
+            self.pending = None;
+            self.last = None;
+        }
+        if foreign || by_us == Some(true) {
+            self.confirmed = Some(value);
+        }
+        self.confirmed_at = Some(at);
+        foreign
+    }
+
+    /// Goes back to the fallback once the lease has run out; `true` if it did.
+    pub fn lapse(&mut self, lease: (Option<Millis>, i64), now: Millis) -> bool {
+        let Some(last) = &self.last else { return false };
+        let Some((fallback, _)) = last.fallback else { return false };
+        if lease_end(last, lease).is_none_or(|end| now <= end) {
+            return false;
+        }
+        let from = self.assumed();
+        // A raise that never came into force leaves the confirmed value where it was.
+        self.confirmed = Some(self.confirmed.map_or(fallback, |confirmed| confirmed.min(fallback)));
+        self.pending = None;
+        if let Some(from) = from.filter(|from| *from != fallback) {
+            self.moves.push(Move { at: now, from, to: fallback });
+        }
+        if let Some(last) = &mut self.last {
+            last.fallback = None;
+            last.value = fallback;
+        }
+        true
+    }
+
+    /// Value at an instant of the last day, by the issued changes.
+    pub fn value_at(&self, at: Millis) -> Option<i64> {
+        self.moves.iter().find(|known| known.at >= at).map(|known| known.from).or(self.assumed())
+    }
+
+    /// Whether a raise lives here that ends without a lease.
+    pub fn is_leased(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.fallback.is_some())
+    }
+
+    fn confirm(&mut self, value: i64, sequence: i64, at: Millis) {
+        self.confirmed = Some(value);
+        self.confirmed_sequence = self.confirmed_sequence.max(sequence);
+        self.confirmed_at = Some(at);
+    }
+
+    fn forget_pending(&mut self, issued: &Issued) {
+        if self.pending.as_ref().is_some_and(|pending| pending.sequence <= issued.sequence) {
+            self.pending = None;
+        }
+    }
+}
+
+/// Until when a raise lives: by its own word, or by a lease (until when, up to which sequence) that covers it.
+pub fn lease_end(issued: &Issued, (until, sequence): (Option<Millis>, i64)) -> Option<Millis> {
+    let (_, own) = issued.fallback?;
+    let covered = until.filter(|_| issued.sequence <= sequence);
+    Some(covered.map_or(own, |until| until.max(own)))
+}
+
+fn evidence(found: i64, confirmed: i64, pending: Option<i64>, by_us: Option<bool>) -> FoundEvidence {
+    FoundEvidence { found_micros: found, confirmed_micros: confirmed, pending_micros: pending, by_us }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issued(sequence: i64, value: i64) -> Issued {
+        Issued { command_id: format!("c{sequence}"), sequence, value, issued_at: sequence * 1_000, ..Issued::default() }
+    }
+
+    fn ack(sequence: i64, result: &str, found: Option<i64>) -> Ack {
+        Ack {
+            command_id: format!("c{sequence}"),
+            result: result.into(),
+            found_value_micros: found,
+            ..Ack::default()
+        }
+    }
+
+    fn answered(slot: &mut Slot, ack: &Ack) -> Answer {
+        slot.answer(ack, 9_000, &Anomaly::default())
+    }
+
+    #[test]
+    fn a_value_is_confirmed_by_its_answer_and_not_before() {
+        let mut slot = Slot::default();
+        assert!(!slot.issue(issued(1, 100), None));
+        assert_eq!((slot.confirmed, slot.assumed()), (None, Some(100)));
+        assert_eq!(answered(&mut slot, &ack(1, "applied", None)), Answer::Applied(8_000));
+        assert_eq!((slot.confirmed, slot.confirmed_sequence, slot.pending.is_none()), (Some(100), 1, true));
+        assert_eq!(answered(&mut slot, &ack(7, "applied", None)), Answer::NotMine);
+    }
+
+    #[test]
+    fn a_late_answer_to_an_earlier_command_leaves_the_newer_one_pending() {
+        let mut slot = Slot::default();
+        slot.issue(issued(1, 100), None);
+        assert!(slot.issue(issued(2, 200), None), "nobody answered the first");
+        answered(&mut slot, &ack(1, "applied", None));
+        assert_eq!((slot.confirmed, slot.assumed()), (Some(100), Some(200)));
+        answered(&mut slot, &ack(2, "applied", None));
+        answered(&mut slot, &ack(1, "applied", None));
+        assert_eq!((slot.confirmed, slot.confirmed_sequence), (Some(200), 2), "an old answer comes again");
+    }
+
+    #[test]
+    fn a_conflict_with_our_own_lost_command_is_no_override() {
+        let mut slot = Slot::default();
+        slot.issue(issued(1, 100), None);
+        answered(&mut slot, &ack(1, "applied", None));
+        slot.issue(issued(2, 120), None);
+        slot.issue(issued(3, 125), None);
+        assert_eq!(answered(&mut slot, &ack(3, "conflict", Some(120))), Answer::Refused);
+        assert_eq!((slot.confirmed, slot.confirmed_sequence, slot.override_at), (Some(120), 2, None));
+        slot.issue(issued(4, 130), None);
+        assert_eq!(answered(&mut slot, &ack(4, "conflict", Some(77))), Answer::Foreign);
+        assert_eq!((slot.confirmed, slot.override_at, slot.pending.is_none()), (Some(77), Some(9_000), true));
+    }
+}

@@ -1,0 +1,66 @@
+//! What a campaign costs to keep.
+
+use super::world::*;
+use model::time::{DAY_MS, HOUR_MS, MINUTE_MS};
+
+#[test]
+fn an_active_campaign_takes_less_than_ten_kilobytes() {
+    let mut world = World::new();
+    world.feed(MONDAY, &[], &[specified(spec("c", 1))]);
+    for minute in 0..40 * 24 * 6 {
+        let at = MONDAY + minute * 10 * MINUTE_MS;
+        let rows = [touches("c", at, 9_000, 120, 60_123_456), credit("c", at, at - HOUR_MS, 1_234_567, 80_000_000)];
+        world.feed(at + MINUTE_MS, &rows, &[]);
+    }
+    for minute in 0..80 {
+        let at = MONDAY + 40 * DAY_MS + minute * MINUTE_MS;
+        let rows = [touches("c", at, 900, 12, 6_123_456), claimed("c", at, "purchase", 80_000_000)];
+        world.feed(at + MINUTE_MS, &rows, &[]);
+    }
+    let live = world.controller.state.belief.campaign("acme", "c").unwrap().live.as_ref().unwrap();
+    assert!(live.held_bytes() < 10_000, "{} bytes", live.held_bytes());
+    assert!(world.controller.snapshot().len() < 12_000, "{}", world.controller.snapshot().len());
+}
+
+#[test]
+fn an_idle_campaign_takes_about_three_hundred_bytes() {
+    let mut world = World::new();
+    let specs: Vec<_> = (0..100).map(|n| specified(spec(&format!("campaign-{n}"), 1))).collect();
+    let empty = world.controller.snapshot().len();
+    world.feed(MONDAY, &[], &specs);
+    let packed = (world.controller.snapshot().len() - empty) / 100;
+    let fixed = size_of::<crate::campaign::Campaign>() + size_of::<String>();
+    assert!(packed + fixed < 300, "{packed} + {fixed}");
+}
+
+#[test]
+#[ignore = "a measurement, not a test"]
+fn timing() {
+    let mut world = World::new();
+    let names: Vec<&'static str> = (0..1_000).map(|n| &*Box::leak(format!("campaign-{n}").into_boxed_str())).collect();
+    let specs: Vec<_> = names
+        .iter()
+        .map(|name| {
+            specified(model::fact::CampaignSpec {
+                daily_budget_micros: Some(240_000_000),
+                bid_micros: 1_000_000,
+                bid_min_micros: 100_000,
+                bid_max_micros: 5_000_000,
+                ..spec(name, 1)
+            })
+        })
+        .collect();
+    world.feed(MONDAY, &[], &specs);
+    #[allow(clippy::disallowed_methods)]
+    let begin = std::time::Instant::now();
+    let mut deltas = 0;
+    let mut commands = 0;
+    for half_second in 0..1_200 {
+        let now = MONDAY + HOUR_MS + half_second * 500;
+        let rows: Vec<_> = names.iter().map(|name| touches(name, now - 6_000, 20, 1, 10_000)).collect();
+        deltas += rows.len();
+        commands += world.feed(now, &rows, &[]).adjustments.len();
+        world.outputs.clear();
+    }
+    println!("{deltas} deltas in {:?}, {commands} commands, {} bytes", begin.elapsed(), world.controller.snapshot().len());
+}

@@ -1,0 +1,7 @@
+//! Stories and models of the whole state machine.
+
+mod kpis;
+mod memory;
+mod recovery;
+mod stories;
+pub mod world;

@@ -1,0 +1,419 @@
+//! What the controller does about money: short days of a campaign, with the commands that must and must not follow.
+
+use super::world::*;
+use crate::{Authority, Controller, JournalPosition};
+use model::fact::{Ack, CampaignSpec, Decision, Fact, Halt, StateReport};
+use model::journal::JournalRecord;
+use model::output::Adjustment;
+use model::time::{HOUR_MS, MINUTE_MS, Millis};
+
+const EUR: i64 = 1_000_000;
+
+/// A bidder's campaign of 240 EUR a day at 1 EUR a click, bids between 0.20 and 5.
+fn paced(version: i64) -> CampaignSpec {
+    CampaignSpec {
+        daily_budget_micros: Some(240 * EUR),
+        bid_micros: EUR,
+        bid_min_micros: EUR / 5,
+        bid_max_micros: 5 * EUR,
+        bid_step_micros: 10_000,
+        ..spec("c", version)
+    }
+}
+
+/// A day of one campaign with a buyer that answers.
+struct Day {
+    world: World,
+    now: Millis,
+    /// Answers commands; otherwise silent.
+    answers: bool,
+    issued: Vec<Adjustment>,
+    proposed: Vec<Adjustment>,
+    queue: Vec<Fact>,
+    records: Vec<(Millis, JournalRecord)>,
+}
+
+impl Day {
+    fn of(spec: CampaignSpec) -> Self {
+        let mut day = Day {
+            world: World::new(),
+            now: MONDAY,
+            answers: true,
+            issued: Vec::new(),
+            proposed: Vec::new(),
+            queue: vec![specified(spec)],
+            records: Vec::new(),
+        };
+        day.step(0, 0);
+        day
+    }
+
+    /// A minute with that many clicks and that much spend in it.
+    fn step(&mut self, clicks: i64, spend_micros: i64) {
+        let at = self.now - MINUTE_MS;
+        let rows = if clicks == 0 { vec![] } else { vec![touches("c", at, 20 * clicks, clicks, spend_micros)] };
+        self.feed(self.now - 5_000, &rows);
+        self.now += MINUTE_MS;
+    }
+
+    /// A minute in which the sources say nothing new.
+    fn silence(&mut self, watermark: Millis) {
+        self.feed(watermark, &[]);
+        self.now += MINUTE_MS;
+    }
+
+    fn feed(&mut self, watermark: Millis, rows: &[Row]) {
+        let facts = std::mem::take(&mut self.queue);
+        let record = self.world.journal.cut(self.now, watermark, rows, &facts);
+        self.records.push((self.now, record.clone()));
+        let outputs = self.world.apply(self.now, &record);
+        for command in &outputs.adjustments {
+            assert_eq!(command.state, "issued");
+            if self.answers {
+                self.queue.push(ack(command, "applied", None));
+            }
+        }
+        self.issued.extend(outputs.adjustments);
+        self.proposed.extend(outputs.proposals);
+    }
+
+    fn minutes(&mut self, count: i64, clicks: i64, spend_micros: i64) {
+        (0..count).for_each(|_| self.step(clicks, spend_micros));
+    }
+
+    fn kinds(&self) -> Vec<&str> {
+        self.issued.iter().map(|command| command.kind.as_str()).collect()
+    }
+
+    fn spent(&self) -> i64 {
+        self.world.controller.view().campaign("acme", "c").unwrap().spend_day_micros
+    }
+
+    fn why(&self) -> Vec<String> {
+        self.world.controller.view().why("acme", "c").into_iter().map(|why| why.reason).collect()
+    }
+}
+
+fn ack(command: &Adjustment, result: &str, found: Option<i64>) -> Fact {
+    Fact::Ack(Box::new(Ack {
+        command_id: command.command_id.clone(),
+        account_id: command.account_id.clone(),
+        campaign_id: command.campaign_id.clone(),
+        sequence: command.sequence,
+        result: result.into(),
+        found_value_micros: found,
+        actor: "paceline".into(),
+        ..Ack::default()
+    }))
+}
+
+fn halt(action: &str) -> Fact {
+    Fact::Halt(Box::new(Halt { scope: "account".into(), account_id: Some("acme".into()), action: action.into(), ..Halt::default() }))
+}
+
+#[test]
+fn overspend_is_stopped_before_the_budget_is_passed_and_resumes_the_next_day() {
+    let mut day = Day::of(paced(1));
+    day.minutes(60, 0, 0);
+    while !day.kinds().contains(&"pause") {
+        assert!(day.spent() < 240 * EUR, "the hard stop comes before the ceiling");
+        day.step(2, 2 * EUR);
+    }
+    let pause = day.issued.iter().find(|command| command.kind == "pause").unwrap().clone();
+    assert_eq!((pause.reason.as_str(), pause.holder.as_deref()), ("daily_cap", Some("daily_cap")));
+    assert!(day.spent() >= 230 * EUR, "and not long before: {}", day.spent());
+    assert!(pause.fallback.is_none() && pause.explanation.text.contains("ceiling"), "{}", pause.explanation.text);
+    assert_eq!(pause.explanation.journal_offset, day.world.offset - 1);
+    let before = day.issued.len();
+    while day.now < MONDAY + 24 * HOUR_MS {
+        day.step(0, 0);
+    }
+    assert_eq!(day.issued.len(), before, "silence until the day is over");
+    assert_eq!(day.world.controller.view().campaign("acme", "c").unwrap().pace, "exhausted");
+    day.minutes(30, 0, 0);
+    let resume = day.issued.iter().find(|command| command.kind == "resume").expect("a new day");
+    assert_eq!(resume.reason, "day_started");
+    assert!(day.world.controller.view().campaign("acme", "c").unwrap().holders.is_empty());
+}
+
+#[test]
+fn a_campaign_that_spends_too_fast_is_cut_step_by_step() {
+    let mut day = Day::of(paced(1));
+    day.minutes(180, 1, EUR / 2);
+    assert!(day.kinds().iter().all(|kind| *kind == "set_bid"), "{:?}", day.kinds());
+    assert!(!day.issued.is_empty());
+    let mut before = EUR;
+    for command in &day.issued {
+        let value = command.value_micros.unwrap();
+        assert!(value < before && value >= before * 6 / 10, "{value} after {before}");
+        assert_eq!(value % 10_000, 0, "whole cents");
+        assert_eq!(command.fallback, None, "cuts stay");
+        assert_eq!(command.expected_previous.value_micros, Some(before));
+        before = value;
+    }
+    let gaps = day.issued.windows(2).map(|pair| pair[1].issued_at - pair[0].issued_at);
+    assert!(gaps.into_iter().all(|gap| gap >= 5 * MINUTE_MS), "the bidder's cadence");
+}
+
+#[test]
+fn a_campaign_that_falls_behind_is_raised_within_its_limits_and_the_raise_is_leased() {
+    let mut day = Day::of(paced(1));
+    day.minutes(240, 1, EUR / 100);
+    let raises: Vec<_> = day.issued.iter().filter(|command| command.reason == "pacing_behind").collect();
+    assert!(!raises.is_empty(), "why: {:?}", day.why());
+    for raise in &raises {
+        let value = raise.value_micros.unwrap();
+        assert!(value <= EUR * 3 / 2, "at most half above the value at the day's start, found {value}");
+        let fallback = raise.fallback.as_ref().unwrap();
+        assert!(fallback.value_micros.unwrap() <= EUR, "never above previous or baseline");
+        assert_eq!(fallback.when, raise.issued_at + 5 * MINUTE_MS);
+        assert!(raise.risk.worst_case_micros <= 240 * EUR);
+    }
+    let leases = day.world.outputs.iter().flat_map(|outputs| &outputs.desired).filter(|(key, _)| key == "lease/acme");
+    let until: Vec<Millis> = leases.map(|(_, lease)| lease.lease_until.unwrap()).collect();
+    assert!(until.windows(2).all(|pair| pair[0] < pair[1]) && until.len() > 20, "kept alive: {}", until.len());
+    assert_eq!(
+        day.world.controller.view().campaign("acme", "c").unwrap().bid_confirmed_micros,
+        raises.last().unwrap().value_micros,
+        "a raise that is kept alive stays"
+    );
+}
+
+#[test]
+fn a_feed_that_dies_upstream_and_looks_idle_raises_nothing() {
+    let mut day = Day::of(paced(1));
+    day.minutes(60, 1, EUR / 100);
+    let before = day.issued.len();
+    let raised = |day: &Day| day.issued[before..].iter().filter(|command| command.reason == "pacing_behind").count();
+    day.minutes(20, 0, 0);
+    let at_most = raised(&day);
+    day.minutes(180, 0, 0);
+    assert_eq!(raised(&day), at_most, "no sign of life, no raise");
+}
+
+#[test]
+fn stale_data_hold_raises_and_let_the_hard_stop_work() {
+    let mut day = Day::of(paced(1));
+    day.minutes(60, 1, EUR / 100);
+    let before = day.issued.len();
+    let watermark = day.now - 5_000;
+    for _ in 0..60 {
+        day.silence(watermark);
+    }
+    assert!(day.issued[before..].iter().all(|command| command.reason != "pacing_behind"));
+    assert_eq!(day.world.alerts("data_gap"), ["opened"]);
+    let view = day.world.controller.view().campaign("acme", "c").unwrap();
+    assert!(view.bid_confirmed_micros.unwrap() <= EUR, "raises ended at their fallback: nobody renewed the lease");
+}
+
+#[test]
+fn the_estimate_of_unseen_money_stops_a_campaign_whose_feed_died() {
+    let mut day = Day::of(paced(1));
+    day.minutes(110, 2, 2 * EUR);
+    assert!(!day.kinds().contains(&"pause"), "{:?} at {}", day.kinds(), day.spent());
+    let watermark = day.now - 5_000;
+    for _ in 0..30 {
+        day.silence(watermark);
+    }
+    assert!(day.kinds().contains(&"pause"), "why: {:?}", day.why());
+}
+
+#[test]
+fn a_person_s_value_is_left_alone_for_a_day() {
+    let mut day = Day::of(paced(1));
+    day.minutes(60, 1, EUR / 2);
+    let confirmed = day.world.controller.view().campaign("acme", "c").unwrap().bid_confirmed_micros;
+    assert!(confirmed.is_some());
+    let report = StateReport {
+        account_id: "acme".into(),
+        campaign_id: "c".into(),
+        reported_at: day.now,
+        bid_micros: Some(3 * EUR),
+        actor: Some("person".into()),
+        ..StateReport::default()
+    };
+    day.queue.push(Fact::StateReport(Box::new(report)));
+    day.step(1, EUR / 2);
+    let before = day.issued.len();
+    day.minutes(120, 1, EUR / 2);
+    assert!(day.issued[before..].iter().all(|command| command.kind != "set_bid"), "no fight");
+    assert_eq!(day.world.alerts("value_mismatch"), ["opened"]);
+    assert!(day.spent() < 240 * EUR);
+}
+
+#[test]
+fn a_pause_by_a_person_is_never_lifted() {
+    let mut day = Day::of(paced(1));
+    day.minutes(30, 1, EUR / 5);
+    let report = |status: &str, at: Millis| {
+        Fact::StateReport(Box::new(StateReport {
+            account_id: "acme".into(),
+            campaign_id: "c".into(),
+            reported_at: at,
+            status: Some(status.into()),
+            actor: Some("person".into()),
+            ..StateReport::default()
+        }))
+    };
+    day.queue.push(report("paused", day.now));
+    day.step(0, 0);
+    let before = day.issued.len();
+    day.minutes(26 * 60, 0, 0);
+    assert_eq!(day.issued.len(), before);
+    day.queue.push(report("active", day.now));
+    day.minutes(2, 1, EUR / 5);
+    assert!(day.world.controller.view().campaign("acme", "c").unwrap().holders.is_empty());
+}
+
+#[test]
+fn a_halt_stops_at_once_and_only_its_release_lets_run_again() {
+    let mut day = Day::of(paced(1));
+    day.minutes(30, 1, EUR / 5);
+    day.queue.push(halt("set"));
+    day.step(1, EUR / 5);
+    let pause = day.issued.last().unwrap().clone();
+    assert_eq!((pause.kind.as_str(), pause.holder.as_deref()), ("pause", Some("halt")));
+    let before = day.issued.len();
+    day.minutes(60, 0, 0);
+    assert_eq!(day.issued.len(), before, "nothing while halted");
+    day.queue.push(halt("release"));
+    day.minutes(5, 0, 0);
+    assert_eq!(day.issued[before..].iter().map(|command| command.kind.as_str()).collect::<Vec<_>>(), ["resume"]);
+}
+
+#[test]
+fn a_command_that_nobody_answers_is_issued_again_with_a_new_sequence() {
+    let mut day = Day::of(paced(1));
+    day.answers = false;
+    while day.issued.is_empty() {
+        day.step(1, EUR / 2);
+    }
+    day.minutes(30, 1, EUR / 2);
+    let again: Vec<_> = day.issued.iter().filter(|command| command.kind == "set_bid").collect();
+    assert!(again.len() >= 3, "{}", again.len());
+    assert!(again.windows(2).all(|pair| pair[0].sequence < pair[1].sequence && pair[0].command_id != pair[1].command_id));
+    assert!(again.windows(2).all(|pair| pair[1].issued_at - pair[0].issued_at >= 3 * MINUTE_MS), "not before its limit");
+    assert!(again.iter().all(|command| command.expected_previous.sequence == 0));
+    assert_eq!(day.world.alerts("ack_missing"), ["opened"]);
+    day.queue.push(ack(again.last().unwrap(), "applied", None));
+    day.answers = true;
+    day.minutes(2, 1, EUR / 2);
+    assert_eq!(day.world.alerts("ack_missing"), ["opened", "resolved"]);
+}
+
+#[test]
+fn an_observed_campaign_gets_no_command_and_repeats_nothing() {
+    let mut day = Day::of(CampaignSpec { mode: "observe".into(), ..paced(1) });
+    day.minutes(60, 0, 0);
+    day.minutes(180, 2, 2 * EUR);
+    assert!(day.issued.is_empty());
+    assert!(day.proposed.iter().all(|proposal| proposal.state == "observed"));
+    assert_eq!(day.proposed.iter().filter(|proposal| proposal.kind == "pause").count(), 1);
+}
+
+#[test]
+fn an_approved_proposal_is_issued_and_an_unanswered_one_expires() {
+    let mut day = Day::of(CampaignSpec { mode: "approve".into(), ..paced(1) });
+    while day.proposed.is_empty() {
+        day.step(1, EUR / 2);
+    }
+    assert!(day.issued.is_empty());
+    let proposal = day.proposed[0].clone();
+    assert_eq!(proposal.state, "proposed");
+    let word = |decision: &str, proposal: &Adjustment| {
+        Fact::Decision(Box::new(Decision {
+            command_id: proposal.command_id.clone(),
+            account_id: "acme".into(),
+            decision: decision.into(),
+            actor: "ann".into(),
+            ..Decision::default()
+        }))
+    };
+    day.queue.push(word("approve", &proposal));
+    day.step(1, EUR / 2);
+    assert_eq!(day.issued.len(), 1);
+    assert_eq!((day.issued[0].value_micros, day.issued[0].reason.as_str()), (proposal.value_micros, "person"));
+    assert_eq!(day.proposed.last().unwrap().state, "approved");
+    while day.proposed.last().unwrap().state != "proposed" {
+        day.step(1, EUR / 2);
+    }
+    let waiting = day.proposed.last().unwrap().clone();
+    day.minutes(4 * 60 + 1, 0, 0);
+    let expired = day.proposed.iter().find(|proposal| proposal.state == "expired").expect("nobody answered");
+    assert_eq!(expired.command_id, waiting.command_id);
+    assert_eq!(day.issued.len(), 1);
+}
+
+#[test]
+fn numbers_that_jump_wait_for_a_person() {
+    let mut day = Day::of(paced(1));
+    day.step(1, EUR / 5);
+    day.queue.push(specified(CampaignSpec { daily_budget_micros: Some(24_000 * EUR), ..paced(2) }));
+    day.step(1, EUR / 5);
+    let budget = |day: &Day| day.world.controller.view().campaign("acme", "c").unwrap().daily_budget_micros;
+    assert_eq!(budget(&day), Some(240 * EUR));
+    assert_eq!(day.world.alerts("spec_jump"), ["opened"]);
+    day.queue.push(Fact::Decision(Box::new(Decision {
+        command_id: "spec/c/2".into(),
+        account_id: "acme".into(),
+        campaign_id: Some("c".into()),
+        decision: "approve".into(),
+        ..Decision::default()
+    })));
+    day.step(1, EUR / 5);
+    assert_eq!(budget(&day), Some(24_000 * EUR));
+    assert_eq!(day.world.alerts("spec_jump"), ["opened", "resolved"]);
+}
+
+#[test]
+fn a_budget_cut_below_what_is_spent_pauses_at_once() {
+    let mut day = Day::of(paced(1));
+    day.minutes(120, 1, EUR / 2);
+    day.queue.push(specified(CampaignSpec { daily_budget_micros: Some(50 * EUR), ..paced(2) }));
+    day.step(0, 0);
+    assert_eq!(day.issued.last().unwrap().kind, "pause");
+}
+
+/// Runs the records again: decided to the cut, from a snapshot or from the log, then decided on.
+fn again(records: &[(Millis, JournalRecord)], logs: &[Vec<crate::LoggedDecision>], cut: usize, from_log: bool) -> Vec<u8> {
+    let mut controller = Controller::new(setup());
+    for (offset, (timestamp_ms, record)) in records.iter().enumerate() {
+        let at = JournalPosition { offset: offset as i64, timestamp_ms: *timestamp_ms };
+        let authority =
+            if from_log && offset < cut { Authority::Log(&logs[offset]) } else { Authority::Decide };
+        let outputs = controller.apply(at, record, authority);
+        if offset < cut && from_log {
+            assert!(outputs.adjustments.is_empty() && outputs.proposals.is_empty() && outputs.alerts.is_empty());
+        } else {
+            assert_eq!(outputs.decisions(), logs[offset], "the same commands byte for byte, offset {offset}");
+        }
+        if offset == cut && !from_log {
+            controller = Controller::restore(setup(), &controller.snapshot()).unwrap();
+        }
+    }
+    controller.snapshot()
+}
+
+#[test]
+fn a_day_of_commands_is_rebuilt_from_a_snapshot_and_from_the_log() {
+    for mode in ["auto", "approve", "observe"] {
+        let mut day = Day::of(CampaignSpec { mode: mode.into(), time_zone: "Europe/Berlin".into(), ..paced(1) });
+        day.minutes(90, 1, EUR / 100);
+        day.answers = false;
+        day.minutes(20, 1, EUR / 2);
+        day.answers = true;
+        day.minutes(60, 2, EUR);
+        day.queue.push(halt("set"));
+        day.minutes(20, 0, 0);
+        day.queue.push(halt("release"));
+        day.minutes(240, 1, EUR);
+        day.minutes(60, 0, 0);
+        let logs: Vec<_> = day.world.outputs.iter().map(crate::Outputs::decisions).collect();
+        assert!(logs.iter().flatten().count() > 4, "{mode}");
+        let whole = day.world.controller.snapshot();
+        for cut in [1, 60, 95, 130, 171, 200, 400] {
+            assert_eq!(again(&day.records, &logs, cut, false), whole, "{mode}: snapshot at {cut}");
+            assert_eq!(again(&day.records, &logs, cut, true), whole, "{mode}: log to {cut}");
+        }
+    }
+}

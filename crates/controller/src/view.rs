@@ -1,0 +1,248 @@
+//! Read-only answers for people and programs: what is believed, without changing it.
+
+use crate::belief::{Belief, Counters};
+use crate::campaign::{FLIGHT, Granularity, Live, RowKey};
+use crate::measures::{NONE, net_spend};
+use crate::rows;
+use crate::controller::{Controller, State};
+use crate::ledger::CampaignLedger;
+use model::fact::CampaignSpec;
+use model::output::{Adjustment, Alert, KpiRow};
+use model::time::{HOUR_MS, Millis};
+
+/// A look at one journal partition's state.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub(crate) controller: &'a Controller,
+}
+
+/// What a list of campaigns shows.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct CampaignSummary {
+    pub account_id: String,
+    pub campaign_id: String,
+    pub spec: CampaignSpec,
+    /// Spend of the local day, month and flight after corrections.
+    pub spend_day_micros: i64,
+    pub spend_month_micros: i64,
+    pub spend_flight_micros: i64,
+    /// Budget of the day in the specification.
+    pub daily_budget_micros: Option<i64>,
+    /// Event time below which everything is known.
+    pub watermark: Option<Millis>,
+    /// The current UTC hour and local day, still open.
+    pub hour: Option<KpiRow>,
+    pub day: Option<KpiRow>,
+    /// Budget planned for the local day, where there is one.
+    pub planned_day_micros: Option<i64>,
+    /// ahead, on_plan, behind, unknown, paused, exhausted.
+    pub pace: String,
+    /// budget, target, bid_max, bid_min, supply, none.
+    pub binding: String,
+    /// Bid asked for last, and the one confirmed.
+    pub bid_wanted_micros: Option<i64>,
+    pub bid_confirmed_micros: Option<i64>,
+    /// Who holds it still.
+    pub holders: Vec<String>,
+    /// Any halt covers it.
+    pub halted: bool,
+    /// Version of a specification whose numbers jumped and wait for a person.
+    pub jumped_version: Option<i64>,
+}
+
+/// Why the last look at a campaign led to no command, by lever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Why {
+    /// bid, budget, state.
+    pub lever: &'static str,
+    /// A closed word.
+    pub reason: String,
+}
+
+/// Amounts that wait for a specification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Waiting {
+    pub account_id: String,
+    pub campaign_id: String,
+    pub currency: String,
+    pub since: Millis,
+    pub spend_micros: i64,
+}
+
+impl<'a> View<'a> {
+    /// All campaigns that have a specification, by account and id.
+    pub fn campaigns(self) -> impl Iterator<Item = CampaignSummary> + 'a {
+        let accounts = self.belief().accounts.iter();
+        accounts.flat_map(move |(account_id, account)| {
+            account.campaigns.keys().filter_map(move |campaign_id| self.campaign(account_id, campaign_id))
+        })
+    }
+
+    /// One campaign.
+    pub fn campaign(self, account_id: &str, campaign_id: &str) -> Option<CampaignSummary> {
+        let campaign = self.belief().campaign(account_id, campaign_id)?;
+        let spec = campaign.spec()?;
+        let mut summary = CampaignSummary {
+            account_id: account_id.to_owned(),
+            campaign_id: campaign_id.to_owned(),
+            daily_budget_micros: spec.daily_budget_micros,
+            spec,
+            spend_day_micros: 0,
+            spend_month_micros: 0,
+            spend_flight_micros: 0,
+            watermark: self.watermark(),
+            hour: None,
+            day: None,
+            planned_day_micros: None,
+            pace: "unknown".into(),
+            binding: "none".into(),
+            bid_wanted_micros: None,
+            bid_confirmed_micros: None,
+            holders: Vec::new(),
+            halted: self.state().ledger.halt_of(account_id, campaign_id).is_some(),
+            jumped_version: campaign.jumped.as_ref().map(|jumped| jumped.spec.version),
+        };
+        if let Some(ledger) = self.state().ledger.campaign(account_id, campaign_id) {
+            summary.bid_wanted_micros = ledger.bid.last.as_ref().map(|last| last.value);
+            summary.bid_confirmed_micros = ledger.bid.confirmed;
+            summary.holders = ledger.holders.words();
+        }
+        if let Some(live) = &campaign.live {
+            let day = live.calendar.day_of(self.now());
+            let planned = live.pacing.planned.filter(|(start, _)| *start == day.start);
+            summary.planned_day_micros = planned.map(|(_, budget)| budget);
+            summary.pace = live.pacing.pace.as_str().into();
+            summary.binding = live.pacing.binding.as_str().into();
+            let spend = |sums: Option<_>| net_spend(&sums.unwrap_or(NONE));
+            summary.spend_day_micros = live.net_spend_of_day(&day);
+            summary.spend_month_micros = spend(live.months.get(day.month));
+            summary.spend_flight_micros = spend(live.totals.get(FLIGHT));
+            summary.watermark = live.watermark(self.watermark());
+            let hour = crate::calendar::minute_index(self.now().div_euclid(HOUR_MS) * HOUR_MS);
+            let hour = RowKey { start: hour, end: hour.saturating_add(60), granularity: Granularity::Hour };
+            let end = crate::calendar::minute_index(day.end);
+            let day = RowKey { start: day.index(), end, granularity: Granularity::Day };
+            summary.hour = self.row(live, account_id, campaign_id, &hour);
+            summary.day = self.row(live, account_id, campaign_id, &day);
+        }
+        Some(summary)
+    }
+
+    /// The campaign's hours or days that are still in memory, oldest first; the newest may be open.
+    pub fn kpis(self, account_id: &str, campaign_id: &str, granularity: Granularity) -> Vec<KpiRow> {
+        let Some(live) = self.belief().campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref())
+        else {
+            return Vec::new();
+        };
+        let keys = live.panes(granularity).iter().map(|(start, _)| {
+            let day_end = || live.calendar.day_of(Millis::from(start) * model::time::MINUTE_MS).end;
+            let end = match granularity {
+                Granularity::Minute => start.saturating_add(1),
+                Granularity::Hour => start.saturating_add(60),
+                Granularity::Day => crate::calendar::minute_index(day_end()),
+            };
+            RowKey { start, end, granularity }
+        });
+        keys.filter_map(|key| self.row(live, account_id, campaign_id, &key)).collect()
+    }
+
+    /// Amounts in quarantine.
+    pub fn quarantine(self) -> impl Iterator<Item = Waiting> + 'a {
+        self.belief().quarantine.iter().map(|([account_id, campaign_id, currency], held)| Waiting {
+            account_id: account_id.to_owned(),
+            campaign_id: campaign_id.to_owned(),
+            currency: currency.to_owned(),
+            since: held.since,
+            spend_micros: held.spend_micros,
+        })
+    }
+
+    /// Open alerts.
+    pub fn alerts(self) -> impl Iterator<Item = &'a Alert> {
+        self.state().alerts.iter()
+    }
+
+    /// Why the last look at a campaign led to no command; empty after a restart until the next look.
+    pub fn why(self, account_id: &str, campaign_id: &str) -> Vec<Why> {
+        let key = (account_id.to_owned(), campaign_id.to_owned());
+        let whys = self.controller.whys.get(&key).into_iter().flatten();
+        whys.map(|(lever, reason)| Why { lever, reason: reason.clone() }).collect()
+    }
+
+    /// Proposals that wait for a person.
+    pub fn proposals(self) -> impl Iterator<Item = &'a Adjustment> {
+        let campaigns = self.state().ledger.accounts.values().flat_map(|account| account.campaigns.values());
+        campaigns.flat_map(|campaign: &CampaignLedger| campaign.proposals.values())
+    }
+
+    /// Campaigns in which something has happened, and the memory that they hold, in bytes.
+    pub fn memory(self) -> (usize, usize) {
+        let accounts = self.belief().accounts.values().flat_map(|account| account.campaigns.values());
+        let live = accounts.filter_map(|campaign| campaign.live.as_ref());
+        live.fold((0, 0), |(count, bytes), live| (count + 1, bytes + live.held_bytes()))
+    }
+
+    /// Version of the policy in force.
+    pub fn policy_version(self) -> i64 {
+        self.state().policy_version
+    }
+
+    /// Running maximum of the journal's timestamps.
+    pub fn now(self) -> Millis {
+        self.state().now
+    }
+
+    /// Watermark of the events, `None` until all sources have reported.
+    pub fn watermark(self) -> Option<Millis> {
+        self.state().positions.watermark()
+    }
+
+    /// Counts since the beginning of the journal.
+    pub fn counters(self) -> Counters {
+        self.belief().counters
+    }
+
+    /// Rows and facts in quarantine, and those that found no room.
+    pub fn quarantine_counts(self) -> (usize, i64) {
+        (self.belief().quarantine.rows(), self.belief().quarantine.refused)
+    }
+
+    /// Why increases are held for the whole partition: positions did not fit.
+    pub fn integrity_hold(self) -> Option<&'a str> {
+        self.state().ledger.integrity.as_deref()
+    }
+
+    /// How far each source topic-partition is applied.
+    pub fn positions(self) -> impl Iterator<Item = (&'a str, i32, i64)> {
+        self.state().positions.iter().map(|(topic, partition, source)| (topic, partition, source.applied))
+    }
+
+    fn row(self, live: &Live, account_id: &str, campaign_id: &str, key: &RowKey) -> Option<KpiRow> {
+        let account = self.belief().accounts.get(account_id)?;
+        let context = rows::Context {
+            account_id,
+            campaign_id,
+            watermark: live.watermark(self.watermark()).unwrap_or(Millis::MIN),
+            journal_partition: self.controller.setup.partition,
+            journal_offset: self.state().next_offset.saturating_sub(1),
+            policy_version: self.state().policy_version,
+            build: &self.controller.setup.build,
+            delays: &account.delays,
+            binding: live.pacing.binding.as_str(),
+            pace: live.pacing.pace.as_str(),
+            plan_micros: None,
+        };
+        rows::preview(live, key, &context)
+    }
+
+    fn belief(self) -> &'a Belief {
+        &self.state().belief
+    }
+
+    fn state(self) -> &'a State {
+        &self.controller.state
+    }
+}

@@ -1,0 +1,310 @@
+//! What a log holds, up to its stable end: the way in which state is rebuilt.
+//!
+//! The stable end is the high watermark, asked for with uncommitted eyes, then reached by a reader of committed
+//! records. While a dead predecessor's transaction is open the committed end stands still before it; the reader waits,
+//! and gives up with the partition's name. The last stable offset alone is never taken for the end.
+//!
+//! What always holds: only committed records are shown, each once, in order. What is missing on purpose: groups.
+
+use crate::connection::{Connection, Isolation};
+use crate::fault::{Error, Fault};
+use crate::members::listed;
+use crate::native::{MessageQueue, Messages, SimpleFetch};
+use crate::record::{Record, TopicPartition};
+use crate::witness::Witness;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// Where reading starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// At the oldest record that is kept.
+    Earliest,
+    /// At this offset; an error where it is no longer kept.
+    Offset(i64),
+    /// At the first record whose time is not before this one, epoch milliseconds.
+    Time(i64),
+}
+
+/// Where reading ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The high watermark as of the call, once everything before it is decided.
+    StableEnd,
+    /// Before this offset, or at the stable end where that comes first.
+    Offset(i64),
+}
+
+/// What a reading came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadReport {
+    /// The first offset that was read.
+    pub from: i64,
+    /// The first offset that was not read: everything below it was shown, or was aborted, or was no record.
+    pub next_offset: i64,
+    /// Records shown.
+    pub records: u64,
+    /// Whether the caller stopped it.
+    pub is_stopped: bool,
+}
+
+/// Reads partitions one after the other.
+pub struct LogReader {
+    connection: Connection,
+    queue: MessageQueue,
+    messages: Messages,
+    committed: BaseConsumer<Witness>,
+    uncommitted: BaseConsumer<Witness>,
+    patience: Duration,
+}
+
+impl LogReader {
+    /// A reader; `patience` is how long it waits without any progress.
+    pub fn open(connection: &Connection, patience: Duration) -> Result<LogReader, Error> {
+        let open = |isolation| -> Result<BaseConsumer<Witness>, Error> {
+            let mut config = connection.checked()?.reader(isolation);
+            // Only here: this reader never pauses, and the end after aborted records shows in no other way.
+            config.set("enable.partition.eof", "true");
+            // An end shows in an empty answer, for which the broker would wait.
+            config.set("fetch.wait.max.ms", "10");
+            config.create_with_context(Witness::default()).map_err(|error| Error::kafka("opening a log reader", &error))
+        };
+        let committed = open(Isolation::Committed)?;
+        let queue = MessageQueue::new(committed.client().native_ptr());
+        let uncommitted = open(Isolation::Uncommitted)?;
+        Ok(LogReader {
+            connection: connection.clone(),
+            queue,
+            messages: Messages::default(),
+            committed,
+            uncommitted,
+            patience,
+        })
+    }
+
+    /// Shows every committed record in the range to `show`, which may stop the reading.
+    pub fn read(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        from: From,
+        until: Until,
+        mut show: impl FnMut(Record<'_>) -> ControlFlow<()>,
+    ) -> Result<ReadReport, Error> {
+        let place = TopicPartition::new(topic, partition);
+        // The end first: what is appended later belongs to the next reading.
+        let (low, high) = self.watermarks(topic, partition)?;
+        let from = match from {
+            From::Earliest => low,
+            From::Offset(offset) if offset < low => return Err(gone(&place, offset, low)),
+            From::Offset(offset) => offset,
+            From::Time(time_ms) => self.offset_for_time(topic, partition, time_ms)?.unwrap_or(high).max(low),
+        };
+        let end = match until {
+            Until::StableEnd => high,
+            Until::Offset(offset) => offset.min(high),
+        };
+        let mut report = ReadReport { from, next_offset: from, records: 0, is_stopped: false };
+        if from >= end {
+            return Ok(report);
+        }
+        let client = self.committed.client().native_ptr();
+        let fetch = SimpleFetch::start(client, &self.queue, topic, partition, from)
+            .map_err(|code| Error::code(format!("reading {place}"), code))?;
+        let result = follow(
+            &Following { queue: &self.queue, client: &self.committed, place: &place, end, patience: self.patience },
+            &mut self.messages,
+            &mut report,
+            &mut show,
+        );
+        drop(fetch);
+        self.discard_rest();
+        result.map(|()| report)
+    }
+
+    /// The oldest kept offset and the high watermark, open transactions included.
+    pub fn watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+        self.ends(&self.uncommitted, topic, partition)
+    }
+
+    /// The oldest kept offset and the last stable one.
+    pub fn stable_watermarks(&self, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+        self.ends(&self.committed, topic, partition)
+    }
+
+    /// The first offset whose record is not older than this; `None` where there is none.
+    pub fn offset_for_time(&self, topic: &str, partition: i32, time_ms: i64) -> Result<Option<i64>, Error> {
+        let place = TopicPartition::new(topic, partition);
+        let doing = || format!("asking for the offset at a time in {place}");
+        let mut asked = TopicPartitionList::new();
+        asked
+            .add_partition_offset(topic, partition, Offset::Offset(time_ms.max(0)))
+            .map_err(|error| Error::kafka(doing(), &error))?;
+        let answer = self
+            .uncommitted
+            .offsets_for_times(asked, self.patience)
+            .map_err(|error| self.explain(Error::kafka(doing(), &error)))?;
+        let elements = answer.elements();
+        let element = elements.first().ok_or_else(|| Error::new(Fault::Other, doing(), "no answer"))?;
+        element.error().map_err(|error| Error::kafka(doing(), &error))?;
+        Ok(match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        })
+    }
+
+    /// The group's committed positions with their metadata, once no transaction can change them any more. A partition
+    /// without a position is absent.
+    pub fn committed(
+        &self,
+        group: &str,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, (i64, String)>, Error> {
+        let doing = || format!("asking for the positions of group {group}");
+        let asker: BaseConsumer<Witness> = self
+            .connection
+            .member(group, None)
+            .create_with_context(Witness::default())
+            .map_err(|error| Error::kafka(doing(), &error))?;
+        let answer = asker
+            .committed_offsets(listed(places), self.patience)
+            .map_err(|error| self.explain(Error::kafka(doing(), &error)))?;
+        let mut positions = BTreeMap::new();
+        for element in answer.elements() {
+            element.error().map_err(|error| Error::kafka(doing(), &error))?;
+            if let Offset::Offset(offset) = element.offset() {
+                let place = TopicPartition::new(element.topic(), element.partition());
+                positions.insert(place, (offset, element.metadata().to_owned()));
+            }
+        }
+        Ok(positions)
+    }
+
+    fn ends(&self, client: &BaseConsumer<Witness>, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
+        serve(client);
+        client
+            .fetch_watermarks(topic, partition, self.patience)
+            .map_err(|error| self.explain(Error::kafka(format!("asking for the end of {topic}/{partition}"), &error)))
+    }
+
+    /// A question that timed out: the connections know why.
+    fn explain(&self, error: Error) -> Error {
+        serve(&self.uncommitted);
+        match self.uncommitted.context().trouble() {
+            Some((fault, words)) if error.fault == Fault::Unreachable => Error::new(fault, error.doing, words),
+            _ => error,
+        }
+    }
+
+    /// What was fetched beyond the end must not meet the next reading.
+    fn discard_rest(&mut self) {
+        loop {
+            self.queue.take(&mut self.messages, BATCH, Duration::ZERO);
+            if self.messages.len() == 0 {
+                return;
+            }
+        }
+    }
+}
+
+/// One partition being followed to its end.
+struct Following<'a> {
+    queue: &'a MessageQueue,
+    client: &'a BaseConsumer<Witness>,
+    place: &'a TopicPartition,
+    end: i64,
+    patience: Duration,
+}
+
+fn follow(
+    following: &Following<'_>,
+    messages: &mut Messages,
+    report: &mut ReadReport,
+    show: &mut impl FnMut(Record<'_>) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    let Following { queue, client, place, end, patience } = *following;
+    let mut last_progress = Instant::now();
+    loop {
+        queue.take(messages, BATCH, TICK);
+        serve(client);
+        let before = report.next_offset;
+        for at in 0..messages.len() {
+            let message = messages.get(at);
+            if message.partition() != place.partition || message.topic() != *place.topic {
+                continue;
+            }
+            match message.error() {
+                None if message.offset() >= end => report.next_offset = end,
+                None if message.offset() >= report.next_offset => {
+                    report.next_offset = message.offset() + 1;
+                    report.records += 1;
+                    if show(messages.record(at, 0)).is_break() {
+                        report.is_stopped = true;
+                        return Ok(());
+                    }
+                }
+                None => {}
+                // Everything below the place of this event is decided and shown; it may be a last stable offset.
+                Some((RDKafkaErrorCode::PartitionEOF, _)) => {
+                    report.next_offset = report.next_offset.max(message.offset().min(end));
+                }
+                Some((code, words)) => {
+                    let error = Error { detail: words, ..Error::code(format!("reading {place}"), code) };
+                    if error.fault != Fault::Unreachable && error.fault != Fault::Unsettled {
+                        return Err(error);
+                    }
+                }
+            }
+            if report.next_offset >= end {
+                return Ok(());
+            }
+        }
+        if report.next_offset > before {
+            last_progress = Instant::now();
+            client.context().clear();
+        } else if last_progress.elapsed() >= patience {
+            return Err(stuck(client, place, report.next_offset, end));
+        }
+    }
+}
+
+fn stuck(client: &BaseConsumer<Witness>, place: &TopicPartition, at: i64, end: i64) -> Error {
+    let doing = format!("reading {place} to its stable end");
+    match client.context().trouble() {
+        Some((fault, words)) => Error::new(fault, doing, words),
+        None => {
+            let words = format!("standing at {at} of {end}: a transaction may still be open there");
+            Error::new(Fault::Unsettled, doing, words)
+        }
+    }
+}
+
+fn gone(place: &TopicPartition, offset: i64, low: i64) -> Error {
+    Error::new(
+        Fault::OffsetGone,
+        format!("reading {place}"),
+        format!("{offset} was asked for, {low} is the oldest kept"),
+    )
+}
+
+/// Log lines and errors of the client, for its witness.
+fn serve(client: &BaseConsumer<Witness>) {
+    let witness = client.context();
+    for _ in 0..EVENTS_AT_ONCE {
+        let before = witness.served();
+        if client.poll(Duration::ZERO).is_none() && witness.served() == before {
+            return;
+        }
+    }
+}
+
+/// Records taken at once.
+const BATCH: usize = 1_000;
+/// How long one look into an empty queue takes.
+const TICK: Duration = Duration::from_millis(50);
+/// Events served in one round.
+const EVENTS_AT_ONCE: usize = 32;

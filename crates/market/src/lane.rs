@@ -1,0 +1,339 @@
+//! One campaign's course: opportunities minute by minute, auctions, clicks and conversions that wait for their time.
+//!
+//! What always holds: opportunities are keyed by (seed, campaign, minute, index) and come whether the campaign bids or
+//! not; a lane's course depends on the instants alone, not on how a run is cut into steps.
+
+use crate::auction::{Auction, Billing, Odds};
+use crate::buyer::state::CampaignState;
+use crate::random::{Draws, mix, mix_text};
+use crate::scenario::{CampaignWorld, Delay, Scenario, Shock};
+use crate::shape::{LocalShape, share_of};
+use model::event::EventKind;
+use model::time::{HOUR_MS, MINUTE_MS, Millis, minute_of};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use window::calendar::{LocalDay, LocalHour};
+
+/// Words of the contract, and how a device's clicks compare with the mean; shares are [`DEVICE_UP_TO`].
+pub(crate) const DEVICES: [&str; 4] = ["mobile", "desktop", "tablet", "tv"];
+/// Cumulated shares of the devices among opportunities.
+const DEVICE_UP_TO: [f64; 4] = [0.55, 0.93, 0.98, 1.0];
+/// Click rate of a device over the campaign's; the mean over the shares is 1.
+const DEVICE_CLICK_FACTOR: [f64; 4] = [0.9, 1.2, 0.98, 0.0];
+/// Click rate of a creative over the campaign's; shown equally often, so the mean is 1.
+const CREATIVE_CLICK_FACTOR: [f64; 3] = [0.7, 1.0, 1.3];
+/// Mean time from impression to click.
+const CLICK_DELAY_MEAN_MS: f64 = 8_000.0;
+/// Nobody converts later than the usual horizon for conversions.
+const CONVERSION_DELAY_MAX_MS: f64 = (30 * 24 * HOUR_MS) as f64;
+/// A single conversion is worth at most this many times the mean: a log-normal's tail has no end.
+const VALUE_MAX_OVER_MEAN: f64 = 1_000.0;
+
+/// The opportunity that an event goes back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Origin {
+    pub(crate) lane: u32,
+    pub(crate) minute: i64,
+    pub(crate) index: u32,
+}
+
+/// An event without its strings; ordered as it is emitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Due {
+    pub(crate) at: Millis,
+    pub(crate) kind: EventKind,
+    /// The campaign that the event names.
+    pub(crate) lane: u32,
+    pub(crate) origin: Origin,
+    /// Cost, of a conversion worth.
+    pub(crate) money_micros: i64,
+    pub(crate) user: u64,
+    pub(crate) device: u8,
+    pub(crate) creative: u8,
+}
+
+/// Expected values given the market's opportunities and the bids in force, before the luck of each auction and click.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ExpectedSums {
+    pub(crate) impressions: f64,
+    pub(crate) clicks: f64,
+    pub(crate) spend_micros: f64,
+    pub(crate) conversions: f64,
+    pub(crate) value_micros: f64,
+}
+
+/// One campaign's course.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    number: u32,
+    world: CampaignWorld,
+    /// The account's source of own touches.
+    owned_lane: Option<u32>,
+    seed: u64,
+    key: u64,
+    users: u64,
+    noise_sd: f64,
+    start_ms: Millis,
+    shocks: Vec<Shock>,
+    shape: LocalShape,
+    now_hour: LocalHour,
+    minute: i64,
+    price_factor: f64,
+    conversion_factor: f64,
+    opportunities: Vec<(Millis, u32, Draws)>,
+    cursor: usize,
+    pending: BinaryHeap<Reverse<Due>>,
+    odds: Option<(i64, f64, Odds)>,
+    day: LocalDay,
+    day_spend_micros: i64,
+    flight_spend_micros: i64,
+    pub(crate) expected: ExpectedSums,
+}
+
+impl Lane {
+    pub(crate) fn new(scenario: &Scenario, number: usize, seed: u64) -> Self {
+        let world = scenario.campaigns[number].clone();
+        let mut shape = LocalShape::new(&world.spec.time_zone);
+        let owned_lane = scenario
+            .campaigns
+            .iter()
+            .position(|other| other.auction.is_none() && other.spec.account_id == world.spec.account_id)
+            .filter(|&owned| owned != number);
+        let shocks = scenario.shocks.iter().filter(|shock| shock.meets(shock.from_ms, &world.spec.campaign_id));
+        Self {
+            number: number as u32,
+            owned_lane: owned_lane.map(|owned| owned as u32),
+            seed,
+            key: mix_text(&world.spec.campaign_id),
+            users: scenario.people.count.max(1),
+            noise_sd: scenario.supply_noise_sd,
+            start_ms: scenario.start_ms,
+            shocks: shocks.cloned().collect(),
+            now_hour: shape.hour_at(scenario.start_ms),
+            minute: minute_of(scenario.start_ms) - 1,
+            price_factor: 1.0,
+            conversion_factor: 1.0,
+            opportunities: Vec::new(),
+            cursor: 0,
+            pending: BinaryHeap::new(),
+            odds: None,
+            day: shape.zone().day_of(scenario.start_ms),
+            day_spend_micros: 0,
+            flight_spend_micros: 0,
+            expected: ExpectedSums::default(),
+            shape,
+            world,
+        }
+    }
+
+    /// Goes on to `end`, under one state of the ad buyer, and adds what happened before it to `out`.
+    pub(crate) fn run(&mut self, end: Millis, state: &CampaignState, out: &mut Vec<Due>) {
+        loop {
+            let waiting = self.pending.peek().map(|due| due.0.at).filter(|&at| at < end);
+            let opportunity = self.next_opportunity(end);
+            match (waiting, opportunity) {
+                (Some(at), next) if next.is_none_or(|next| at <= next) => {
+                    if let Some(Reverse(due)) = self.pending.pop() {
+                        self.happen(due, out);
+                    }
+                }
+                (_, Some(_)) => {
+                    let (at, index, draws) = self.opportunities[self.cursor];
+                    self.cursor += 1;
+                    self.meet(at, index, draws, state, out);
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// Instant of the next opportunity before `end`; opens minutes as it comes to them.
+    fn next_opportunity(&mut self, end: Millis) -> Option<Millis> {
+        while self.cursor >= self.opportunities.len() {
+            let start = (self.minute + 1).saturating_mul(MINUTE_MS);
+            if start >= end || start >= self.world.spec.flight_end.unwrap_or(Millis::MAX) {
+                return None;
+            }
+            self.open_minute(start);
+        }
+        Some(self.opportunities[self.cursor].0).filter(|&at| at < end)
+    }
+
+    /// Draws the opportunities of the minute after the last one.
+    fn open_minute(&mut self, start: Millis) {
+        self.minute += 1;
+        self.cursor = 0;
+        self.opportunities.clear();
+        let mut rate = self.world.opportunities_per_week / 60.0;
+        if start < self.now_hour.start_ms || start >= self.now_hour.end_ms {
+            self.now_hour = self.shape.hour_at(start);
+        }
+        rate *= share_of(&self.now_hour);
+        rate *= Draws::keyed(self.seed, self.key, HOUR_NOISE, start.div_euclid(HOUR_MS) as u64).noise(self.noise_sd);
+        (self.price_factor, self.conversion_factor) = (1.0, 1.0);
+        for shock in self.shocks.iter().filter(|shock| (shock.from_ms..shock.to_ms).contains(&start)) {
+            rate *= shock.supply_factor;
+            self.price_factor *= shock.price_factor;
+            self.conversion_factor *= shock.conversion_factor;
+        }
+        let count = Draws::keyed(self.seed, self.key, COUNT, self.minute as u64).poisson(rate);
+        for index in 0..count {
+            let mut draws = Draws::keyed(self.seed ^ OPPORTUNITY, self.key, self.minute as u64, u64::from(index));
+            let at = start.saturating_add(draws.below(MINUTE_MS as u64) as Millis);
+            if at >= self.start_ms {
+                self.opportunities.push((at, index, draws));
+            }
+        }
+        self.opportunities.sort_unstable_by_key(|&(at, index, _)| (at, index));
+    }
+
+    /// One opportunity: bid, perhaps win, perhaps be clicked, perhaps convert.
+    fn meet(&mut self, at: Millis, index: u32, mut draws: Draws, state: &CampaignState, out: &mut Vec<Due>) {
+        let price_unit = draws.unit();
+        let user = self.person(&mut draws);
+        let device = device_of(draws.unit());
+        let origin = Origin { lane: self.number, minute: self.minute, index };
+        let due =
+            Due { at, kind: EventKind::Click, lane: self.number, origin, money_micros: 0, user, device, creative: 0 };
+        let Some(auction) = self.world.auction else {
+            out.push(due); // An own touch: nothing is bought.
+            return;
+        };
+        if !self.bids(at, state) {
+            return;
+        }
+        let odds = self.odds(&auction, state, device, user);
+        self.expect(&auction, &odds);
+        if price_unit >= odds.win_share {
+            return;
+        }
+        let price = auction.price_micros(&odds, price_unit, self.price_factor);
+        let (shown, clicked) = match auction.billing {
+            Billing::Cpm => (price, 0),
+            Billing::Cpc => (0, price),
+        };
+        let creative = draws.below(CREATIVE_CLICK_FACTOR.len() as u64) as u8;
+        self.happen(Due { kind: EventKind::Impression, money_micros: shown, creative, ..due }, out);
+        let click_rate = self.world.click_rate
+            * DEVICE_CLICK_FACTOR[usize::from(device)]
+            * CREATIVE_CLICK_FACTOR[usize::from(creative)];
+        if draws.unit() < click_rate {
+            let at = at.saturating_add(500 + (draws.exponential() * CLICK_DELAY_MEAN_MS) as Millis);
+            let click = Due { at, money_micros: clicked, creative, ..due };
+            self.pending.push(Reverse(click));
+            self.perhaps_convert(click, draws);
+        }
+    }
+
+    fn perhaps_convert(&mut self, click: Due, mut draws: Draws) {
+        if draws.unit() >= self.world.conversion_rate * self.conversion_factor {
+            return;
+        }
+        let delay = delay_ms(&self.world.delay, &mut draws);
+        let at = click.at.saturating_add(delay);
+        let sigma = self.world.value_sigma;
+        let worth = self.world.value_mean_micros as f64 * draws.noise(sigma).min(VALUE_MAX_OVER_MEAN);
+        self.pending.push(Reverse(Due { at, kind: EventKind::Conversion, money_micros: worth as i64, ..click }));
+        if let Some(owned) = self.owned_lane
+            && draws.unit() < self.world.nurtured_share
+        {
+            let at = click.at.saturating_add(delay / 2);
+            self.pending.push(Reverse(Due { at, lane: owned, money_micros: 0, creative: 0, ..click }));
+        }
+    }
+
+    /// An event takes place: what it costs counts from now on.
+    fn happen(&mut self, due: Due, out: &mut Vec<Due>) {
+        if due.kind != EventKind::Conversion {
+            self.enter_day(due.at);
+            self.day_spend_micros = self.day_spend_micros.saturating_add(due.money_micros);
+            self.flight_spend_micros = self.flight_spend_micros.saturating_add(due.money_micros);
+        }
+        out.push(due);
+    }
+
+    fn enter_day(&mut self, at: Millis) {
+        if !self.day.contains(at) {
+            self.day = self.shape.zone().day_of(at);
+            self.day_spend_micros = 0;
+        }
+    }
+
+    /// Whether the ad buyer bids now.
+    fn bids(&mut self, at: Millis, state: &CampaignState) -> bool {
+        let spec = &self.world.spec;
+        if state.paused || at < spec.flight_start || at >= spec.flight_end.unwrap_or(Millis::MAX) {
+            return false;
+        }
+        if !self.world.enforces_budget {
+            return true;
+        }
+        self.enter_day(at);
+        state.daily_budget_micros.is_none_or(|budget| self.day_spend_micros < budget)
+            && state.flight_budget_micros.is_none_or(|budget| self.flight_spend_micros < budget)
+    }
+
+    /// The odds of the bid in force, modifiers applied; computed anew only where something changed.
+    fn odds(&mut self, auction: &Auction, state: &CampaignState, device: u8, user: u64) -> Odds {
+        if !state.is_modified() {
+            return match self.odds {
+                Some((bid, factor, odds)) if bid == state.bid_micros && factor == self.price_factor => odds,
+                _ => {
+                    let odds = auction.odds(state.bid_micros as f64, self.price_factor);
+                    self.odds = Some((state.bid_micros, self.price_factor, odds));
+                    odds
+                }
+            };
+        }
+        let geo = geo_of(user, &self.world.geos);
+        let factor = state.modifier(DEVICES[usize::from(device)], geo, self.now_hour.hour_of_week());
+        auction.odds(state.bid_micros as f64 * factor, self.price_factor)
+    }
+
+    fn expect(&mut self, auction: &Auction, odds: &Odds) {
+        let world = &self.world;
+        let clicks = odds.win_share * world.click_rate;
+        let conversions = clicks * (world.conversion_rate * self.conversion_factor).min(1.0);
+        self.expected.impressions += odds.win_share;
+        self.expected.clicks += clicks;
+        self.expected.spend_micros += auction.mean_spend_micros(odds, world.click_rate);
+        self.expected.conversions += conversions;
+        self.expected.value_micros += conversions * world.value_mean_micros as f64;
+    }
+
+    /// A few people see many ads: the cube of a uniform draw has density r^-2/3 over the ranks.
+    fn person(&self, draws: &mut Draws) -> u64 {
+        let unit = draws.unit();
+        ((self.users as f64 * unit * unit * unit) as u64).min(self.users - 1)
+    }
+}
+
+/// Tells the draws of hours' noise, minutes' counts and opportunities apart.
+const HOUR_NOISE: u64 = 1 << 62;
+const COUNT: u64 = 2 << 62;
+const OPPORTUNITY: u64 = 0x6f70_706f_7274_756e;
+
+fn device_of(unit: f64) -> u8 {
+    DEVICE_UP_TO.iter().position(|&up_to| unit < up_to).unwrap_or(0) as u8
+}
+
+/// A person's home, the same in every campaign with the same geos; empty where the campaign names none.
+pub(crate) fn geo_of(user: u64, geos: &[String]) -> &str {
+    let at = mix(user ^ 0x67_656f) as usize % geos.len().max(1);
+    geos.get(at).map_or("", String::as_str)
+}
+
+fn delay_ms(delay: &Delay, draws: &mut Draws) -> Millis {
+    let (shape, choice) = (draws.word(), draws.unit());
+    let unit = crate::random::unit_of(shape);
+    let ms = match *delay {
+        Delay::LogNormal { median_ms, sigma } => {
+            median_ms as f64 * libm::exp(sigma * crate::random::normal_quantile(unit))
+        }
+        Delay::Mixture { fast_mean_ms, slow_mean_ms, slow_share } => {
+            let mean = if choice < slow_share { slow_mean_ms } else { fast_mean_ms };
+            -libm::log(unit) * mean as f64
+        }
+    };
+    ms.clamp(1.0, CONVERSION_DELAY_MAX_MS) as Millis
+}

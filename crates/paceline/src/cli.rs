@@ -1,0 +1,418 @@
+//! The command line, as the help text reads. Data go to stdout, words to stderr.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Watches ad spend and KPIs as they happen and publishes bid and budget adjustments.
+#[derive(Parser, Debug)]
+#[command(name = "paceline", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where settings come from; built-in defaults and PACELINE__… variables are enough for a plain broker.
+#[derive(Args, Debug, Clone, Default)]
+pub struct ConfigFiles {
+    /// Configuration file (TOML); may be given more than once, later ones win
+    #[arg(long = "config", short = 'c', value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+}
+
+/// Form of a result on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Default)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Which stages a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Default)]
+pub enum Role {
+    /// Both stages.
+    #[default]
+    All,
+    /// Stage 1: events and facts to the journal.
+    Aggregator,
+    /// Stage 2: the journal to KPIs, commands and alerts.
+    Controller,
+}
+
+/// All commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Show the whole loop with no Kafka: in-process broker, simulated market, the real service, an obedient ad buyer
+    Demo(Demo),
+    /// Run the service
+    Run(Run),
+    /// Check the configuration, the cluster, the topics and the ports, and say all that is wrong
+    Check(Check),
+    /// Show settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Plan or create the topics that Paceline needs
+    #[command(subcommand)]
+    Topics(TopicsCommand),
+    /// Publish campaign specifications
+    #[command(subcommand)]
+    Campaigns(CampaignsCommand),
+    /// Publish, show or check a policy
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Send events of the simulated market to the topics, for load and trials
+    Generate(Generate),
+    /// Send event files (CSV with a column map, JSON lines, Avro object container files) to the topics
+    Import(Import),
+    /// Print records of a topic as JSON lines
+    Tap(Tap),
+    /// Explain a command, or why a campaign got none
+    Why(Why),
+    /// Replay the journal and compare with the committed commands, byte for byte
+    Verify(Verify),
+    /// Stop all commands of a scope at once; stays until released
+    Halt(HaltArgs),
+    /// Release a halt
+    Release(HaltArgs),
+    /// List, approve or reject proposals
+    #[command(subcommand)]
+    Proposals(ProposalsCommand),
+    /// Measure the service against a broker, beside bare consumption in the same run
+    Bench(Bench),
+}
+
+/// `paceline demo`
+#[derive(Args, Debug, Clone)]
+pub struct Demo {
+    /// How long to run, on the machine's clock
+    #[arg(long = "for", value_name = "DURATION", default_value = "120s")]
+    pub span: String,
+    /// How much faster the market's clock runs
+    #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=2000))]
+    pub speed: u32,
+    /// Seed of the market
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// Port of the page, on 127.0.0.1
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+    /// End with one JSON document on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `paceline run`
+#[derive(Args, Debug, Clone)]
+pub struct Run {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// Which stages this process runs
+    #[arg(long, value_enum, default_value_t)]
+    pub role: Role,
+    /// Go on although records were lost to retention; the loss is recorded
+    #[arg(long)]
+    pub accept_loss: bool,
+}
+
+/// `paceline check`
+#[derive(Args, Debug, Clone)]
+pub struct Check {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// Only the files and variables, not the cluster and ports
+    #[arg(long)]
+    pub no_environment: bool,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `paceline config …`
+#[derive(Subcommand, Debug)]
+pub enum ConfigCommand {
+    /// Print the effective settings, secrets as ***
+    Show {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        config: ConfigFiles,
+        /// Say where each value comes from
+        #[arg(long)]
+        origin: bool,
+        /// Form of the result
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+/// `paceline topics …`
+#[derive(Subcommand, Debug)]
+pub enum TopicsCommand {
+    /// Print the topics, retentions and permissions that are needed, and what is missing
+    Plan(TopicsArgs),
+    /// Create the topics that are missing
+    Apply(TopicsArgs),
+}
+
+/// Options of `paceline topics`.
+#[derive(Args, Debug, Clone)]
+pub struct TopicsArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// Partitions of each event topic
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=10000))]
+    pub event_partitions: i32,
+    /// Replicas of each topic
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=10))]
+    pub replication: i32,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `paceline campaigns …`
+#[derive(Subcommand, Debug)]
+pub enum CampaignsCommand {
+    /// Validate specifications (TOML, JSON, CSV) and publish them
+    Apply {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        config: ConfigFiles,
+        /// Files of specifications
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+/// `paceline policy …`
+#[derive(Subcommand, Debug)]
+pub enum PolicyCommand {
+    /// Validate a policy file and publish it as the next version
+    Apply {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        config: ConfigFiles,
+        /// Name of the policy
+        #[arg(long, default_value = "default")]
+        name: String,
+        /// The policy (TOML)
+        file: PathBuf,
+    },
+    /// Print the policy in force
+    Show {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        config: ConfigFiles,
+        /// Name of the policy
+        #[arg(long, default_value = "default")]
+        name: String,
+    },
+    /// Validate a policy file
+    Check {
+        /// The policy (TOML)
+        file: PathBuf,
+    },
+}
+
+/// `paceline generate`
+#[derive(Args, Debug, Clone)]
+pub struct Generate {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// Events a second
+    #[arg(long)]
+    pub rate: u64,
+    /// For how long
+    #[arg(long = "for", value_name = "DURATION")]
+    pub span: String,
+    /// Users
+    #[arg(long, default_value_t = 100_000)]
+    pub users: u64,
+    /// Campaigns
+    #[arg(long, default_value_t = 100)]
+    pub campaigns: u32,
+    /// Seed
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Share of copies, parts per million
+    #[arg(long, default_value_t = 0)]
+    pub duplicates_ppm: u32,
+    /// Share of events sent out of order, parts per million
+    #[arg(long, default_value_t = 0)]
+    pub disorder_ppm: u32,
+    /// Share of events sent minutes late, parts per million
+    #[arg(long, default_value_t = 0)]
+    pub late_ppm: u32,
+    /// Share of records that must end on the dead-letter topic, parts per million
+    #[arg(long, default_value_t = 0)]
+    pub poison_ppm: u32,
+    /// Write the exact truth (per campaign and minute) to this file as CSV
+    #[arg(long, value_name = "FILE")]
+    pub truth: Option<PathBuf>,
+}
+
+/// `paceline import`
+#[derive(Args, Debug, Clone)]
+pub struct Import {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// Kind of the records where no map says it
+    #[arg(long, value_enum)]
+    pub kind: Option<ImportKind>,
+    /// Column map (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub map: Option<PathBuf>,
+    /// Move event times by whole weeks; `auto`: newest event within the last week
+    #[arg(long, value_name = "N|auto", allow_hyphen_values = true)]
+    pub shift_weeks: Option<String>,
+    /// Files: .csv, .jsonl or .ndjson, .avro
+    #[arg(required = true)]
+    pub inputs: Vec<PathBuf>,
+}
+
+/// Kinds of imported records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum ImportKind {
+    Impressions,
+    Clicks,
+    Conversions,
+    Stats,
+}
+
+/// `paceline tap`
+#[derive(Args, Debug, Clone)]
+pub struct Tap {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// Topic, by its name
+    pub topic: String,
+    /// Only records with this key
+    #[arg(long)]
+    pub key: Option<String>,
+    /// From this instant (epoch ms or RFC 3339); the beginning where absent
+    #[arg(long)]
+    pub from: Option<String>,
+    /// At most this many records
+    #[arg(long)]
+    pub max: Option<u64>,
+    /// Print personal fields (user keys, IP keys) too
+    #[arg(long)]
+    pub unmask: bool,
+}
+
+/// `paceline why`
+#[derive(Args, Debug, Clone)]
+pub struct Why {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// Command to explain
+    #[arg(conflicts_with = "campaign")]
+    pub command_id: Option<String>,
+    /// Campaign to explain, also why nothing was done
+    #[arg(long)]
+    pub campaign: Option<String>,
+    /// Instant (epoch ms or RFC 3339); now where absent
+    #[arg(long)]
+    pub at: Option<String>,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `paceline verify`
+#[derive(Args, Debug, Clone)]
+pub struct Verify {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// First instant compared (epoch ms or RFC 3339)
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Last instant compared
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `paceline halt` and `paceline release`
+#[derive(Args, Debug, Clone)]
+pub struct HaltArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// `global`, `account=ID` or `campaign=ACCOUNT/ID`
+    #[arg(long)]
+    pub scope: String,
+    /// Why; kept with the record
+    #[arg(long)]
+    pub reason: String,
+    /// Who; the login name where absent
+    #[arg(long)]
+    pub actor: Option<String>,
+}
+
+/// `paceline proposals …`
+#[derive(Subcommand, Debug)]
+pub enum ProposalsCommand {
+    /// Print proposals that wait for a person
+    List {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        config: ConfigFiles,
+        /// Form of the result
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Approve one
+    Approve(ProposalArgs),
+    /// Reject one
+    Reject(ProposalArgs),
+}
+
+/// Options of `paceline proposals approve` and `reject`.
+#[derive(Args, Debug, Clone)]
+pub struct ProposalArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// The proposal's command id
+    pub command_id: String,
+    /// Why; kept with the record
+    #[arg(long)]
+    pub reason: Option<String>,
+    /// Who; the login name where absent
+    #[arg(long)]
+    pub actor: Option<String>,
+}
+
+/// `paceline bench`
+#[derive(Args, Debug, Clone)]
+pub struct Bench {
+    /// Cluster addresses
+    #[arg(long)]
+    pub brokers: String,
+    /// Events to write and read
+    #[arg(long, default_value_t = 2_000_000)]
+    pub events: u64,
+    /// Campaigns
+    #[arg(long, default_value_t = 10_000)]
+    pub campaigns: u32,
+    /// Events a second of the latency measurement
+    #[arg(long, default_value_t = 50_000)]
+    pub latency_rate: u64,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}

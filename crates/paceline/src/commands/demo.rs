@@ -1,0 +1,331 @@
+//! `paceline demo`: the whole loop in one process, with nothing installed.
+//!
+//! The broker is the client library's own in-process one, the market is simulated and its ad buyer obeys the commands it
+//! reads from the topics; everything between is the real service. One accelerated clock rules market, record timestamps,
+//! cuts and buyer. At the end the same market, same seed, is run again with nobody steering it.
+
+use super::run::{context, stop_on_signal};
+use super::{connect, say};
+use crate::cli::{Demo, Role};
+use crate::clock::Clock;
+use crate::failure::{Failure, Outcome};
+use crate::http::{self, Shared};
+use crate::service;
+use crate::service::context::Context;
+use crate::service::topology::{Topology, needs};
+use crate::settings::{Settings, parse_duration_ms};
+use crate::telemetry::start_logging;
+use avro_codec::{Codec, RecordName};
+use kafka_io::{Life, Membership, MockBroker, Sender, SourceConsumer};
+use market::{Emitted, Market, Record, Scenario, Totals};
+use model::fact::{Fact, PolicyVersion};
+use model::time::Millis;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+/// Partitions of each event topic: two, so that the demo shows what spreading looks like.
+const EVENT_PARTITIONS: i32 = 2;
+const JOURNAL_PARTITIONS: i64 = 2;
+/// A turn of the market; at speed 300 that is 6 s of market time.
+const TURN: Duration = Duration::from_millis(20);
+/// The terminal shows the campaigns this often.
+const TABLE_EVERY: Duration = Duration::from_secs(10);
+const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+/// A cut of 100 ms is 30 s of the market at speed 300, so siblings and waits have four of them.
+const DEMO_POLICY: &str = "[stage1]\nconversion_wait_ms = 120000\nsibling_skew_ms = 120000\nidle_after_ms = 120000\n";
+
+/// Runs the demo to its end, or to the first Ctrl-C, and prints the summary.
+pub fn run(arguments: &Demo) -> Outcome {
+    let span_ms = parse_duration_ms(&arguments.span)
+        .filter(|span| *span > 0)
+        .ok_or_else(|| Failure::failed(format!("--for {:?} is not a duration", arguments.span), "use for example 120s"))?;
+    start_logging("warn", "text")?;
+    let broker = MockBroker::start()?;
+    let settings = settings(&broker, arguments)?;
+    for need in needs(&settings, EVENT_PARTITIONS) {
+        broker.create_topic(&need.name, need.partitions)?;
+    }
+    let start_ms = Clock::System.now_ms();
+    let flight_ms = span_ms.saturating_mul(i64::from(arguments.speed));
+    let clock = Clock::accelerated(start_ms, arguments.speed);
+    let topology = Topology { event_partitions: EVENT_PARTITIONS, policy_partitions: 1, dead_letter_partitions: 1 };
+    let context = context(settings, clock, topology, false);
+    let shared = Shared { metrics: context.metrics.clone(), published: context.published.clone() };
+    let addresses = http::serve(http::endpoints(&context.settings, shared))?;
+    if let Some(page) = addresses.first() {
+        eprintln!("the dashboard is at http://{page}/");
+    }
+    stop_on_signal(context.stop.clone())?;
+    let scenario = Scenario::demo(arguments.seed, start_ms, flight_ms);
+    let mut world = World::open(&context, scenario, arguments.seed)?;
+    let service = {
+        let context = context.clone();
+        std::thread::spawn(move || service::run(&context, Role::All))
+    };
+    let started = Instant::now();
+    let played = world.play(&context, start_ms + flight_ms);
+    context.stop.ask();
+    let served = service.join().unwrap_or_else(|_| Err(Failure::failed("the service panicked", "please report the panic above")));
+    played.and(served)?;
+    let summary = world.summary(arguments.seed, started.elapsed().as_secs_f64(), &context);
+    let _ = std::fs::remove_dir_all(&context.settings.state_dir);
+    if arguments.json { say(&summary.to_string()) } else { print_summary(&summary) }
+}
+
+fn settings(broker: &MockBroker, arguments: &Demo) -> Outcome<Settings> {
+    let state_dir = std::env::temp_dir().join(format!("paceline-demo-{}", std::process::id()));
+    let speed = i64::from(arguments.speed);
+    // At a slow clock the cut follows the market, at a fast one the machine.
+    let environment: BTreeMap<String, String> = [
+        ("KAFKA__BROKERS", broker.brokers()),
+        ("STATE__DIR", state_dir.display().to_string()),
+        ("JOURNAL__PARTITIONS", JOURNAL_PARTITIONS.to_string()),
+        ("EPOCH__INTERVAL", "100ms".into()),
+        ("EPOCH__SIBLING_SKEW", format!("{}ms", (400 * speed).max(5_000))),
+        ("EPOCH__IDLE_AFTER", format!("{}ms", (400 * speed).max(5_000))),
+        ("HTTP__LISTEN", format!("127.0.0.1:{}", arguments.port)),
+        ("METRICS__LISTEN", "127.0.0.1:0".into()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (format!("PACELINE__{name}"), value))
+    .collect();
+    Ok(Settings::load_with(&[], &environment)?.0)
+}
+
+/// The market, its buyer's subscription and the wires between.
+struct World {
+    market: Market,
+    scenario: Scenario,
+    seed: u64,
+    codec: Codec,
+    sender: Sender,
+    buyer: SourceConsumer,
+    payload: Vec<u8>,
+    until_ms: Millis,
+    told: Told,
+}
+
+/// What the terminal has shown already.
+#[derive(Default)]
+struct Told {
+    commands: BTreeSet<String>,
+    alerts: BTreeSet<(String, String)>,
+    alerts_opened: BTreeSet<String>,
+}
+
+impl World {
+    fn open(context: &Context, scenario: Scenario, seed: u64) -> Outcome<Self> {
+        let topics = &context.settings.topics;
+        let connection = connect(&context.settings, "demo");
+        let membership = Membership { group: "demo-ad-buyer".into(), instance: None };
+        let buyer = SourceConsumer::join(&connection, &membership, &[&topics.adjustments, &topics.desired_state])?;
+        let mut world = Self {
+            market: Market::new(scenario.clone(), seed),
+            scenario,
+            seed,
+            codec: Codec::fixed(),
+            sender: Sender::start(&connection)?,
+            buyer,
+            payload: Vec::new(),
+            until_ms: 0,
+            told: Told::default(),
+        };
+        let now_ms = context.clock.now_ms();
+        let policy = PolicyVersion {
+            name: service::POLICY_NAME.into(),
+            version: 1,
+            body: DEMO_POLICY.into(),
+            author: "demo".into(),
+            applied_at: now_ms,
+            ..PolicyVersion::default()
+        };
+        world.fact(&topics.policy, &Fact::PolicyVersion(Box::new(policy)), now_ms)?;
+        for spec in world.scenario.specs() {
+            world.fact(&topics.campaigns, &Fact::CampaignSpec(Box::new(spec)), now_ms)?;
+        }
+        world.sender.flush(FLUSH_LIMIT)?;
+        Ok(world)
+    }
+
+    fn play(&mut self, context: &Context, end_ms: Millis) -> Outcome {
+        let mut table_at = Instant::now();
+        while !context.stop.is_asked() {
+            let turn = Instant::now();
+            let now_ms = context.clock.now_ms().min(end_ms);
+            self.obey(context, now_ms)?;
+            self.emit(context, now_ms)?;
+            self.report_back(context, now_ms)?;
+            self.tell(context);
+            if table_at.elapsed() >= TABLE_EVERY {
+                table_at = Instant::now();
+                table(context, &self.market.totals(), now_ms);
+            }
+            self.until_ms = now_ms;
+            if now_ms >= end_ms {
+                break;
+            }
+            std::thread::sleep(TURN.saturating_sub(turn.elapsed()));
+        }
+        Ok(())
+    }
+
+    /// Reads commands and leases from the topics, as any subscriber would.
+    fn obey(&mut self, context: &Context, now_ms: Millis) -> Outcome {
+        while let Some(life) = self.buyer.poll_life() {
+            match life {
+                Life::Assigned(places) => self.buyer.begin(places.into_iter().map(|place| (place, 0)).collect())?,
+                Life::Revoked(_) | Life::Lost(_) => self.buyer.release()?,
+                Life::Failed(failure) => return Err(failure.error.into()),
+            }
+        }
+        let batch = self.buyer.next_batch(1_000, Duration::ZERO);
+        for record in batch.iter() {
+            let payload = record.payload.unwrap_or_default();
+            if record.source == 0 {
+                if let Ok(command) = context.codec.adjustment(payload) {
+                    self.market.buyer_mut().receive(&command, now_ms);
+                }
+            } else if let Ok(desired) = context.codec.desired_state(payload) {
+                self.market.buyer_mut().receive_desired(&desired, now_ms);
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(&mut self, context: &Context, now_ms: Millis) -> Outcome {
+        let Self { market, codec, sender, payload, .. } = self;
+        let topics = &context.settings.topics;
+        let mut failed = Ok(());
+        market.advance(now_ms, &mut |emitted: Emitted<'_>| {
+            if failed.is_ok() {
+                failed = send(codec, sender, topics.event(emitted.record.kind()), payload, &emitted.record, now_ms);
+            }
+        });
+        failed
+    }
+
+    fn report_back(&mut self, context: &Context, now_ms: Millis) -> Outcome {
+        for fact in self.market.take_feedback(now_ms) {
+            self.fact(&context.settings.topics.feedback, &fact, now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn fact(&mut self, topic: &str, fact: &Fact, at_ms: Millis) -> Outcome {
+        let payload = self.codec.encode_fact(fact).map_err(|error| Failure::failed(format!("encoding a fact: {error}"), ""))?;
+        let key = fact.account_id().unwrap_or("global").to_owned();
+        Ok(self.sender.send(topic, Some(0), Some(key.as_bytes()), Some(&payload), Some(at_ms))?)
+    }
+
+    /// Lines for what is new: commands and alerts.
+    fn tell(&mut self, context: &Context) {
+        for command in context.published.adjustments().iter().rev() {
+            if self.told.commands.insert(command.command_id.clone()) {
+                let value = command.value_micros.map(|micros| format!(" {}", money(micros, &command.currency))).unwrap_or_default();
+                eprintln!("{}  {:<16} {}{}  {}: {}", time(command.issued_at), command.campaign_id, command.kind, value, command.reason, command.explanation.text);
+            }
+        }
+        for alert in context.published.alerts().iter().rev() {
+            if self.told.alerts.insert((alert.alert_id.clone(), alert.state.clone())) {
+                self.told.alerts_opened.insert(alert.alert_id.clone());
+                let campaign = alert.campaign_id.as_deref().or(alert.account_id.as_deref()).unwrap_or("all");
+                eprintln!("{}  {:<16} ALERT {} {}  {}", time(alert.updated_at), campaign, alert.kind, alert.state, alert.text);
+            }
+        }
+    }
+
+    fn summary(&self, seed: u64, wall_seconds: f64, context: &Context) -> Value {
+        let mut alone = Market::new(self.scenario.clone(), self.seed);
+        alone.advance(self.until_ms, &mut |_: Emitted<'_>| {});
+        let with = self.market.totals();
+        let left_alone = alone.totals();
+        let counts = self.market.buyer().counts();
+        json!({
+            "seed": seed,
+            "events": self.market.events(),
+            "wall_seconds": wall_seconds,
+            "commands_issued": self.told.commands.len(),
+            "commands_applied": counts.applied,
+            "alerts_opened": self.told.alerts_opened.len(),
+            "campaigns": campaigns(&with, &left_alone, context),
+            "with": measures(&with),
+            "without": measures(&left_alone),
+        })
+    }
+}
+
+fn send(codec: &Codec, sender: &mut Sender, topic: &str, payload: &mut Vec<u8>, record: &Record<'_>, at_ms: Millis) -> Outcome {
+    payload.clear();
+    let encoded = match record {
+        Record::Impression(impression) => codec.encode_into(RecordName::Impression, *impression, payload),
+        Record::Click(click) => codec.encode_into(RecordName::Click, *click, payload),
+        Record::Conversion(conversion) => codec.encode_into(RecordName::Conversion, *conversion, payload),
+    };
+    encoded.map_err(|error| Failure::failed(format!("encoding an event: {error}"), "this is a defect; please report it"))?;
+    Ok(sender.send(topic, None, Some(record.key().as_bytes()), Some(payload), Some(at_ms))?)
+}
+
+fn measures(totals: &Totals) -> Value {
+    json!({
+        "spend_micros": totals.spend_micros,
+        "budget_micros": totals.budget_micros,
+        "overspend_micros": totals.overspend_micros,
+        "underspend_micros": totals.underspend_micros,
+        "conversions": totals.conversions,
+        "value_micros": totals.value_micros,
+    })
+}
+
+fn campaigns(with: &Totals, without: &Totals, _: &Context) -> Value {
+    let rows = with.campaigns.iter().zip(&without.campaigns).map(|(with, without)| {
+        json!({
+            "campaign_id": with.campaign_id,
+            "currency": with.currency,
+            "budget_micros": with.budget_micros,
+            "with": { "spend_micros": with.spend_micros, "clicks": with.clicks, "conversions": with.conversions },
+            "without": { "spend_micros": without.spend_micros, "clicks": without.clicks, "conversions": without.conversions },
+        })
+    });
+    Value::Array(rows.collect())
+}
+
+fn table(context: &Context, totals: &Totals, now_ms: Millis) {
+    eprintln!("{}  campaign          spend of budget so far        pace      bound by  clicks", time(now_ms));
+    let views: BTreeMap<String, _> = context.published.campaigns().into_iter().map(|view| (view.campaign_id.clone(), view)).collect();
+    for campaign in &totals.campaigns {
+        let view = views.get(&campaign.campaign_id);
+        eprintln!(
+            "              {:<16} {:>14} of {:>14}  {:<9} {:<8} {:>7}",
+            campaign.campaign_id,
+            money(campaign.spend_micros, &campaign.currency),
+            money(campaign.budget_micros, &campaign.currency),
+            view.map_or("unknown", |view| &view.pace),
+            view.map_or("none", |view| &view.binding),
+            campaign.clicks,
+        );
+    }
+}
+
+fn print_summary(summary: &Value) -> Outcome {
+    let amount = |side: &str, name: &str| summary[side][name].as_i64().unwrap_or(0);
+    say(&format!(
+        "{} events in {:.0} s; {} commands issued, {} applied, {} alerts opened",
+        summary["events"], summary["wall_seconds"].as_f64().unwrap_or(0.0), summary["commands_issued"], summary["commands_applied"], summary["alerts_opened"]
+    ))?;
+    say(&format!("{:<12} {:>16} {:>16}", "", "with Paceline", "left alone"))?;
+    for (word, name) in [("spend", "spend_micros"), ("budget", "budget_micros"), ("overspend", "overspend_micros"), ("underspend", "underspend_micros"), ("value", "value_micros")] {
+        say(&format!("{word:<12} {:>16} {:>16}", money(amount("with", name), "EUR"), money(amount("without", name), "EUR")))?;
+    }
+    say(&format!("{:<12} {:>16} {:>16}", "conversions", amount("with", "conversions"), amount("without", "conversions")))
+}
+
+fn money(micros: i64, currency: &str) -> String {
+    let cents = micros / 10_000;
+    format!("{}{}.{:02} {currency}", if micros < 0 { "-" } else { "" }, cents.abs() / 100, cents.abs() % 100)
+}
+
+fn time(at_ms: Millis) -> String {
+    let seconds = at_ms.div_euclid(1_000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}

@@ -1,0 +1,72 @@
+//! `paceline halt` and `paceline release`: the kill switch from a shell.
+
+use super::{actor, connect, say, sender};
+use crate::cli::HaltArgs;
+use crate::clock::Clock;
+use crate::failure::{Failure, Outcome};
+use crate::settings::Settings;
+use avro_codec::Codec;
+use model::fact::{Fact, Halt};
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const ANSWER_LIMIT: Duration = Duration::from_secs(8);
+
+/// Publishes the halt or its release. Where the broker is away a halt is written to the local file as well, which the
+/// service on this machine reads by itself.
+pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
+    let (settings, _) = Settings::load(&arguments.config.files)?;
+    let (scope, account_id, campaign_id) = parse_scope(&arguments.scope)?;
+    let halt = Halt {
+        scope: scope.to_owned(),
+        account_id,
+        campaign_id,
+        action: action.to_owned(),
+        actor: actor(arguments.actor.as_deref()),
+        reason: arguments.reason.clone(),
+        issued_at: Clock::System.now_ms(),
+    };
+    let published = publish(&settings, &halt);
+    let words = if action == "set" { "halted" } else { "released" };
+    match published {
+        Ok(()) => say(&json!({ "scope": arguments.scope, "action": words }).to_string()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// `global`, `account=ID` or `campaign=ACCOUNT/ID`.
+fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
+    let wrong = || {
+        Failure::failed(format!("--scope {text:?} is not a scope"), "use global, account=ID or campaign=ACCOUNT/ID")
+    };
+    match text.split_once('=') {
+        None if text == "global" => Ok(("global", None, None)),
+        Some(("account", id)) if !id.is_empty() => Ok(("account", Some(id.to_owned()), None)),
+        Some(("campaign", path)) => {
+            let (account, campaign) = path.split_once('/').ok_or_else(wrong)?;
+            if account.is_empty() || campaign.is_empty() {
+                return Err(wrong());
+            }
+            Ok(("campaign", Some(account.to_owned()), Some(campaign.to_owned())))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+fn publish(settings: &Settings, halt: &Halt) -> Outcome {
+    let key = halt.campaign_id.clone().or_else(|| halt.account_id.clone()).unwrap_or_else(|| "global".into());
+    let payload = Codec::fixed()
+        .encode_fact(&Fact::Halt(Box::new(halt.clone())))
+        .map_err(|error| Failure::failed(format!("encoding the halt: {error}"), "this is a defect; please report it"))?;
+    let mut sender = sender(&connect(settings, "halt"))?;
+    sender.send(&settings.topics.feedback, None, Some(key.as_bytes()), Some(&payload), None)?;
+    sender.flush(ANSWER_LIMIT)?;
+    Ok(())
+}
+
+/// The file by which a halt reaches the service on this machine without a broker.
+#[allow(dead_code)]
+pub fn local_file(settings: &Settings) -> PathBuf {
+    settings.state_dir.join("halt.json")
+}

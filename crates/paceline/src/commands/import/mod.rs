@@ -1,0 +1,276 @@
+//! `paceline import`: event files to topic records.
+//!
+//! All rows are read, mapped and checked before the first record is sent, so a mistake in line 10 million sends nothing.
+//! Records go out in event-time order over all kinds, as a live source would have sent them.
+
+pub mod map;
+mod rows;
+pub mod time;
+
+use crate::cli::{Import, ImportKind};
+use crate::clock::Clock;
+use crate::commands::{connect, sender};
+use crate::failure::{Failure, Outcome};
+use crate::settings::{Settings, Topics};
+use avro_codec::{Codec, RecordName};
+use map::{Kind, RecordMap, Row};
+use model::event::{Click, Conversion, EventKind, Impression, partition_key};
+use model::fact::StatsReport;
+use model::time::{DAY_MS, Millis};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Mistakes shown; the count of the rest is told.
+const MISTAKES_SHOWN: usize = 10;
+const FLUSH_LIMIT: Duration = Duration::from_secs(120);
+const WEEK_MS: Millis = 7 * DAY_MS;
+
+/// A record ready to be encoded, once its times are shifted.
+struct Prepared {
+    at: Millis,
+    kind: Kind,
+    fields: Map<String, Value>,
+}
+
+/// Runs the import.
+pub fn run(arguments: &Import) -> Outcome {
+    let (settings, _) = Settings::load(&arguments.config.files)?;
+    let maps = maps(arguments)?;
+    let mut prepared = prepare(arguments, &maps)?;
+    let weeks = shift_weeks(arguments.shift_weeks.as_deref(), &prepared)?;
+    prepared.sort_by_key(|record| record.at);
+    let encoded = encode(prepared, weeks)?;
+    send(&settings, encoded, weeks)
+}
+
+fn maps(arguments: &Import) -> Outcome<Vec<RecordMap>> {
+    if let Some(path) = &arguments.map {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Failure::failed(format!("cannot read the map {}: {error}", path.display()), ""))?;
+        return map::parse(&text, field_names).map_err(|mistakes| {
+            Failure::failed(format!("the map {} has mistakes:\n  - {}", path.display(), mistakes.join("\n  - ")), "correct it")
+        });
+    }
+    let kind = arguments.kind.ok_or_else(|| {
+        Failure::failed("neither --map nor --kind says what the rows are", "give --kind where the columns bear the fields' names, else --map")
+    })?;
+    let kind = match kind {
+        ImportKind::Impressions => Kind::Event(EventKind::Impression),
+        ImportKind::Clicks => Kind::Event(EventKind::Click),
+        ImportKind::Conversions => Kind::Event(EventKind::Conversion),
+        ImportKind::Stats => Kind::Stats,
+    };
+    let names = field_names(kind);
+    Ok(vec![RecordMap::by_name(kind, &names.iter().map(String::as_str).collect::<Vec<_>>())])
+}
+
+/// An empty record as JSON: its field names and the form of each field.
+fn template(kind: Kind) -> Map<String, Value> {
+    let value = match kind {
+        Kind::Event(EventKind::Impression) => json!(Impression::default()),
+        Kind::Event(EventKind::Click) => json!(Click::default()),
+        Kind::Event(EventKind::Conversion) => json!(Conversion::default()),
+        Kind::Stats => json!(StatsReport::default()),
+    };
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+fn field_names(kind: Kind) -> Vec<String> {
+    template(kind).keys().cloned().collect()
+}
+
+/// Fields that a file may leave out, and what holds then.
+fn default_of(name: &str) -> Option<Value> {
+    Some(match name {
+        "cost_micros" | "value_micros" | "impressions" | "clicks" | "conversions" => json!(0),
+        "channel" | "device" => json!("other"),
+        "geo" => json!(""),
+        "conversion_type" => json!("purchase"),
+        "revision" => json!(1),
+        "basis" => json!("impression_time"),
+        "semantics" => json!("snapshot"),
+        "is_final" => json!(false),
+        "dimensions" => json!({}),
+        _ => return None,
+    })
+}
+
+fn prepare(arguments: &Import, maps: &[RecordMap]) -> Outcome<Vec<Prepared>> {
+    let templates: Vec<Map<String, Value>> = maps.iter().map(|map| template(map.kind)).collect();
+    let mut prepared = Vec::new();
+    let mut mistakes = Vec::new();
+    let mut wrong_rows = 0_u64;
+    for path in &arguments.inputs {
+        let mut take = |row: &Row<'_>| {
+            for (map, template) in maps.iter().zip(&templates) {
+                if !map.holds(row) {
+                    continue;
+                }
+                match build(map, template, row) {
+                    Ok(record) => prepared.push(record),
+                    Err(reason) => {
+                        wrong_rows += 1;
+                        if mistakes.len() < MISTAKES_SHOWN {
+                            mistakes.push(format!("{} row {}: {reason}", path.display(), row.number));
+                        }
+                    }
+                }
+            }
+        };
+        let columns = rows::read(path, &mut take)?;
+        if let Some(columns) = columns.filter(|_| arguments.map.is_some()) {
+            let absent: Vec<&str> =
+                maps.iter().flat_map(|map| map.fields.values()).flat_map(|field| field.columns()).filter(|name| !columns.iter().any(|c| c == name)).collect();
+            if !absent.is_empty() {
+                return Err(Failure::failed(
+                    format!("{} has no column {}", path.display(), absent.join(", ")),
+                    format!("its columns are {}; correct the map", columns.join(", ")),
+                ));
+            }
+        }
+    }
+    if mistakes.is_empty() {
+        return Ok(prepared);
+    }
+    Err(Failure::failed(
+        format!("{wrong_rows} row(s) do not give a record; nothing was sent:\n  - {}", mistakes.join("\n  - ")),
+        "correct the file or the map",
+    ))
+}
+
+fn build(map: &RecordMap, template: &Map<String, Value>, row: &Row<'_>) -> Result<Prepared, String> {
+    let mut fields = Map::new();
+    for (name, form) in template {
+        let value = match map.fields.get(name) {
+            Some(field) => value(map.kind, name, form, field, row).map_err(|reason| format!("{name}: {reason}"))?,
+            None => None,
+        };
+        let value = value.or_else(|| default_of(name)).unwrap_or(Value::Null);
+        if value.is_null() && !form.is_null() {
+            return Err(format!("{name} has no value"));
+        }
+        fields.insert(name.clone(), value);
+    }
+    let at = fields[map.kind.instants()[0]].as_i64().unwrap_or_default();
+    Ok(Prepared { at, kind: map.kind, fields })
+}
+
+fn value(kind: Kind, name: &str, form: &Value, field: &map::FieldMap, row: &Row<'_>) -> Result<Option<Value>, String> {
+    if kind.instants().contains(&name) {
+        return Ok(field.instant(row)?.map(Value::from));
+    }
+    if name.ends_with("_micros") {
+        return Ok(field.micros(row)?.map(Value::from));
+    }
+    let Some(text) = field.text(row) else { return Ok(None) };
+    let wrong = |wanted: &str| format!("{text:?} is not {wanted}");
+    Ok(match form {
+        Value::Number(_) if !text.is_empty() => Some(json!(text.parse::<i64>().map_err(|_| wrong("a whole number"))?)),
+        Value::Bool(_) if !text.is_empty() => Some(json!(parse_flag(&text).ok_or_else(|| wrong("true or false"))?)),
+        Value::Object(_) if !text.is_empty() => Some(serde_json::from_str(&text).map_err(|_| wrong("a JSON object"))?),
+        Value::Null if name == "new_customer" && !text.is_empty() => {
+            Some(json!(parse_flag(&text).ok_or_else(|| wrong("true or false"))?))
+        }
+        Value::String(_) => Some(json!(text)),
+        Value::Null if !text.is_empty() => Some(json!(text)),
+        _ => None,
+    })
+}
+
+fn parse_flag(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" => Some(true),
+        "false" | "0" | "no" => Some(false),
+        _ => None,
+    }
+}
+
+fn shift_weeks(wanted: Option<&str>, prepared: &[Prepared]) -> Outcome<i64> {
+    match wanted {
+        None => Ok(0),
+        Some("auto") => {
+            let newest = prepared.iter().map(|record| record.at).max().unwrap_or_default();
+            Ok((Clock::System.now_ms() - newest).div_euclid(WEEK_MS))
+        }
+        Some(number) => number
+            .parse()
+            .map_err(|_| Failure::failed(format!("--shift-weeks {number:?} is neither a whole number nor auto"), "")),
+    }
+}
+
+struct Encoded {
+    kind: Kind,
+    key: String,
+    payload: Vec<u8>,
+}
+
+fn encode(prepared: Vec<Prepared>, weeks: i64) -> Outcome<Vec<Encoded>> {
+    let codec = Codec::fixed();
+    let mut encoded = Vec::with_capacity(prepared.len());
+    for (at, mut record) in prepared.into_iter().enumerate() {
+        for name in record.kind.instants() {
+            let moved = record.fields[*name].as_i64().unwrap_or_default() + weeks * WEEK_MS;
+            record.fields.insert((*name).into(), json!(moved));
+        }
+        let made = encode_one(&codec, record.kind, Value::Object(record.fields));
+        encoded.push(made.map_err(|reason| {
+            Failure::failed(format!("record {} in event-time order would be refused: {reason}; nothing was sent", at + 1), "correct the file or the map")
+        })?);
+    }
+    Ok(encoded)
+}
+
+fn encode_one(codec: &Codec, kind: Kind, value: Value) -> Result<Encoded, String> {
+    let words = |error: &dyn std::fmt::Display| error.to_string();
+    let name = RecordName::from_name(kind.schema()).ok_or("its schema is unknown")?;
+    let (key, payload) = match kind {
+        Kind::Event(EventKind::Impression) => {
+            let record: Impression = serde_json::from_value(value).map_err(|e| words(&e))?;
+            let key = partition_key(record.user_key.as_deref(), None, &record.event_id).to_owned();
+            (key, codec.encode(name, &record).map_err(|e| words(&e))?)
+        }
+        Kind::Event(EventKind::Click) => {
+            let record: Click = serde_json::from_value(value).map_err(|e| words(&e))?;
+            let key = partition_key(record.user_key.as_deref(), None, &record.event_id).to_owned();
+            (key, codec.encode(name, &record).map_err(|e| words(&e))?)
+        }
+        Kind::Event(EventKind::Conversion) => {
+            let record: Conversion = serde_json::from_value(value).map_err(|e| words(&e))?;
+            let key = partition_key(record.user_key.as_deref(), record.click_id.as_deref(), &record.event_id).to_owned();
+            (key, codec.encode(name, &record).map_err(|e| words(&e))?)
+        }
+        Kind::Stats => {
+            let record: StatsReport = serde_json::from_value(value).map_err(|e| words(&e))?;
+            (record.campaign_id.clone(), codec.encode(name, &record).map_err(|e| words(&e))?)
+        }
+    };
+    if let Kind::Event(kind) = kind {
+        codec.event(kind, &payload, &mut Default::default()).map_err(|rejected| words(&rejected))?;
+    }
+    Ok(Encoded { kind, key, payload })
+}
+
+fn topic(topics: &Topics, kind: Kind) -> &str {
+    match kind {
+        Kind::Event(kind) => topics.event(kind),
+        Kind::Stats => &topics.stats,
+    }
+}
+
+fn send(settings: &Settings, encoded: Vec<Encoded>, weeks: i64) -> Outcome {
+    let connection = connect(settings, "import");
+    let mut sender = sender(&connection)?;
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for record in &encoded {
+        let topic = topic(&settings.topics, record.kind);
+        sender.send(topic, None, Some(record.key.as_bytes()), Some(&record.payload), None)?;
+        *counts.entry(topic).or_default() += 1;
+    }
+    sender.flush(FLUSH_LIMIT)?;
+    println!("{}", json!({ "sent": counts, "shift_weeks": weeks }));
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! What each command does; one file a command or family.
+
+mod campaigns;
+mod check;
+mod config;
+mod demo;
+mod generate;
+mod halt;
+mod import;
+mod policy;
+mod proposals;
+mod run;
+mod tap;
+mod topics;
+
+use crate::cli::{Command, Output};
+use crate::failure::{Failure, Outcome};
+use crate::settings::Settings;
+use kafka_io::{Connection, Sender};
+use std::io::Write;
+
+/// Runs a command.
+pub fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Config(command) => config::run(&command),
+        Command::Topics(command) => topics::run(&command),
+        Command::Campaigns(command) => campaigns::run(&command),
+        Command::Policy(command) => policy::run(&command),
+        Command::Generate(arguments) => generate::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
+        Command::Tap(arguments) => tap::run(&arguments),
+        Command::Halt(arguments) => halt::run(&arguments, "set"),
+        Command::Release(arguments) => halt::run(&arguments, "release"),
+        Command::Proposals(command) => proposals::run(&command),
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Why(_) | Command::Verify(_) | Command::Bench(_) => {
+            Err(Failure::failed("not there yet", ""))
+        }
+    }
+}
+
+/// A connection under a client id that names the part of the program.
+pub fn connect(settings: &Settings, part: &str) -> Connection {
+    Connection {
+        brokers: settings.brokers.clone(),
+        properties: settings.kafka_properties.clone(),
+        client_id: format!("paceline-{}-{part}", settings.slot),
+    }
+}
+
+/// A plain producer.
+pub fn sender(connection: &Connection) -> Outcome<Sender> {
+    Ok(Sender::start(connection)?)
+}
+
+/// Writes a line to stdout; a reader that has gone away ends the command in silence, as a pipe should.
+pub fn say(line: &str) -> Outcome {
+    match writeln!(std::io::stdout(), "{line}") {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) => Err(Failure::failed(format!("cannot write to stdout: {error}"), "")),
+    }
+}
+
+/// Prints a JSON document.
+pub fn say_json(value: &serde_json::Value, output: Output) -> Outcome {
+    match output {
+        Output::Json => say(&value.to_string()),
+        Output::Text => say(&serde_json::to_string_pretty(value).unwrap_or_default()),
+    }
+}
+
+/// Who gives a command: the login name, or a word that says it is unknown.
+pub fn actor(given: Option<&str>) -> String {
+    given.map(str::to_owned).or_else(|| std::env::var("USER").ok()).or_else(|| std::env::var("LOGNAME").ok()).unwrap_or_else(|| "unknown".into())
+}

@@ -1,0 +1,92 @@
+//! `paceline proposals list|approve|reject`: people in the loop, from a shell.
+
+use super::{actor, connect, say, say_json, sender};
+use crate::cli::{Output, ProposalArgs, ProposalsCommand};
+use crate::clock::Clock;
+use crate::failure::{Failure, Outcome};
+use crate::settings::Settings;
+use avro_codec::Codec;
+use kafka_io::{From, LogReader, Until};
+use model::fact::{Decision, Fact};
+use model::output::Adjustment;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Lists or decides.
+pub fn run(command: &ProposalsCommand) -> Outcome {
+    match command {
+        ProposalsCommand::List { config, output } => {
+            let (settings, _) = Settings::load(&config.files)?;
+            list(&settings, *output)
+        }
+        ProposalsCommand::Approve(arguments) => decide(arguments, "approve"),
+        ProposalsCommand::Reject(arguments) => decide(arguments, "reject"),
+    }
+}
+
+/// The last state of each proposal, from the topic.
+fn latest(settings: &Settings) -> Outcome<BTreeMap<String, Adjustment>> {
+    let codec = Codec::fixed();
+    let mut reader = LogReader::open(&connect(settings, "proposals"), PATIENCE)?;
+    let mut latest = BTreeMap::new();
+    for partition in 0..settings.journal_partitions {
+        reader.read(&settings.topics.proposals, partition, From::Earliest, Until::StableEnd, |record| {
+            if let Some(Ok(proposal)) = record.payload.map(|payload| codec.adjustment(payload)) {
+                latest.insert(proposal.command_id.clone(), proposal);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    Ok(latest)
+}
+
+fn list(settings: &Settings, output: Output) -> Outcome {
+    let now = Clock::System.now_ms();
+    let open: Vec<Adjustment> = latest(settings)?
+        .into_values()
+        .filter(|proposal| proposal.state == "proposed" && proposal.decide_by.is_none_or(|by| by > now))
+        .collect();
+    if output == Output::Json {
+        return say_json(&json!({ "proposals": open }), output);
+    }
+    for proposal in &open {
+        let value = proposal.value_micros.map(|micros| format!(" {}.{:06} {}", micros / 1_000_000, micros.rem_euclid(1_000_000), proposal.currency));
+        say(&format!(
+            "{}  {}/{}  {}{}  {}: {}",
+            proposal.command_id, proposal.account_id, proposal.campaign_id, proposal.kind, value.unwrap_or_default(), proposal.reason, proposal.explanation.text
+        ))?;
+    }
+    if open.is_empty() { say("no proposal waits") } else { Ok(()) }
+}
+
+fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
+    let (settings, _) = Settings::load(&arguments.config.files)?;
+    let proposal = latest(&settings)?.remove(&arguments.command_id).ok_or_else(|| {
+        Failure::failed(format!("no proposal has the id {}", arguments.command_id), "see `paceline proposals list`")
+    })?;
+    if proposal.state != "proposed" {
+        return Err(Failure::failed(format!("the proposal {} is {} already", arguments.command_id, proposal.state), ""));
+    }
+    let record = Decision {
+        command_id: proposal.command_id.clone(),
+        account_id: proposal.account_id.clone(),
+        campaign_id: Some(proposal.campaign_id.clone()),
+        decision: decision.to_owned(),
+        value_micros: None,
+        until: None,
+        actor: actor(arguments.actor.as_deref()),
+        reason: arguments.reason.clone(),
+        decided_at: Clock::System.now_ms(),
+    };
+    let payload = Codec::fixed()
+        .encode_fact(&Fact::Decision(Box::new(record)))
+        .map_err(|error| Failure::failed(format!("encoding the decision: {error}"), "this is a defect; please report it"))?;
+    let mut sender = sender(&connect(&settings, "proposals"))?;
+    sender.send(&settings.topics.feedback, None, Some(proposal.campaign_id.as_bytes()), Some(&payload), None)?;
+    sender.flush(PATIENCE)?;
+    say(&json!({ "command_id": proposal.command_id, "decision": decision }).to_string())
+}

@@ -1,0 +1,73 @@
+//! `paceline run`: the service.
+
+use super::{check, connect};
+use crate::cli::Run;
+use crate::clock::Clock;
+use crate::failure::{Failure, Outcome};
+use crate::http::{self, Shared};
+use crate::published::Published;
+use crate::service;
+use crate::service::context::{Context, Stop};
+use crate::service::topology;
+use crate::settings::Settings;
+use crate::telemetry::{Metrics, start_logging};
+use avro_codec::Codec;
+use kafka_io::Admin;
+use std::sync::Arc;
+
+/// Checks the set-up, starts HTTP and the stages, and ends on a signal or a failure.
+pub fn run(arguments: &Run) -> Outcome {
+    let (settings, _) = Settings::load(&arguments.config.files)?;
+    start_logging(&settings.log_level, &settings.log_format)?;
+    check::connection_properties(&settings)?;
+    let admin = Admin::connect(&connect(&settings, "start"), topology::ANSWER_LIMIT)?;
+    let topology = topology::inspect(&settings, &admin)?;
+    for warning in check::topics(&settings, &admin)? {
+        tracing::warn!("{warning}");
+    }
+    drop(admin);
+    let context = context(settings, Clock::System, topology, arguments.accept_loss);
+    let shared = Shared { metrics: context.metrics.clone(), published: context.published.clone() };
+    let addresses = http::serve(http::endpoints(&context.settings, shared))?;
+    tracing::info!(build = %context.build, slot = context.settings.slot, addresses = ?addresses, "serving");
+    stop_on_signal(context.stop.clone())?;
+    service::run(&context, arguments.role)
+}
+
+/// What the workers share.
+pub fn context(settings: Settings, clock: Clock, topology: topology::Topology, accept_loss: bool) -> Context {
+    Context {
+        settings: Arc::new(settings),
+        clock,
+        codec: Codec::fixed(),
+        metrics: Arc::new(Metrics::new()),
+        published: Arc::new(Published::default()),
+        topology,
+        stop: Arc::new(Stop::default()),
+        build: Arc::from(env!("CARGO_PKG_VERSION")),
+        tzdb: Arc::from(window::calendar::tzdb_version()),
+        accept_loss,
+    }
+}
+
+/// The first SIGTERM or Ctrl-C drains; a second one ends at once.
+pub fn stop_on_signal(stop: Arc<Stop>) -> Outcome {
+    let failed = |error: std::io::Error| Failure::failed(format!("cannot listen for signals: {error}"), "");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let wait = move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+                return;
+            };
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            tracing::info!("asked to stop: draining");
+            stop.ask();
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            std::process::exit(1);
+        });
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).map_err(failed)?;
+    Ok(())
+}
+

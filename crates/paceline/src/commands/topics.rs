@@ -1,0 +1,88 @@
+//! `paceline topics plan|apply`.
+
+use super::{connect, say, say_json};
+use crate::cli::{Output, TopicsArgs, TopicsCommand};
+use crate::failure::{Failure, Outcome};
+use crate::service::topology::{ANSWER_LIMIT, TopicNeed, judge, needs};
+use crate::settings::Settings;
+use kafka_io::{Admin, TopicPlan};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Plans or applies.
+pub fn run(command: &TopicsCommand) -> Outcome {
+    let (arguments, apply) = match command {
+        TopicsCommand::Plan(arguments) => (arguments, false),
+        TopicsCommand::Apply(arguments) => (arguments, true),
+    };
+    let (settings, _) = Settings::load(&arguments.config.files)?;
+    let admin = Admin::connect(&connect(&settings, "topics"), ANSWER_LIMIT)?;
+    let needs = needs(&settings, arguments.event_partitions);
+    let names: Vec<&str> = needs.iter().map(|need| need.name.as_str()).collect();
+    let found = admin.describe(&names)?;
+    let (refusals, warnings) = judge(&settings, &found);
+    let missing: Vec<&TopicNeed> = needs.iter().filter(|need| !matches!(found.get(&need.name), Some(Some(_)))).collect();
+    let mut created = Vec::new();
+    if apply && !missing.is_empty() {
+        let plans: Vec<TopicPlan> = missing.iter().map(|need| plan(need, arguments)).collect();
+        created = admin.create(&plans)?;
+    }
+    let absent: Vec<&str> =
+        missing.iter().map(|need| need.name.as_str()).filter(|name| !created.iter().any(|made| made == name)).collect();
+    report(&settings, &needs, arguments, &created, &absent, &refusals, &warnings)?;
+    if refusals.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::setup(refusals.join("; "), "correct the topics' settings"))
+}
+
+fn plan(need: &TopicNeed, arguments: &TopicsArgs) -> TopicPlan {
+    let mut settings = BTreeMap::from([("cleanup.policy".to_owned(), need.cleanup.to_owned())]);
+    if let Some(retention_ms) = need.retention_ms {
+        settings.insert("retention.ms".into(), retention_ms.to_string());
+    }
+    if need.append_time {
+        settings.insert("message.timestamp.type".into(), "LogAppendTime".into());
+    }
+    TopicPlan { name: need.name.clone(), partitions: need.partitions, replication: arguments.replication, settings }
+}
+
+fn report(
+    settings: &Settings,
+    needs: &[TopicNeed],
+    arguments: &TopicsArgs,
+    created: &[String],
+    absent: &[&str],
+    refusals: &[String],
+    warnings: &[String],
+) -> Outcome {
+    let state = |name: &str| match (created.iter().any(|made| made == name), absent.contains(&name)) {
+        (true, _) => "created",
+        (_, true) => "missing",
+        _ => "exists",
+    };
+    if arguments.output == Output::Json {
+        let rows: Vec<_> = needs
+            .iter()
+            .map(|need| {
+                json!({ "topic": need.name, "partitions": need.partitions, "cleanup": need.cleanup, "retention_ms": need.retention_ms,
+                    "log_append_time": need.append_time, "writer": need.writer, "reader": need.reader, "state": state(&need.name) })
+            })
+            .collect();
+        return say_json(&json!({ "topics": rows, "refusals": refusals, "warnings": warnings }), arguments.output);
+    }
+    for need in needs {
+        let retention = need.retention_ms.map_or("compact".to_owned(), |ms| format!("{} d", ms / 86_400_000));
+        say(&format!(
+            "{:<8} {:<18} {:>3} partitions  {:<8} written by {}; read by {}",
+            state(&need.name), need.name, need.partitions, retention, need.writer, need.reader
+        ))?;
+    }
+    for warning in warnings {
+        say(&format!("warning: {warning}"))?;
+    }
+    let group = &settings.group;
+    say(&format!(
+        "permissions of the service: READ what it reads, WRITE what it writes, READ groups {group}-aggregator and {group}-controller, WRITE and DESCRIBE transactional ids {group}.*"
+    ))
+}

@@ -1,0 +1,74 @@
+//! How a command ends: one sentence for a person and an exit code for a script.
+//!
+//! Exit codes are part of the contract: 1 failed, 3 a difference found, 75 may pass by itself (try again later),
+//! 78 a person must change something.
+
+use std::fmt;
+
+/// Why a command did not succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It was tried and did not work.
+    Failed,
+    /// A comparison found a difference.
+    Difference,
+    /// Broker or registry away, port in use: the same call may succeed later.
+    TryLater,
+    /// Configuration, missing topic, unequal partition counts, refused credentials.
+    Setup,
+}
+
+impl Kind {
+    /// The process exit code.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Failed => 1,
+            Kind::Difference => 3,
+            Kind::TryLater => 75,
+            Kind::Setup => 78,
+        }
+    }
+}
+
+/// What failed, why, and what to do about it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Decides the exit code.
+    pub kind: Kind,
+    /// What was being done, where, and why it failed; lowercase, no full stop.
+    pub what: String,
+    /// The next step for the person who reads it.
+    pub advice: String,
+}
+
+impl Failure {
+    /// A failure with its advice.
+    pub fn new(kind: Kind, what: impl fmt::Display, advice: impl fmt::Display) -> Self {
+        Self { kind, what: what.to_string(), advice: advice.to_string() }
+    }
+
+    /// A failure that a person must mend.
+    pub fn setup(what: impl fmt::Display, advice: impl fmt::Display) -> Self {
+        Self::new(Kind::Setup, what, advice)
+    }
+
+    /// A failure of the attempt itself.
+    pub fn failed(what: impl fmt::Display, advice: impl fmt::Display) -> Self {
+        Self::new(Kind::Failed, what, advice)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.what)?;
+        if !self.advice.is_empty() {
+            write!(f, "; {}", self.advice)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The result of a command.
+pub type Outcome<T = ()> = Result<T, Failure>;

@@ -1,0 +1,82 @@
+//! What every worker of a process shares.
+
+use super::topology::Topology;
+use crate::clock::Clock;
+use crate::failure::{Failure, Kind};
+use crate::published::Published;
+use crate::settings::Settings;
+use crate::telemetry::Metrics;
+use avro_codec::Codec;
+use kafka_io::{Connection, Fault};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Shared by all workers; cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// Parsed once.
+    pub settings: Arc<Settings>,
+    /// The only clock.
+    pub clock: Clock,
+    /// Bytes to model and back.
+    pub codec: Codec,
+    /// Handles of all metrics.
+    pub metrics: Arc<Metrics>,
+    /// Read views.
+    pub published: Arc<Published>,
+    /// Partition counts, as of the start.
+    pub topology: Topology,
+    /// Set once: drain, commit, snapshot, leave.
+    pub stop: Arc<Stop>,
+    /// `version+revision` of this build; outputs name it.
+    pub build: Arc<str>,
+    /// Version of the bundled time zone data.
+    pub tzdb: Arc<str>,
+    /// Go on although retention has taken records that a rebuild needs.
+    pub accept_loss: bool,
+}
+
+impl Context {
+    /// A connection under a client id that names the part of the process.
+    pub fn connection(&self, part: &str) -> Connection {
+        crate::commands::connect(&self.settings, part)
+    }
+
+    /// The timestamp that a produced record must carry, where the broker cannot stamp it.
+    pub fn record_timestamp(&self) -> Option<i64> {
+        self.clock.stamps_records().then(|| self.clock.now_ms())
+    }
+}
+
+/// A request to end, seen by every loop.
+#[derive(Default)]
+pub struct Stop(AtomicBool);
+
+impl Stop {
+    /// Asks all loops to end.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl From<kafka_io::Error> for Failure {
+    fn from(error: kafka_io::Error) -> Self {
+        let (kind, advice) = match error.fault {
+            Fault::Unreachable => (Kind::TryLater, "check kafka.brokers and that the cluster is up"),
+            Fault::Unsettled => (Kind::TryLater, "try again"),
+            Fault::Credentials => (Kind::Setup, "check kafka.properties: security.protocol, sasl.* and ssl.*"),
+            Fault::TopicMissing => (Kind::Setup, "create the topics with `paceline topics apply`"),
+            Fault::NotAuthorised => (Kind::Setup, "grant the permissions that `paceline topics plan` lists"),
+            Fault::Settings => (Kind::Setup, "correct the configuration"),
+            Fault::OffsetGone => (Kind::Setup, "retention has passed the position; see `paceline run --accept-loss`"),
+            Fault::Fenced => (Kind::Failed, "another process took over this slot"),
+            Fault::Other => (Kind::Failed, ""),
+        };
+        Failure::new(kind, error, advice)
+    }
+}

@@ -1,0 +1,139 @@
+//! What stage 1 needs of the policy, read from `paceline.policy` by every worker itself, without a group.
+//!
+//! A worker adopts a newer version at an epoch's end and the Epoch record names it; a replay needs the very versions
+//! that its epochs name, so all that were seen are kept.
+
+use super::context::Context;
+use crate::failure::{Failure, Outcome};
+use aggregator::Semantics;
+use kafka_io::{From, LogReader, Until};
+use model::fact::{ControlTopic, Fact, PolicyVersion};
+use model::time::Millis;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The policy whose `[stage1]` table counts.
+pub const POLICY_NAME: &str = "default";
+/// A new version is adopted within this time; changes of horizons are rare and never urgent.
+const LOOK_EVERY: Duration = Duration::from_secs(3);
+/// The journal keeps copies, so these are enough for any replay inside a snapshot's age.
+const VERSIONS_KEPT: usize = 256;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Versions of the semantics, oldest first.
+#[derive(Clone)]
+pub struct PolicyFeed {
+    versions: Arc<Mutex<BTreeMap<i64, Version>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Version {
+    semantics: Semantics,
+    idle_period_ms: [Millis; 3],
+}
+
+impl PolicyFeed {
+    /// Reads the topic to its end, then follows it on a thread of its own.
+    pub fn start(context: &Context) -> Outcome<Self> {
+        let versions = Arc::new(Mutex::new(BTreeMap::from([(0, Version { semantics: Semantics::default(), idle_period_ms: [0; 3] })])));
+        let feed = Self { versions };
+        let mut positions = BTreeMap::new();
+        let mut reader = LogReader::open(&context.connection("policy"), PATIENCE)?;
+        feed.look(context, &mut reader, &mut positions)?;
+        let (follower, context) = (feed.clone(), context.clone());
+        let follow = move || {
+            while !context.stop.is_asked() {
+                std::thread::park_timeout(LOOK_EVERY);
+                if let Err(failure) = follower.look(&context, &mut reader, &mut positions) {
+                    tracing::warn!(%failure, "the policy topic cannot be read; the last version stays");
+                }
+            }
+        };
+        std::thread::Builder::new()
+            .name("policy".into())
+            .spawn(follow)
+            .map_err(|error| Failure::failed(format!("cannot start the policy thread: {error}"), ""))?;
+        Ok(feed)
+    }
+
+    /// The newest version.
+    pub fn semantics(&self) -> Option<Semantics> {
+        self.newest().map(|version| version.semantics)
+    }
+
+    /// How often each feed brings data, where it comes in batches: impressions, clicks, conversions.
+    pub fn idle_period_ms(&self) -> [Millis; 3] {
+        self.newest().map_or([0; 3], |version| version.idle_period_ms)
+    }
+
+    fn newest(&self) -> Option<Version> {
+        self.versions.lock().ok()?.last_key_value().map(|(_, version)| *version)
+    }
+
+    /// One version, where it was seen.
+    pub fn version(&self, version: i64) -> Option<Semantics> {
+        self.versions.lock().ok()?.get(&version).map(|version| version.semantics)
+    }
+
+    /// Takes a version found elsewhere: in the journal, whose copies outlive compaction.
+    pub fn learn(&self, policy: &PolicyVersion) {
+        if policy.name != POLICY_NAME {
+            return;
+        }
+        match parse(policy) {
+            Ok(version) => {
+                if let Ok(mut versions) = self.versions.lock() {
+                    versions.insert(policy.version, version);
+                    while versions.len() > VERSIONS_KEPT {
+                        versions.pop_first();
+                    }
+                }
+            }
+            Err(mistakes) => tracing::error!(version = policy.version, %mistakes, "policy version ignored by stage 1"),
+        }
+    }
+
+    fn look(&self, context: &Context, reader: &mut LogReader, positions: &mut BTreeMap<i32, i64>) -> Outcome {
+        let topic = &context.settings.topics.policy;
+        for partition in 0..context.topology.policy_partitions {
+            let from = positions.get(&partition).map_or(From::Earliest, |next| From::Offset(*next));
+            let report = reader.read(topic, partition, from, Until::StableEnd, |record| {
+                if let Some(Ok(Fact::PolicyVersion(policy))) =
+                    record.payload.map(|payload| context.codec.fact(ControlTopic::Policy, payload))
+                {
+                    self.learn(&policy);
+                }
+                ControlFlow::Continue(())
+            })?;
+            positions.insert(partition, report.next_offset);
+        }
+        Ok(())
+    }
+}
+
+fn parse(policy: &PolicyVersion) -> Result<Version, String> {
+    let parsed = policy::settings::check(&policy.body)
+        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+    let stage1 = parsed.stage1;
+    let period = &stage1.idle_period;
+    let idle_period_ms = [period.impressions_ms, period.clicks_ms, period.conversions_ms];
+    let semantics = Semantics {
+        version: policy.version,
+        allowed_delay_ms: stage1.allowed_delay_ms,
+        conversion_wait_ms: stage1.conversion_wait_ms,
+        impressions_per_user: stage1.impressions_per_user_max,
+        click_lookback_ms: stage1.lookback_clicks_ms,
+        impression_lookback_ms: stage1.lookback_impressions_ms,
+        dedupe_horizons_ms: [
+            stage1.dedupe_impressions_ms,
+            stage1.dedupe_clicks_ms,
+            stage1.dedupe_conversions_ms,
+        ],
+        future_max_ms: stage1.future_max_ms,
+        age_max_ms: stage1.age_max_ms,
+        ..Semantics::default()
+    };
+    Ok(Version { semantics, idle_period_ms })
+}

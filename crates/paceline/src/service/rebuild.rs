@@ -1,0 +1,323 @@
+//! A sibling set's state at a cut: the newest valid snapshot, then the recorded cuts over the recorded events.
+//!
+//! Nothing is written: what the replayed cuts brought is in the journal already. The events are read by three threads,
+//! since a cut needs all siblings and their order inside it is canonical.
+
+use super::context::Context;
+use super::evidence::Cut;
+use super::policy_feed::PolicyFeed;
+use super::snapshot_writer::{SetHeader, set_folder};
+use crate::failure::{Failure, Outcome};
+use crate::snapshots::{Directory, Snapshots};
+use aggregator::{EpochSums, Identity, RecordMeta, RecordedCut, Semantics, SiblingSet, StoredChunk, Verdict};
+use avro_codec::Scratch;
+use kafka_io::{From, LogReader, Until};
+use model::event::EventKind;
+use model::journal::Epoch;
+use model::keyed::KeyedHasher;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(25);
+/// Records handed over at once by a reading thread.
+const CHUNK_RECORDS: usize = 1_000;
+/// Chunks that wait between a reading thread and the fold: about 10 MB a topic.
+const CHUNKS_WAITING: usize = 32;
+/// Used where no secret is set; the service warns, and refuses it on secured clusters.
+const BUILT_IN_SECRET: &str = "paceline built-in key: set user_key.secret";
+
+/// A set that has seen nothing. It begins with the built-in semantics and adopts the policy's at its first cut, which
+/// has no records, so that a replay from the beginning never has to guess.
+pub fn empty_set(context: &Context, partition: i32) -> SiblingSet {
+    SiblingSet::new(identity(context, partition), hasher(context), Semantics::default())
+}
+
+/// The hasher of this deployment.
+pub fn hasher(context: &Context) -> KeyedHasher {
+    KeyedHasher::new(context.settings.user_key_secret.as_deref().unwrap_or(BUILT_IN_SECRET).as_bytes())
+}
+
+fn identity(context: &Context, partition: i32) -> Identity {
+    Identity {
+        partition,
+        partitions: context.topology.event_partitions,
+        worker: context.settings.slot.clone(),
+        build: context.build.to_string(),
+        topics: EventKind::ALL.map(|kind| context.settings.topics.event(kind).to_owned()),
+    }
+}
+
+/// The state after cut `epoch`, by snapshot and replay.
+pub fn rebuild(
+    context: &Context,
+    reader: &mut LogReader,
+    policy: &PolicyFeed,
+    partition: i32,
+    epoch: i64,
+) -> Outcome<SiblingSet> {
+    let mut set = restore(context, partition, epoch)?;
+    let cuts = recorded_cuts(context, reader, partition, set.epoch(), epoch)?;
+    match cuts.first() {
+        None => {}
+        Some(first) if set.epoch() == 0 => {
+            // Nothing was restored: the first cut says where the sources began.
+            set = empty_set(context, partition);
+            set.start_at(first.epoch - 1, first.from);
+        }
+        Some(_) => {}
+    }
+    let reached = set.epoch() + cuts.len() as i64;
+    if reached != epoch || !kept(context, reader, partition, &set)? {
+        return lost(context, partition, epoch, reader);
+    }
+    if !cuts.is_empty() {
+        tracing::info!(partition, cuts = cuts.len(), from = set.epoch(), "replaying recorded cuts");
+        replay(context, policy, partition, &mut set, &cuts)?;
+    }
+    Ok(set)
+}
+
+/// Folds one recorded cut and returns its Epoch record; what it brings goes to `sums`.
+pub fn fold_cut(
+    context: &Context,
+    _: &mut LogReader,
+    policy: &PolicyFeed,
+    set: &mut SiblingSet,
+    cut: &Cut,
+    sums: &mut EpochSums,
+) -> Outcome<Epoch> {
+    let epoch = Epoch {
+        epoch: cut.epoch(),
+        ranges: cut.ranges.clone(),
+        clock: cut.clock,
+        policy_version: cut.policy_version,
+        ..Epoch::default()
+    };
+    let recorded = RecordedCut::of(&epoch).ok_or_else(|| defect("a cut of siblings has three ranges"))?;
+    let partition = cut.ranges.first().map_or(0, |range| range.partition);
+    let mut feeds = feeds(context, partition, recorded.from, recorded.to)?;
+    fold_one(context, policy, set, &recorded, &mut feeds, sums)
+}
+
+fn restore(context: &Context, partition: i32, epoch: i64) -> Outcome<SiblingSet> {
+    let folder = set_folder(&context.settings.state_dir, &context.settings.group, partition);
+    let unreadable = |error: std::io::Error| {
+        Failure::setup(format!("cannot read snapshots in {}: {error}", folder.display()), "check state.dir")
+    };
+    let store = Directory::open(&folder).map_err(unreadable)?;
+    let snapshots = Snapshots::open(Box::new(store)).map_err(unreadable)?;
+    let mut ceiling = epoch;
+    loop {
+        let fits = |header: &[u8]| postcard::from_bytes(header).is_ok_and(|header: SetHeader| header.epoch <= ceiling);
+        let (loaded, skipped) = snapshots.newest(fits).map_err(unreadable)?;
+        for reason in skipped {
+            tracing::warn!(partition, reason, "snapshot passed over");
+        }
+        let Some(loaded) = loaded else { return Ok(empty_set(context, partition)) };
+        let of = postcard::from_bytes::<SetHeader>(&loaded.header).map_or(0, |header| header.epoch);
+        let chunks = loaded.chunks.into_iter().map(|(id, version, bytes)| StoredChunk { id, version, bytes });
+        match SiblingSet::restore(identity(context, partition), hasher(context), chunks) {
+            Ok(set) => {
+                tracing::info!(partition, epoch = set.epoch(), "snapshot restored");
+                return Ok(set);
+            }
+            Err(error) => {
+                tracing::warn!(partition, %error, "snapshot does not restore, trying the one before");
+                ceiling = of - 1;
+            }
+        }
+    }
+}
+
+/// The cuts after `after` up to `until`, from `paceline.epochs`; fewer where retention has taken some.
+fn recorded_cuts(
+    context: &Context,
+    reader: &mut LogReader,
+    partition: i32,
+    after: i64,
+    until: i64,
+) -> Outcome<Vec<RecordedCut>> {
+    let topic = &context.settings.topics.epochs;
+    let (low, high) = reader.watermarks(topic, partition)?;
+    // A cut takes at least one offset, its commit marker another.
+    let from = (high - (until - after + 16).saturating_mul(2)).clamp(low, high);
+    let mut cuts = Vec::new();
+    for start in [from, low] {
+        cuts.clear();
+        reader.read(topic, partition, From::Offset(start), Until::StableEnd, |record| {
+            let epoch = record.payload.and_then(|payload| context.codec.epoch(payload).ok());
+            if let Some(cut) = epoch.as_ref().and_then(RecordedCut::of)
+                && cut.epoch > after
+                && cut.epoch <= until
+                && cuts.last().is_none_or(|last: &RecordedCut| last.epoch < cut.epoch)
+            {
+                cuts.push(cut);
+            }
+            ControlFlow::Continue(())
+        })?;
+        if cuts.first().is_some_and(|cut| cut.epoch == after + 1) || after == until {
+            break;
+        }
+    }
+    Ok(cuts)
+}
+
+/// Whether the events from the set's positions on are still kept.
+fn kept(context: &Context, reader: &LogReader, partition: i32, set: &SiblingSet) -> Outcome<bool> {
+    for kind in EventKind::ALL {
+        let (low, _) = reader.watermarks(context.settings.topics.event(kind), partition)?;
+        if set.positions()[kind.index()] < low {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// No snapshot, and logs that no longer reach back: a person decides.
+fn lost(context: &Context, partition: i32, epoch: i64, reader: &mut LogReader) -> Outcome<SiblingSet> {
+    let words = format!(
+        "the state of event partition {partition} cannot be rebuilt: no valid snapshot in {}, and {} or the event topics no longer reach back to where it would begin",
+        context.settings.state_dir.display(),
+        context.settings.topics.epochs,
+    );
+    if !context.accept_loss {
+        return Err(Failure::setup(
+            words,
+            "restore a snapshot, or start once with --accept-loss: remembered touches and ids are lost, counts go on",
+        ));
+    }
+    tracing::error!("{words}; going on without it, as --accept-loss says");
+    let positions = last_positions(context, reader, partition, epoch)?;
+    let mut set = empty_set(context, partition);
+    set.start_at(epoch, positions);
+    Ok(set)
+}
+
+fn last_positions(context: &Context, reader: &mut LogReader, partition: i32, epoch: i64) -> Outcome<[i64; 3]> {
+    let cuts = recorded_cuts(context, reader, partition, epoch - 1, epoch)?;
+    cuts.last().map(|cut| cut.to).ok_or_else(|| {
+        Failure::setup(format!("the cut {epoch} of event partition {partition} is not in {}", context.settings.topics.epochs), "restore the topic")
+    })
+}
+
+fn replay(
+    context: &Context,
+    policy: &PolicyFeed,
+    partition: i32,
+    set: &mut SiblingSet,
+    cuts: &[RecordedCut],
+) -> Outcome {
+    let (Some(first), Some(last)) = (cuts.first(), cuts.last()) else { return Ok(()) };
+    let mut feeds = feeds(context, partition, first.from, last.to)?;
+    let mut sums = EpochSums::new();
+    for cut in cuts {
+        fold_one(context, policy, set, cut, &mut feeds, &mut sums)?;
+        // What a replayed cut brought stands in the journal.
+        sums.drain(1);
+    }
+    Ok(())
+}
+
+fn fold_one(
+    context: &Context,
+    policy: &PolicyFeed,
+    set: &mut SiblingSet,
+    cut: &RecordedCut,
+    feeds: &mut [Feed; 3],
+    sums: &mut EpochSums,
+) -> Outcome<Epoch> {
+    let adopted = match cut.policy_version > set.semantics().version {
+        false => None,
+        true => Some(policy.version(cut.policy_version).ok_or_else(|| {
+            Failure::setup(
+                format!("policy version {} that cut {} names is neither on the policy topic nor in the journal", cut.policy_version, cut.epoch),
+                "publish that version again, or restore a newer snapshot",
+            )
+        })?),
+    };
+    set.open(cut.clock);
+    let mut scratch = Scratch::default();
+    for kind in EventKind::ALL {
+        let feed = &mut feeds[kind.index()];
+        while let Some(record) = feed.next_before(cut.to[kind.index()])? {
+            let meta = RecordMeta { offset: record.offset, timestamp_ms: record.timestamp_ms, key: record.key.as_deref() };
+            let decoded = context.codec.event(kind, &record.payload, &mut scratch);
+            let verdict = set.fold(kind, meta, decoded.map_err(|rejected| rejected.reason.as_str()));
+            if verdict == Verdict::Full {
+                return Err(defect("a recorded cut does not fit the buffers that it was made with"));
+            }
+        }
+    }
+    let closed = set.close(cut.end(adopted), sums).map_err(|error| defect(&error.to_string()))?;
+    Ok(closed.epoch)
+}
+
+struct Owned {
+    offset: i64,
+    timestamp_ms: i64,
+    key: Option<Vec<u8>>,
+    payload: Vec<u8>,
+}
+
+/// Records of one topic-partition in order, read ahead by a thread.
+struct Feed {
+    chunks: Receiver<Result<Vec<Owned>, kafka_io::Error>>,
+    ready: VecDeque<Owned>,
+}
+
+impl Feed {
+    fn next_before(&mut self, to: i64) -> Outcome<Option<Owned>> {
+        if self.ready.is_empty()
+            && let Ok(chunk) = self.chunks.recv()
+        {
+            self.ready.extend(chunk?);
+        }
+        Ok(self.ready.front().is_some_and(|record| record.offset < to).then(|| self.ready.pop_front()).flatten())
+    }
+}
+
+fn feeds(context: &Context, partition: i32, from: [i64; 3], to: [i64; 3]) -> Outcome<[Feed; 3]> {
+    let feeds = EventKind::ALL.map(|kind| {
+        let at = kind.index();
+        feed(context, context.settings.topics.event(kind).to_owned(), partition, from[at], to[at])
+    });
+    let [impressions, clicks, conversions] = feeds;
+    Ok([impressions?, clicks?, conversions?])
+}
+
+fn feed(context: &Context, topic: String, partition: i32, from: i64, to: i64) -> Outcome<Feed> {
+    let (sender, chunks) = sync_channel(CHUNKS_WAITING);
+    if from >= to {
+        return Ok(Feed { chunks, ready: VecDeque::new() });
+    }
+    let connection = context.connection("replay");
+    let read = move || {
+        let mut chunk = Vec::with_capacity(CHUNK_RECORDS);
+        let result = LogReader::open(&connection, PATIENCE).and_then(|mut reader| {
+            reader.read(&topic, partition, From::Offset(from), Until::Offset(to), |record| {
+                chunk.push(Owned {
+                    offset: record.offset,
+                    timestamp_ms: record.timestamp_ms,
+                    key: record.key.map(<[u8]>::to_vec),
+                    payload: record.payload.unwrap_or_default().to_vec(),
+                });
+                if chunk.len() == CHUNK_RECORDS && sender.send(Ok(std::mem::take(&mut chunk))).is_err() {
+                    return ControlFlow::Break(());
+                }
+                ControlFlow::Continue(())
+            })
+        });
+        let _ = sender.send(result.map(|_| chunk));
+    };
+    std::thread::Builder::new()
+        .name("replay".into())
+        .spawn(read)
+        .map_err(|error| Failure::failed(format!("cannot start a replay thread: {error}"), ""))?;
+    Ok(Feed { chunks, ready: VecDeque::new() })
+}
+
+fn defect(words: &str) -> Failure {
+    Failure::failed(format!("replaying a cut: {words}"), "this is a defect; please report it")
+}

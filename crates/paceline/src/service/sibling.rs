@@ -1,0 +1,176 @@
+//! One owned sibling set as the worker sees it: how far each sibling was read, and which may go on.
+//!
+//! Siblings advance together: none is folded more than the allowed skew of record time ahead of the slowest that still
+//! has something to read. What comes too early is held here; when much is held, the partition is paused.
+
+use aggregator::SiblingSet;
+use kafka_io::{Record, TopicPartition};
+use model::event::EventKind;
+use model::time::{HOUR_MS, Millis};
+use std::collections::VecDeque;
+
+/// A record that came before its time.
+pub struct Held {
+    /// Its offset.
+    pub offset: i64,
+    /// Its timestamp.
+    pub timestamp_ms: i64,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub payload: Option<Vec<u8>>,
+}
+
+impl Held {
+    /// Copies a record out of the client's buffers.
+    pub fn of(record: &Record<'_>) -> Self {
+        Self {
+            offset: record.offset,
+            timestamp_ms: record.timestamp_ms,
+            key: record.key.map(<[u8]>::to_vec),
+            payload: record.payload.map(<[u8]>::to_vec),
+        }
+    }
+}
+
+/// Above this many held records the partition is paused: about 10 MB at 200 B.
+const HELD_MAX: usize = 50_000;
+/// Below this it is resumed, so that there is always something to fold.
+const HELD_LOW: usize = 5_000;
+
+/// One of the three partitions.
+pub struct Sibling {
+    /// Where it is.
+    pub place: TopicPartition,
+    /// Next position after what was folded.
+    pub next: i64,
+    /// Record time of the last folded record.
+    pub time_ms: Millis,
+    /// When it last brought something, by the worker's clock.
+    pub quiet_since_ms: Millis,
+    /// Nothing more to read, as far as the broker has told.
+    pub at_end: bool,
+    /// Whether fetching is paused.
+    pub paused: bool,
+    /// What came too early.
+    pub held: VecDeque<Held>,
+}
+
+impl Sibling {
+    /// A sibling that is to be read from `next` on.
+    pub fn new(place: TopicPartition, next: i64, now_ms: Millis) -> Self {
+        Self {
+            place,
+            next,
+            time_ms: Millis::MIN,
+            quiet_since_ms: now_ms,
+            at_end: false,
+            paused: false,
+            held: VecDeque::new(),
+        }
+    }
+
+    /// A record's time for keeping siblings together: a wild stamp moves it by an hour back or to the clock at most.
+    pub fn record_time(&self, timestamp_ms: i64, clock_ms: Millis) -> Millis {
+        let earliest = self.time_ms.max(Millis::MIN + HOUR_MS) - HOUR_MS;
+        timestamp_ms.clamp(earliest.min(clock_ms), clock_ms)
+    }
+
+    /// The record time that others must wait for; `None` where there is nothing to wait for.
+    fn frontier(&self, clock_ms: Millis) -> Option<Millis> {
+        match self.held.front() {
+            Some(held) => Some(self.record_time(held.timestamp_ms, clock_ms)),
+            None if self.at_end => None,
+            None => Some(self.time_ms),
+        }
+    }
+
+    /// Whether fetching should change: `Some(true)` pause, `Some(false)` resume.
+    pub fn wants_pause(&self) -> Option<bool> {
+        match (self.paused, self.held.len()) {
+            (false, held) if held >= HELD_MAX => Some(true),
+            (true, held) if held <= HELD_LOW => Some(false),
+            _ => None,
+        }
+    }
+}
+
+/// A set with its reading state.
+pub struct OwnedSet {
+    /// The fold.
+    pub set: SiblingSet,
+    /// In the order of [`EventKind::ALL`].
+    pub siblings: [Sibling; 3],
+    /// Greatest record time that may be folded, per sibling; renewed once a turn.
+    pub limits: [Millis; 3],
+}
+
+impl OwnedSet {
+    /// Wraps a set whose siblings continue at the set's positions.
+    pub fn new(set: SiblingSet, places: [TopicPartition; 3], now_ms: Millis) -> Self {
+        let positions = set.positions();
+        let mut at = 0;
+        let siblings = places.map(|place| {
+            at += 1;
+            Sibling::new(place, positions[at - 1], now_ms)
+        });
+        Self { set, siblings, limits: [Millis::MIN; 3] }
+    }
+
+    /// Renews the limits from what the siblings have shown.
+    pub fn renew_limits(&mut self, clock_ms: Millis, skew_ms: Millis) {
+        let frontiers = EventKind::ALL.map(|kind| self.siblings[kind.index()].frontier(clock_ms));
+        for kind in EventKind::ALL {
+            let others = EventKind::ALL.iter().filter(|other| **other != kind);
+            let slowest = others.filter_map(|other| frontiers[other.index()]).min();
+            self.limits[kind.index()] = slowest.map_or(Millis::MAX, |time| time.saturating_add(skew_ms));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aggregator::{Identity, Semantics};
+    use model::keyed::KeyedHasher;
+
+    fn owned() -> OwnedSet {
+        let set = SiblingSet::new(Identity::default(), KeyedHasher::new(b"k"), Semantics::default());
+        OwnedSet::new(set, ["i", "c", "g"].map(|topic| TopicPartition::new(topic, 0)), 0)
+    }
+
+    fn hold(owned: &mut OwnedSet, kind: EventKind, timestamp_ms: i64) {
+        owned.siblings[kind.index()].held.push_back(Held { offset: 0, timestamp_ms, key: None, payload: None });
+    }
+
+    #[test]
+    fn a_sibling_waits_for_the_slowest_that_has_something_to_read() {
+        let mut owned = owned();
+        for (sibling, time) in owned.siblings.iter_mut().zip([100_000, 60_000, 0]) {
+            sibling.time_ms = time;
+        }
+        owned.siblings[2].at_end = true;
+        owned.renew_limits(200_000, 5_000);
+        assert_eq!(owned.limits, [65_000, 105_000, 65_000]);
+    }
+
+    #[test]
+    fn two_gaps_at_once_never_block_each_other() {
+        let mut owned = owned();
+        owned.siblings[2].at_end = true;
+        hold(&mut owned, EventKind::Impression, 500_000);
+        hold(&mut owned, EventKind::Click, 900_000);
+        owned.renew_limits(1_000_000, 5_000);
+        assert!(owned.limits[0] >= 500_000, "the earliest of all held records may always go on");
+        assert!(owned.limits[1] < 900_000);
+    }
+
+    #[test]
+    fn a_wild_record_time_moves_a_sibling_by_an_hour_back_at_most_and_never_past_the_clock() {
+        let mut sibling = Sibling::new(TopicPartition::new("i", 0), 0, 0);
+        sibling.time_ms = 10 * HOUR_MS;
+        assert_eq!(sibling.record_time(0, 11 * HOUR_MS), 9 * HOUR_MS);
+        assert_eq!(sibling.record_time(i64::MAX, 11 * HOUR_MS), 11 * HOUR_MS);
+        assert_eq!(Sibling::new(TopicPartition::new("i", 0), 0, 0).record_time(-1, 5), -1);
+    }
+}

@@ -1,0 +1,451 @@
+//! The controller's worker: journal records in, KPI rows, commands, desired state and alerts out, in one transaction
+//! with the journal position.
+//!
+//! What always holds: one transaction in flight; the next records are applied meanwhile, and what they bring waits. A
+//! position is committed only with all outputs up to it. On anything unknown the process ends and starts again from the
+//! journal and the committed decisions.
+
+use super::context::Context;
+use super::recovery::{self, Recovered};
+use super::stage1::start_committer;
+use crate::failure::{Failure, Kind, Outcome};
+use crate::published::CampaignView;
+use crate::snapshots::{Chunk, Directory, Snapshots};
+use avro_codec::RecordName;
+use controller::{Authority, Controller, JournalPosition, Outputs};
+use kafka_io::{
+    Committer, Life, Membership, OffsetOut, OutRecord, Outcome as Committed, SourceConsumer, TopicPartition, Transaction,
+};
+use model::time::Millis;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Journal records taken at once; each may carry thousands of deltas.
+const BATCH_RECORDS: usize = 256;
+const BATCH_WAIT: Duration = Duration::from_millis(10);
+/// Positions without outputs are committed this often: a restart then replays less than a second.
+const QUIET_COMMIT: Duration = Duration::from_millis(500);
+/// What waits behind the transaction in flight; above it the loop stops reading.
+const WAITING_RECORDS_MAX: usize = 20_000;
+const REFUSALS_MAX: u32 = 10;
+const DRAIN_LIMIT: Duration = Duration::from_secs(25);
+/// How often the read views are renewed.
+const VIEWS_EVERY: Duration = Duration::from_millis(1_000);
+
+/// One owned journal partition.
+pub struct OwnedPartition {
+    /// The state machine.
+    pub controller: Controller,
+    /// What is already on the output topics, by the journal offset that it names.
+    pub already: recovery::Already,
+    snapshots: Option<Snapshots>,
+    snapshot_taken: Instant,
+    last_timestamp_ms: Millis,
+    last_clock_ms: Millis,
+}
+
+/// What a manifest says of a journal partition's position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionHeader {
+    /// Next journal offset.
+    pub next_offset: i64,
+    /// Timestamp of the last applied record.
+    pub timestamp_ms: Millis,
+}
+
+/// The worker.
+pub struct Stage2 {
+    context: Context,
+    consumer: SourceConsumer,
+    committer: Option<Committer>,
+    topics: OutTopics,
+    partitions: BTreeMap<i32, OwnedPartition>,
+    parked: BTreeMap<i32, OwnedPartition>,
+    waiting: Vec<OutRecord>,
+    waiting_clock_ms: Option<Millis>,
+    moved: BTreeMap<i32, i64>,
+    in_flight: Option<InFlight>,
+    committed_at: Instant,
+    views_at: Instant,
+}
+
+struct InFlight {
+    refusals: u32,
+    oldest_clock_ms: Option<Millis>,
+}
+
+struct OutTopics {
+    journal: Arc<str>,
+    adjustments: Arc<str>,
+    proposals: Arc<str>,
+    desired_state: Arc<str>,
+    alerts: Arc<str>,
+    kpis: Arc<str>,
+}
+
+impl Stage2 {
+    /// Joins the group; nothing is read before the first assignment was recovered.
+    pub fn start(context: Context) -> Outcome<Self> {
+        let settings = &context.settings;
+        let membership = Membership {
+            group: format!("{}-controller", settings.group),
+            instance: Some(format!("{}-controller-{}", settings.group, settings.slot)),
+        };
+        let topics = &settings.topics;
+        let consumer = SourceConsumer::join(&context.connection("controller"), &membership, &[&topics.journal])?;
+        let arc = |name: &str| Arc::from(name);
+        let topics = OutTopics {
+            journal: arc(&topics.journal),
+            adjustments: arc(&topics.adjustments),
+            proposals: arc(&topics.proposals),
+            desired_state: arc(&topics.desired_state),
+            alerts: arc(&topics.alerts),
+            kpis: arc(&topics.kpis),
+        };
+        Ok(Self {
+            consumer,
+            committer: None,
+            topics,
+            partitions: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            waiting: Vec::new(),
+            waiting_clock_ms: None,
+            moved: BTreeMap::new(),
+            in_flight: None,
+            committed_at: Instant::now(),
+            views_at: Instant::now(),
+            context,
+        })
+    }
+
+    /// Runs until asked to stop, or until something only a restart can mend.
+    pub fn run(mut self) -> Outcome {
+        while !self.context.stop.is_asked() {
+            while let Some(life) = self.consumer.poll_life() {
+                self.live(life)?;
+            }
+            if self.waiting.len() < WAITING_RECORDS_MAX {
+                self.apply_batch()?;
+            }
+            self.hear_committer(Duration::ZERO)?;
+            self.submit_if_due()?;
+            self.speak();
+        }
+        self.leave()
+    }
+
+    fn live(&mut self, life: Life) -> Outcome {
+        match life {
+            Life::Assigned(places) => self.take_over(&places),
+            Life::Revoked(_) => {
+                self.drain()?;
+                self.parked = std::mem::take(&mut self.partitions);
+                Ok(self.consumer.release()?)
+            }
+            Life::Lost(_) => Err(Failure::new(
+                Kind::TryLater,
+                "the group gave this controller's partitions to others (it was silent for longer than the session)",
+                "start it again; it takes up from the journal",
+            )),
+            Life::Failed(failure) if failure.is_fatal || !failure.error.fault.may_pass() => Err(failure.error.into()),
+            Life::Failed(failure) => {
+                tracing::warn!(error = %failure.error, "consumer trouble");
+                Ok(())
+            }
+        }
+    }
+
+    fn take_over(&mut self, places: &[TopicPartition]) -> Outcome {
+        let started = Instant::now();
+        self.context.published.health.say("controller", Some("recovering journal partitions".into()));
+        if self.committer.is_none() {
+            self.committer = Some(start_committer(&self.context, "controller", &self.consumer)?);
+        }
+        let mut parked = std::mem::take(&mut self.parked);
+        let mut starts = Vec::new();
+        let fresh: Vec<i32> = places.iter().map(|place| place.partition).filter(|p| !parked.contains_key(p)).collect();
+        let recovered = recovery::recover(&self.context, &fresh)?;
+        for place in places {
+            let owned = parked.remove(&place.partition);
+            self.partitions.extend(owned.map(|owned| (place.partition, owned)));
+        }
+        for Recovered { partition, controller, already, timestamp_ms } in recovered {
+            let owned = OwnedPartition {
+                controller,
+                already,
+                snapshots: None,
+                snapshot_taken: Instant::now(),
+                last_timestamp_ms: timestamp_ms,
+                last_clock_ms: timestamp_ms,
+            };
+            self.partitions.insert(partition, owned);
+        }
+        for place in places {
+            if let Some(owned) = self.partitions.get(&place.partition) {
+                starts.push((place.clone(), owned.controller.next_offset().max(owned.already.starts_at)));
+            }
+        }
+        self.consumer.begin(starts)?;
+        let took_ms = started.elapsed().as_millis() as u64;
+        tracing::info!(partitions = self.partitions.len(), took_ms, "journal partitions taken over");
+        Ok(())
+    }
+
+    fn apply_batch(&mut self) -> Outcome {
+        let Self { consumer, partitions, context, waiting, moved, topics, waiting_clock_ms, .. } = self;
+        let batch = consumer.next_batch(BATCH_RECORDS, BATCH_WAIT);
+        for record in batch.iter() {
+            let Some(owned) = partitions.get_mut(&record.partition) else { continue };
+            let journal = context.codec.journal(record.payload.unwrap_or_default()).map_err(|rejected| {
+                Failure::failed(
+                    format!("record {} of {}/{} does not decode: {}", record.offset, topics.journal, record.partition, rejected.detail),
+                    "only Paceline may write this topic; remove what another program wrote there",
+                )
+            })?;
+            let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
+            owned.last_timestamp_ms = record.timestamp_ms;
+            owned.last_clock_ms = journal.clock;
+            let logged = owned.already.decisions(record.offset);
+            let authority = logged.map_or(Authority::Decide, Authority::Log);
+            let outputs = owned.controller.apply(at, &journal, authority);
+            moved.insert(record.partition, record.offset + 1);
+            if !outputs.adjustments.is_empty() {
+                let clock = journal.clock;
+                *waiting_clock_ms = Some(waiting_clock_ms.map_or(clock, |earlier| earlier.min(clock)));
+            }
+            let mut sink = Sink { context, topics, partition: record.partition, offset: record.offset, already: &owned.already, out: waiting };
+            sink.take(&outputs)?;
+        }
+        Ok(())
+    }
+
+    fn submit_if_due(&mut self) -> Outcome {
+        let due = !self.waiting.is_empty() || self.committed_at.elapsed() >= QUIET_COMMIT;
+        if self.in_flight.is_some() || self.moved.is_empty() || !due {
+            return Ok(());
+        }
+        let metadata = String::new();
+        let offsets = std::mem::take(&mut self.moved).into_iter().map(|(partition, next_offset)| OffsetOut {
+            place: TopicPartition::new(self.topics.journal.clone(), partition),
+            next_offset,
+            metadata: metadata.clone(),
+        });
+        let transaction = Transaction { offsets: offsets.collect(), records: std::mem::take(&mut self.waiting) };
+        self.in_flight = Some(InFlight { refusals: 0, oldest_clock_ms: self.waiting_clock_ms.take() });
+        self.submit(transaction)
+    }
+
+    fn submit(&mut self, transaction: Transaction) -> Outcome {
+        let committer = self.committer.as_mut().ok_or_else(|| Failure::failed("no committer", "this is a defect; please report it"))?;
+        committer.submit(transaction).map_err(|_| {
+            Failure::failed("a second transaction was submitted while one is in flight", "this is a defect; please report it")
+        })
+    }
+
+    fn hear_committer(&mut self, wait: Duration) -> Outcome {
+        let Some(committer) = self.committer.as_mut() else { return Ok(()) };
+        let result = |word: &str| self.context.metrics.transactions.with_label_values(&["controller", word]).inc();
+        match committer.outcome(wait) {
+            None => Ok(()),
+            Some(Committed::Committed { took }) => {
+                result("committed");
+                self.committed(took);
+                Ok(())
+            }
+            Some(Committed::Refused { transaction, error }) => {
+                result("aborted");
+                let refusals = self.in_flight.as_mut().map_or(REFUSALS_MAX, |flight| {
+                    flight.refusals += 1;
+                    flight.refusals
+                });
+                if refusals >= REFUSALS_MAX || !error.fault.may_pass() {
+                    return Err(error.into());
+                }
+                tracing::warn!(%error, refusals, "decisions refused, submitting them again");
+                self.submit(transaction)
+            }
+            Some(Committed::Fatal { error }) => {
+                result("fatal");
+                Err(Failure::new(Kind::TryLater, error, "start it again; it takes up from the journal"))
+            }
+        }
+    }
+
+    fn committed(&mut self, took: Duration) {
+        self.committed_at = Instant::now();
+        self.context.metrics.transaction_seconds.with_label_values(&["controller"]).observe(took.as_secs_f64());
+        if let Some(clock) = self.in_flight.take().and_then(|flight| flight.oldest_clock_ms) {
+            let latency_ms = (self.context.clock.now_ms() - clock).max(0);
+            self.context.metrics.latency.with_label_values(&["broker_to_published"]).observe(latency_ms as f64 / 1e3);
+        }
+        // Only now, with nothing waiting, is every state at a committed position.
+        if self.moved.is_empty() && self.waiting.is_empty() {
+            self.snapshot_if_due(false);
+        }
+    }
+
+    fn snapshot_if_due(&mut self, at_end: bool) {
+        let interval_ms = self.context.settings.snapshot_interval_ms;
+        for (partition, owned) in &mut self.partitions {
+            if !at_end && (owned.snapshot_taken.elapsed().as_millis() as i64) < interval_ms {
+                continue;
+            }
+            owned.snapshot_taken = Instant::now();
+            let started = Instant::now();
+            if let Err(error) = write_snapshot(&self.context, *partition, owned) {
+                self.context.metrics.snapshot_failures.inc();
+                tracing::error!(partition, %error, "snapshot not written; the journal stays the truth");
+            }
+            self.context.metrics.snapshot_seconds.observe(started.elapsed().as_secs_f64());
+            if !at_end {
+                // One partition a turn: the loop must not stand still for all of them.
+                return;
+            }
+        }
+    }
+
+    fn speak(&mut self) {
+        let reason = if self.committer.is_none() {
+            Some("waiting for an assignment".to_owned())
+        } else {
+            self.consumer.trouble().map(|(fault, words)| format!("{}: {words}", fault.words()))
+        };
+        if self.in_flight.is_none() && reason.is_some() && self.committer.is_some() {
+            self.consumer.forget_trouble();
+        }
+        self.context.published.health.say("controller", reason);
+        if self.views_at.elapsed() < VIEWS_EVERY {
+            return;
+        }
+        self.views_at = Instant::now();
+        let mut paces: BTreeMap<String, i64> = BTreeMap::new();
+        for owned in self.partitions.values() {
+            for summary in owned.controller.view().campaigns() {
+                let view = CampaignView::of(&summary);
+                *paces.entry(view.pace.clone()).or_default() += 1;
+                self.context.published.put_campaign(view);
+            }
+        }
+        for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
+            self.context.metrics.campaigns.with_label_values(&[pace]).set(paces.get(pace).copied().unwrap_or(0));
+        }
+    }
+
+    fn drain(&mut self) -> Outcome {
+        let started = Instant::now();
+        loop {
+            self.hear_committer(Duration::from_millis(20))?;
+            if self.in_flight.is_none() {
+                if self.moved.is_empty() {
+                    return Ok(());
+                }
+                self.committed_at = started.checked_sub(QUIET_COMMIT).unwrap_or(started);
+                self.submit_if_due()?;
+            }
+            if started.elapsed() > DRAIN_LIMIT {
+                return Err(Failure::new(Kind::TryLater, "decisions were not committed in time", "check the cluster, then start again"));
+            }
+        }
+    }
+
+    fn leave(mut self) -> Outcome {
+        self.drain()?;
+        self.snapshot_if_due(true);
+        self.committer = None;
+        self.consumer.close(Duration::from_secs(5));
+        tracing::info!("controller drained and left");
+        Ok(())
+    }
+}
+
+/// Where the snapshots of a journal partition are.
+pub fn partition_folder(context: &Context, partition: i32) -> PathBuf {
+    context.settings.state_dir.join(format!("{}-controller-{partition}", context.settings.group))
+}
+
+fn write_snapshot(context: &Context, partition: i32, owned: &mut OwnedPartition) -> std::io::Result<()> {
+    if owned.snapshots.is_none() {
+        owned.snapshots = Some(Snapshots::open(Box::new(Directory::open(&partition_folder(context, partition))?))?);
+    }
+    let header = PartitionHeader { next_offset: owned.controller.next_offset(), timestamp_ms: owned.last_timestamp_ms };
+    let header = postcard::to_allocvec(&header).map_err(std::io::Error::other)?;
+    let bytes = owned.controller.snapshot();
+    let chunk = Chunk { id: "state".into(), version: owned.controller.next_offset() as u64, encode: Box::new(move || bytes) };
+    if let Some(snapshots) = &mut owned.snapshots {
+        snapshots.write(header, context.clock.now_ms(), vec![chunk])?;
+    }
+    Ok(())
+}
+
+/// Turns outputs into records, except those that an earlier life has committed.
+struct Sink<'a> {
+    context: &'a Context,
+    topics: &'a OutTopics,
+    partition: i32,
+    offset: i64,
+    already: &'a recovery::Already,
+    out: &'a mut Vec<OutRecord>,
+}
+
+impl Sink<'_> {
+    fn take(&mut self, outputs: &Outputs) -> Outcome {
+        let Self { context, topics, .. } = *self;
+        let (metrics, published) = (&context.metrics, &context.published);
+        for command in &outputs.adjustments {
+            self.put(&topics.adjustments, RecordName::Adjustment, &command.campaign_id, &command.command_id, command)?;
+            metrics.adjustments.with_label_values(&[&command.kind, &command.mode]).inc();
+            published.put_adjustment(command);
+        }
+        for proposal in &outputs.proposals {
+            self.put(&topics.proposals, RecordName::Adjustment, &proposal.campaign_id, &proposal.command_id, proposal)?;
+            published.put_proposal(proposal);
+        }
+        for (key, desired) in &outputs.desired {
+            self.put(&topics.desired_state, RecordName::DesiredState, key, key, desired)?;
+        }
+        for alert in &outputs.alerts {
+            self.put(&topics.alerts, RecordName::Alert, &alert.alert_id, &alert.alert_id, alert)?;
+            metrics.alerts.with_label_values(&[&alert.state]).inc();
+            published.put_alert(alert);
+        }
+        for row in &outputs.kpis {
+            let id = format!("{}/{}/{}/{}", row.campaign_id, row.granularity, row.window_start, row.revision);
+            self.put(&topics.kpis, RecordName::KpiRow, &row.campaign_id, &id, row)?;
+            metrics.kpi_rows.with_label_values(&[&row.granularity]).inc();
+            published.put_row(row);
+        }
+        Ok(())
+    }
+
+    fn put<T: Serialize>(&mut self, topic: &Arc<str>, name: RecordName, key: &str, id: &str, value: &T) -> Outcome {
+        if self.already.holds(topic, self.offset) {
+            return Ok(());
+        }
+        let payload = super::cut::encode(self.context, name, value)?;
+        self.out.push(OutRecord {
+            topic: topic.clone(),
+            partition: self.partition,
+            key: Some(key.as_bytes().to_vec()),
+            payload: Some(payload),
+            headers: cloud_event(name, id),
+            timestamp_ms: self.context.record_timestamp(),
+        });
+        Ok(())
+    }
+}
+
+/// CloudEvents 1.0 in Kafka's binary mode.
+fn cloud_event(name: RecordName, id: &str) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+    let header = |name: &'static str, value: &str| (Cow::Borrowed(name), value.as_bytes().to_vec());
+    vec![
+        header("ce_specversion", "1.0"),
+        header("ce_id", id),
+        header("ce_source", "paceline"),
+        header("ce_type", &format!("paceline.v1.{}", name.as_str())),
+        header("content-type", "application/avro"),
+    ]
+}

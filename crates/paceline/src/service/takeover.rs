@@ -1,0 +1,375 @@
+//! Taking over partitions: fence, ask the logs where the sources stand, rebuild the state, repair what was torn.
+//!
+//! Order matters. The committer was started before, so a predecessor of the same slot can write no more and its open
+//! transaction is aborted; a predecessor of another slot is waited for by asking for *stable* committed positions. Only
+//! then the ends of the logs are asked for and read. A torn cut is emitted again, the same, before anything new.
+
+use super::context::Context;
+use super::cut::{CLOCK_HINT, CutWriter};
+use super::evidence::{Cut, SourceKey, Standing, standing};
+use super::policy_feed::PolicyFeed;
+use super::rebuild;
+use super::stage1::OwnedControl;
+use crate::failure::{Failure, Kind, Outcome};
+use crate::settings::StartFrom;
+use aggregator::{EpochSums, SiblingSet};
+use avro_codec::RecordName;
+use kafka_io::{Committer, From, LogReader, Outcome as Committed, TopicPartition, Until};
+use model::event::EventKind;
+use model::fact::{ControlTopic, Fact};
+use model::journal::{CopiedFact, Epoch, NO_WATERMARK, Range};
+use model::time::{MINUTE_MS, Millis};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+/// No progress for this long while reading a log: longer than a dead predecessor's transaction can stay open.
+const PATIENCE: Duration = Duration::from_secs(25);
+/// The journal is read from this long before the last known cut: clocks of workers and brokers may differ by minutes.
+const CLOCK_SLACK_MS: Millis = 5 * MINUTE_MS;
+/// Records looked at first when searching a topic's last record; most of the time it is among them.
+const TAIL_FIRST: i64 = 8;
+const REPAIR_LIMIT: Duration = Duration::from_secs(25);
+
+/// What was taken over.
+#[derive(Default)]
+pub struct Owned {
+    /// Sibling sets by partition.
+    pub sets: Vec<(i32, SiblingSet)>,
+    /// Control partitions with the index of their source.
+    pub controls: Vec<(usize, OwnedControl)>,
+    /// Greatest clock of the cuts found.
+    pub last_clock_ms: Millis,
+}
+
+/// Takes over sibling sets and control partitions that are new to this worker.
+pub fn take_over(
+    context: &Context,
+    committer: &mut Committer,
+    writer: &CutWriter,
+    policy: &PolicyFeed,
+    partitions: &[i32],
+    controls: &[(usize, TopicPartition)],
+) -> Outcome<Owned> {
+    let mut reader = LogReader::open(&context.connection("takeover"), PATIENCE)?;
+    let mut groups: Vec<Group> = partitions.iter().map(|partition| Group::siblings(context, *partition)).collect();
+    groups.extend(controls.iter().map(|(source, place)| Group::control(*source, place)));
+    ask_group(context, &reader, &mut groups)?;
+    for group in groups.iter_mut().filter(|group| group.partition.is_some()) {
+        group.last_epoch = last_epoch(context, &mut reader, group.partition.unwrap_or_default())?;
+    }
+    read_journal(context, &mut reader, &mut groups, policy)?;
+    let mut owned = Owned::default();
+    let mut repair = Repair::new(context);
+    for group in &groups {
+        settle(context, &mut reader, policy, group, &mut owned, &mut repair)?;
+    }
+    repair.commit(context, committer, writer)?;
+    Ok(owned)
+}
+
+/// Sources that move together: three siblings, or one control partition.
+struct Group {
+    sources: Vec<SourceKey>,
+    /// Number of the sibling set, `None` for a control partition.
+    partition: Option<i32>,
+    /// Index of the control source.
+    source: usize,
+    /// Where in the journal to begin, by the clock of a cut that is known; `None` is the beginning.
+    clock_hint: Option<Millis>,
+    last_epoch: Option<Epoch>,
+    /// Last cut in each journal partition.
+    journal: Vec<Option<Cut>>,
+}
+
+impl Group {
+    fn siblings(context: &Context, partition: i32) -> Self {
+        let topics = &context.settings.topics;
+        let sources = EventKind::ALL.iter().map(|kind| (topics.event(*kind).to_owned(), partition)).collect();
+        Self { sources, partition: Some(partition), source: 0, clock_hint: None, last_epoch: None, journal: Vec::new() }
+    }
+
+    fn control(source: usize, place: &TopicPartition) -> Self {
+        let sources = vec![(place.topic.to_string(), place.partition)];
+        Self { sources, partition: None, source, clock_hint: None, last_epoch: None, journal: Vec::new() }
+    }
+
+    fn name(&self) -> String {
+        match self.partition {
+            Some(partition) => format!("events of partition {partition}"),
+            None => self.sources.first().map(|(topic, partition)| format!("{topic}/{partition}")).unwrap_or_default(),
+        }
+    }
+
+    fn places(&self) -> Vec<TopicPartition> {
+        self.sources.iter().map(|(topic, partition)| TopicPartition::new(topic.as_str(), *partition)).collect()
+    }
+}
+
+/// Waits for stable committed positions; their metadata tell where in the journal to look.
+fn ask_group(context: &Context, reader: &LogReader, groups: &mut [Group]) -> Outcome {
+    let name = format!("{}-aggregator", context.settings.group);
+    let places: Vec<TopicPartition> = groups.iter().flat_map(Group::places).collect();
+    let committed = reader.committed(&name, &places)?;
+    let hints: BTreeMap<&TopicPartition, Millis> = committed
+        .iter()
+        .filter_map(|(place, (_, metadata))| Some((place, metadata.strip_prefix(CLOCK_HINT)?.parse().ok()?)))
+        .collect();
+    for group in groups {
+        group.clock_hint = group.places().iter().filter_map(|place| hints.get(place).copied()).min();
+    }
+    Ok(())
+}
+
+/// The last record of a partition of `paceline.epochs`.
+fn last_epoch(context: &Context, reader: &mut LogReader, partition: i32) -> Outcome<Option<Epoch>> {
+    let topic = &context.settings.topics.epochs;
+    let (low, high) = reader.watermarks(topic, partition)?;
+    let mut span = TAIL_FIRST;
+    loop {
+        let from = (high - span).max(low);
+        let mut last = None;
+        let mut undecodable = None;
+        reader.read(topic, partition, From::Offset(from), Until::Offset(high), |record| {
+            match context.codec.epoch(record.payload.unwrap_or_default()) {
+                Ok(epoch) => last = Some(epoch),
+                Err(rejected) => undecodable = Some(rejected.detail),
+            }
+            ControlFlow::Continue(())
+        })?;
+        if let Some(detail) = undecodable {
+            return Err(unreadable(topic, partition, &detail));
+        }
+        if last.is_some() || from == low {
+            return Ok(last);
+        }
+        span *= 8;
+    }
+}
+
+fn read_journal(context: &Context, reader: &mut LogReader, groups: &mut [Group], policy: &PolicyFeed) -> Outcome {
+    let topic = &context.settings.topics.journal;
+    // The demo's broker cannot look up offsets by time, and its journal is short.
+    let hints: Option<Vec<Millis>> = groups
+        .iter()
+        .map(|group| group.clock_hint.into_iter().chain(group.last_epoch.as_ref().map(|epoch| epoch.clock)).min())
+        .collect();
+    let from = match hints.and_then(|clocks| clocks.into_iter().min()) {
+        Some(clock) if !context.clock.stamps_records() => From::Time(clock - CLOCK_SLACK_MS),
+        _ => From::Earliest,
+    };
+    for partition in 0..context.settings.journal_partitions {
+        let mut last: Vec<Option<Cut>> = groups.iter().map(|_| None).collect();
+        let mut wrong = None;
+        reader.read(topic, partition, from, Until::StableEnd, |record| {
+            match context.codec.journal(record.payload.unwrap_or_default()) {
+                Ok(journal) => {
+                    for (group, last) in groups.iter().zip(&mut last) {
+                        keep_later(last, Cut::of_record(&journal, &group.sources));
+                    }
+                    for fact in &journal.facts {
+                        if let Fact::PolicyVersion(version) = &fact.record {
+                            policy.learn(version);
+                        }
+                    }
+                    ControlFlow::Continue(())
+                }
+                Err(rejected) => {
+                    wrong = Some(rejected.detail);
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if let Some(detail) = wrong {
+            return Err(unreadable(topic, partition, &detail));
+        }
+        for (group, last) in groups.iter_mut().zip(last) {
+            group.journal.push(last);
+        }
+    }
+    Ok(())
+}
+
+fn keep_later(last: &mut Option<Cut>, found: Option<Cut>) {
+    if let Some(found) = found
+        && last.as_ref().is_none_or(|last| last.epoch() <= found.epoch())
+    {
+        *last = Some(found);
+    }
+}
+
+/// Decides where one group stands, rebuilds its state, and collects what must be emitted again.
+fn settle(
+    context: &Context,
+    reader: &mut LogReader,
+    policy: &PolicyFeed,
+    group: &Group,
+    owned: &mut Owned,
+    repair: &mut Repair,
+) -> Outcome {
+    let mut logs = group.journal.clone();
+    if group.partition.is_some() {
+        logs.push(group.last_epoch.as_ref().map(Cut::of_epoch));
+    }
+    let stands = standing(&logs);
+    match &stands {
+        Standing::Whole(cut) | Standing::Torn { cut, .. } => owned.last_clock_ms = owned.last_clock_ms.max(cut.clock),
+        _ => {}
+    }
+    match (group.partition, stands) {
+        (_, Standing::Broken(reason)) => Err(Failure::new(
+            Kind::Failed,
+            format!("{} cannot be taken up: {reason}", group.name()),
+            "the journal lost records that it had; restore them, or begin a new journal",
+        )),
+        (Some(partition), Standing::New) => {
+            let positions = first_positions(context, reader, group)?;
+            let mut set = rebuild::empty_set(context, partition);
+            set.start_at(0, positions);
+            tracing::info!(partition, ?positions, "first start of an event partition");
+            owned.sets.push((partition, set));
+            Ok(())
+        }
+        (Some(partition), Standing::Whole(cut)) => {
+            let set = rebuild::rebuild(context, reader, policy, partition, cut.epoch())?;
+            owned.sets.push((partition, set));
+            Ok(())
+        }
+        (Some(partition), Standing::Torn { cut, missing }) => {
+            tracing::warn!(partition, epoch = cut.epoch(), missing, "the last cut is torn: emitting it again");
+            let mut set = rebuild::rebuild(context, reader, policy, partition, cut.epoch() - 1)?;
+            let in_epochs = group.last_epoch.as_ref().is_some_and(|epoch| epoch.epoch == cut.epoch());
+            repair.siblings(context, reader, policy, &mut set, &cut, in_epochs)?;
+            owned.sets.push((partition, set));
+            Ok(())
+        }
+        (None, stands) => {
+            let (next, epoch) = match stands {
+                Standing::Whole(cut) => (cut.to().first().copied().unwrap_or(0), cut.epoch()),
+                Standing::Torn { cut, missing } => {
+                    tracing::warn!(source = group.name(), missing, "the last cut is torn: emitting it again");
+                    repair.control(context, reader, group, &cut)?;
+                    (cut.to().first().copied().unwrap_or(0), cut.epoch())
+                }
+                _ => (first_positions_of(context, reader, group)?.first().copied().unwrap_or(0), 0),
+            };
+            for place in group.places() {
+                owned.controls.push((group.source, OwnedControl { place, next, from: next, epoch }));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn first_positions(context: &Context, reader: &LogReader, group: &Group) -> Outcome<[i64; 3]> {
+    let all = first_positions_of(context, reader, group)?;
+    all.try_into().map_err(|_| Failure::failed("a sibling set has three sources", "this is a defect; please report it"))
+}
+
+fn first_positions_of(context: &Context, reader: &LogReader, group: &Group) -> Outcome<Vec<i64>> {
+    let mut positions = Vec::new();
+    for (topic, partition) in &group.sources {
+        let (low, high) = reader.watermarks(topic, *partition)?;
+        // Specifications and policies are state, not a stream: without the old ones nothing can be steered.
+        let events = group.partition.is_some();
+        positions.push(if events && context.settings.start_from == StartFrom::Latest { high } else { low });
+    }
+    Ok(positions)
+}
+
+/// Torn cuts that are emitted again in one transaction, each group as a record of its own.
+struct Repair {
+    parts: Vec<(Vec<Epoch>, Vec<Range>, EpochSums, Vec<CopiedFact>, Millis)>,
+    count: u64,
+}
+
+impl Repair {
+    fn new(_: &Context) -> Self {
+        Self { parts: Vec::new(), count: 0 }
+    }
+
+    fn siblings(
+        &mut self,
+        context: &Context,
+        reader: &mut LogReader,
+        policy: &PolicyFeed,
+        set: &mut SiblingSet,
+        cut: &Cut,
+        in_epochs: bool,
+    ) -> Outcome {
+        let mut sums = EpochSums::new();
+        let closed = rebuild::fold_cut(context, reader, policy, set, cut, &mut sums)?;
+        // Where the Epoch record is there already, its ranges still have to reach the journal.
+        let ranges = if in_epochs { closed.ranges.clone() } else { Vec::new() };
+        let epochs = if in_epochs { Vec::new() } else { vec![closed] };
+        self.parts.push((epochs, ranges, sums, Vec::new(), cut.clock));
+        self.count += 1;
+        Ok(())
+    }
+
+    fn control(&mut self, context: &Context, reader: &mut LogReader, group: &Group, cut: &Cut) -> Outcome {
+        let mut facts = Vec::new();
+        let topic = ControlTopic::ALL.into_iter().find(|topic| {
+            group.sources.first().is_some_and(|(name, _)| context.settings.topics.control(*topic) == name)
+        });
+        for (range, topic) in cut.ranges.iter().zip(topic) {
+            reader.read(&range.topic, range.partition, From::Offset(range.from), Until::Offset(range.to), |record| {
+                if let Some(Ok(fact)) = record.payload.map(|payload| context.codec.fact(topic, payload)) {
+                    facts.push(CopiedFact {
+                        topic: range.topic.clone(),
+                        partition: range.partition,
+                        offset: record.offset,
+                        timestamp: record.timestamp_ms,
+                        record: fact,
+                    });
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        let ranges = cut.ranges.iter().map(|range| Range { watermark: NO_WATERMARK, ..range.clone() }).collect();
+        self.parts.push((Vec::new(), ranges, EpochSums::new(), facts, cut.clock));
+        self.count += 1;
+        Ok(())
+    }
+
+    fn commit(self, context: &Context, committer: &mut Committer, writer: &CutWriter) -> Outcome {
+        for (epochs, ranges, mut sums, facts, clock) in self.parts {
+            let sums = sums.drain(context.settings.journal_partitions);
+            let transaction = writer.write(context, 0, clock, &epochs, ranges, sums, facts, Vec::new())?;
+            submit_and_wait(committer, transaction)?;
+        }
+        context.metrics.repaired_epochs.inc_by(self.count);
+        Ok(())
+    }
+}
+
+fn submit_and_wait(committer: &mut Committer, transaction: kafka_io::Transaction) -> Outcome {
+    let mut pending = Some(transaction);
+    let started = Instant::now();
+    while started.elapsed() < REPAIR_LIMIT {
+        if let Some(transaction) = pending.take()
+            && let Err(back) = committer.submit(transaction)
+        {
+            pending = Some(back);
+        }
+        match committer.outcome(Duration::from_millis(200)) {
+            Some(Committed::Committed { .. }) => return Ok(()),
+            Some(Committed::Refused { transaction, error }) => {
+                tracing::warn!(%error, "repair refused, submitting it again");
+                pending = Some(transaction);
+            }
+            Some(Committed::Fatal { error }) => {
+                return Err(Failure::new(Kind::TryLater, error, "start it again; it takes up from the journal"));
+            }
+            None => {}
+        }
+    }
+    Err(Failure::new(Kind::TryLater, "a torn cut could not be emitted again in time", "check the cluster, then start again"))
+}
+
+fn unreadable(topic: &str, partition: i32, detail: &str) -> Failure {
+    Failure::failed(
+        format!("a record of {topic}/{partition} does not decode as a {}: {detail}", RecordName::JournalRecord.as_str()),
+        "only Paceline may write this topic; remove what another program wrote there",
+    )
+}

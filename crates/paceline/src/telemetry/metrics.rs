@@ -1,0 +1,228 @@
+//! All metrics, their names, units and labels.
+
+use model::event::EventKind;
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+/// Latency buckets in seconds: 1 ms to a minute, doubling.
+const LATENCY_BUCKETS: [f64; 16] =
+    [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0];
+
+/// States of the service's life, a one-hot gauge.
+pub const LIFECYCLE_STATES: [&str; 6] = ["starting", "restoring", "running", "draining", "stalled_retrying", "failed"];
+
+/// Handles of every metric.
+#[allow(missing_docs)] // Each is described by its help text below.
+pub struct Metrics {
+    registry: Registry,
+    pub ready: IntGauge,
+    pub lifecycle_state: IntGaugeVec,
+    pub events_consumed: IntCounterVec,
+    pub consumed_bytes: IntCounterVec,
+    pub lag_records: IntGaugeVec,
+    pub assigned_partitions: IntGauge,
+    pub rebalances: IntCounterVec,
+    pub paused_partitions: IntGauge,
+    pub rejected: IntCounterVec,
+    pub dead_letters: IntCounterVec,
+    pub duplicates: IntCounterVec,
+    pub late: IntCounterVec,
+    pub evicted: IntCounterVec,
+    pub watermark: GaugeVec,
+    pub watermark_delay: Gauge,
+    pub idle: IntGaugeVec,
+    pub epochs: IntCounter,
+    pub epoch_seconds: Histogram,
+    pub repaired_epochs: IntCounter,
+    pub facts: IntCounterVec,
+    pub transactions: IntCounterVec,
+    pub transaction_seconds: HistogramVec,
+    pub journal_records: IntCounterVec,
+    pub stage1_events: IntCounterVec,
+    pub snapshot_seconds: Histogram,
+    pub snapshot_pause_seconds: Histogram,
+    pub snapshot_bytes: IntGauge,
+    pub snapshot_last_success: Gauge,
+    pub snapshot_failures: IntCounter,
+    pub restore_seconds: Gauge,
+    pub state_keys: IntGaugeVec,
+    pub adjustments: IntCounterVec,
+    pub kpi_rows: IntCounterVec,
+    pub alerts: IntCounterVec,
+    pub proposals_pending: IntGauge,
+    pub campaigns: IntGaugeVec,
+    pub kill_switch: IntGaugeVec,
+    pub latency: HistogramVec,
+}
+
+impl Metrics {
+    /// Registers all metrics; series of bounded sets exist from the start.
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let r = &registry;
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        registry.register(Box::new(process)).expect("a new registry takes the process collector");
+        let build = gauges(r, "paceline_build_info", "Facts of this build, always 1.", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let metrics = Self {
+            ready: gauge(r, "paceline_ready", "1 while the service takes part in the work and can commit."),
+            lifecycle_state: gauges(r, "paceline_lifecycle_state", "1 for the state the service is in.", &["state"]),
+            events_consumed: counters(r, "paceline_events_consumed_total", "Records read from event topics.", &["event_type"]),
+            consumed_bytes: counters(r, "paceline_consumed_bytes_total", "Payload bytes read.", &["topic"]),
+            lag_records: gauges(r, "paceline_consumer_lag_records", "Records behind the end of a partition; absent while unknown.", &["topic", "partition"]),
+            assigned_partitions: gauge(r, "paceline_consumer_assigned_partitions", "Source partitions that this process owns."),
+            rebalances: counters(r, "paceline_consumer_rebalances_total", "Changes of assignment.", &["kind"]),
+            paused_partitions: gauge(r, "paceline_consumer_paused_partitions", "Partitions that wait for their siblings or for room."),
+            rejected: counters(r, "paceline_events_rejected_total", "Records that were not taken, by reason.", &["topic", "reason"]),
+            dead_letters: counters(r, "paceline_dead_letters_total", "Records sent to the dead-letter topic.", &["topic"]),
+            duplicates: counters(r, "paceline_events_duplicate_total", "Copies dropped by event id.", &["event_type"]),
+            late: counters(r, "paceline_events_late_total", "Events behind the watermark, still counted in the widest panes they fit.", &["event_type"]),
+            evicted: counters(r, "paceline_dedupe_evictions_total", "Remembered ids given up to stay inside the cap.", &["event_type"]),
+            watermark: floats(r, "paceline_watermark_timestamp_seconds", "Event time below which a source has shown everything.", &["topic", "partition"]),
+            watermark_delay: float(r, "paceline_watermark_delay_seconds", "Now less the least watermark."),
+            idle: gauges(r, "paceline_partition_idle", "1 where a source was read to its end and is silent.", &["topic", "partition"]),
+            epochs: counter(r, "paceline_epochs_total", "Cuts committed."),
+            epoch_seconds: histogram(r, "paceline_epoch_seconds", "Time from opening a cut to its commit."),
+            repaired_epochs: counter(r, "paceline_epochs_repaired_total", "Torn cuts emitted again at a take-over."),
+            facts: counters(r, "paceline_facts_copied_total", "Records of control topics brought into the journal.", &["topic"]),
+            transactions: counters(r, "paceline_transactions_total", "Kafka transactions by result.", &["stage", "result"]),
+            transaction_seconds: histograms(r, "paceline_transaction_seconds", "Time from begin to committed.", &["stage"]),
+            journal_records: counters(r, "paceline_journal_records_total", "Journal records seen by the controller.", &["outcome"]),
+            stage1_events: counters(r, "paceline_stage1_events_total", "What stage 1 met at its limits and joins.", &["what"]),
+            snapshot_seconds: histogram(r, "paceline_snapshot_duration_seconds", "Time to write a snapshot."),
+            snapshot_pause_seconds: histogram(r, "paceline_snapshot_pause_seconds", "Time that folding stood still for a snapshot."),
+            snapshot_bytes: gauge(r, "paceline_snapshot_bytes", "Bytes written by the last snapshot."),
+            snapshot_last_success: float(r, "paceline_snapshot_last_success_timestamp_seconds", "When the last snapshot was complete."),
+            snapshot_failures: counter(r, "paceline_snapshot_failures_total", "Snapshots that could not be written; processing goes on."),
+            restore_seconds: float(r, "paceline_restore_duration_seconds", "Time that the last take-over needed."),
+            state_keys: gauges(r, "paceline_state_keys", "Entries held in memory.", &["store"]),
+            adjustments: counters(r, "paceline_adjustments_published_total", "Commands published.", &["kind", "mode"]),
+            kpi_rows: counters(r, "paceline_kpi_rows_total", "KPI rows published.", &["granularity"]),
+            alerts: counters(r, "paceline_alerts_total", "Alert records published.", &["state"]),
+            proposals_pending: gauge(r, "paceline_proposals_pending", "Proposals that wait for a person."),
+            campaigns: gauges(r, "paceline_campaigns", "Campaigns by pace.", &["pacing"]),
+            kill_switch: gauges(r, "paceline_kill_switch_engaged", "Halts now in force.", &["scope"]),
+            latency: histograms(r, "paceline_end_to_end_latency_seconds", "From an event's broker timestamp to its published command or committed cut.", &["stage"]),
+            registry,
+        };
+        metrics.prepare();
+        metrics
+    }
+
+    fn prepare(&self) {
+        self.enter("starting");
+        for kind in EventKind::ALL {
+            let word = event_word(kind);
+            for family in [&self.events_consumed, &self.duplicates, &self.late, &self.evicted] {
+                family.with_label_values(&[word]);
+            }
+        }
+        for stage in ["aggregator", "controller"] {
+            self.transaction_seconds.with_label_values(&[stage]);
+            for result in ["committed", "aborted", "fatal"] {
+                self.transactions.with_label_values(&[stage, result]);
+            }
+        }
+        for stage in ["broker_to_journal", "broker_to_published"] {
+            self.latency.with_label_values(&[stage]);
+        }
+        for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
+            self.campaigns.with_label_values(&[pace]);
+        }
+        for scope in ["global", "account", "campaign"] {
+            self.kill_switch.with_label_values(&[scope]);
+        }
+        for kind in ["assigned", "revoked"] {
+            self.rebalances.with_label_values(&[kind]);
+        }
+    }
+
+    /// Enters a state of the service's life.
+    pub fn enter(&self, state: &str) {
+        for known in LIFECYCLE_STATES {
+            self.lifecycle_state.with_label_values(&[known]).set(i64::from(known == state));
+        }
+    }
+
+    /// The exposition text.
+    pub fn text(&self) -> String {
+        let mut text = Vec::new();
+        // Writing to memory cannot fail, and the encoder's own errors mean an empty family, which is skipped.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The label of an event kind.
+pub fn event_word(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Impression => "impression",
+        EventKind::Click => "click",
+        EventKind::Conversion => "conversion",
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, built: prometheus::Result<C>) -> C {
+    let collector = built.expect("names and labels are constants that follow the naming rules");
+    registry.register(Box::new(collector.clone())).expect("each name stands once in this file");
+    collector
+}
+
+fn counter(r: &Registry, name: &str, help: &str) -> IntCounter {
+    register(r, IntCounter::new(name, help))
+}
+
+fn counters(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(r, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+fn gauge(r: &Registry, name: &str, help: &str) -> IntGauge {
+    register(r, IntGauge::new(name, help))
+}
+
+fn gauges(r: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(r, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn float(r: &Registry, name: &str, help: &str) -> Gauge {
+    register(r, Gauge::new(name, help))
+}
+
+fn floats(r: &Registry, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    register(r, GaugeVec::new(Opts::new(name, help), labels))
+}
+
+fn histogram(r: &Registry, name: &str, help: &str) -> Histogram {
+    register(r, Histogram::with_opts(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec())))
+}
+
+fn histograms(r: &Registry, name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    register(r, HistogramVec::new(HistogramOpts::new(name, help).buckets(LATENCY_BUCKETS.to_vec()), labels))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounded_series_exist_before_the_first_event() {
+        let text = Metrics::new().text();
+        for series in [
+            "paceline_ready 0",
+            "paceline_lifecycle_state{state=\"starting\"} 1",
+            "paceline_events_consumed_total{event_type=\"click\"} 0",
+            "paceline_transactions_total{result=\"fatal\",stage=\"controller\"} 0",
+        ] {
+            assert!(text.contains(series), "{series} in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Budget of the local day from daily, weekly, monthly and flight budgets; of several the smallest.
+
+use super::{HOURS_OF_WEEK, OpenHours, Weights};
+use crate::arithmetic::half_to_even;
+use crate::hold::Hold;
+use crate::settings::Plan;
+
+/// A budget for more than one day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// The whole budget.
+    pub budget_micros: i64,
+    /// Spent in the period before today.
+    pub spent_before_today_micros: i64,
+    /// Local days of the period inside the flight, today and those before it included.
+    pub days: i64,
+    /// Of these, today and those to come.
+    pub days_left: i64,
+}
+
+/// The budgets of a campaign as they stand today.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayBudgets {
+    /// For each day.
+    pub daily_micros: Option<i64>,
+    /// Monday to Sunday.
+    pub weekly: Option<Period>,
+    /// Calendar month.
+    pub monthly: Option<Period>,
+    /// The whole flight.
+    pub flight: Option<Period>,
+    /// 0 is Monday.
+    pub weekday: u8,
+}
+
+/// The budget of today, from the whole day; `Hold::NoBudget` where none is given.
+pub fn budget_of_day(budgets: &DayBudgets, weights: &Weights, open: &OpenHours, settings: &Plan) -> Result<i64, Hold> {
+    let by_day = weekday_shares(weights, open);
+    let mut least = budgets.daily_micros.map(|daily| daily.max(0));
+    for period in [budgets.weekly, budgets.monthly, budgets.flight].into_iter().flatten() {
+        let share = share_of_period(&period, budgets.weekday, &by_day, settings)?;
+        least = Some(least.map_or(share, |least| least.min(share)));
+    }
+    least.ok_or(Hold::NoBudget)
+}
+
+/// remaining x g(today) / sum of g over the days left, between half and one and a half flat averages; the last day takes
+/// what is left, up to two averages.
+fn share_of_period(period: &Period, weekday: u8, by_day: &[f64; 7], settings: &Plan) -> Result<i64, Hold> {
+    let left = period.budget_micros.saturating_sub(period.spent_before_today_micros).max(0);
+    let average = period.budget_micros.max(0) as f64 / period.days.max(1) as f64;
+    let share = if period.days_left <= 1 {
+        (left as f64).min(settings.last_day_share_max * average)
+    } else {
+        let today = by_day[usize::from(weekday % 7)];
+        let coming = sum_of_days(weekday, period.days_left, by_day);
+        if coming <= 0.0 {
+            return Err(Hold::DayClosed);
+        }
+        let (low, high) = (settings.day_share_min * average, settings.day_share_max * average);
+        // A day on which the campaign is closed gets nothing, whatever the lower bound says.
+        if today <= 0.0 { 0.0 } else { (left as f64 * today / coming).max(low).min(high) }
+    };
+    Ok(half_to_even(share)?.min(left))
+}
+
+/// Weight of each day of the week, closed hours left out.
+fn weekday_shares(weights: &Weights, open: &OpenHours) -> [f64; 7] {
+    let mut days = [0.0; 7];
+    for hour in (0..HOURS_OF_WEEK).filter(|hour| open.is_open(*hour)) {
+        days[hour / 24] += weights[hour];
+    }
+    days
+}
+
+fn sum_of_days(first: u8, count: i64, by_day: &[f64; 7]) -> f64 {
+    let week: f64 = by_day.iter().sum();
+    let rest: f64 = (0..(count % 7) as usize).map(|day| by_day[(usize::from(first) + day) % 7]).sum();
+    week * (count / 7) as f64 + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const EUR: i64 = 1_000_000;
+
+    fn flat(budgets: DayBudgets) -> Result<i64, Hold> {
+        budget_of_day(&budgets, &[1.0; 168], &OpenHours::ALWAYS, &Plan::default())
+    }
+
+    fn month(budget: i64, spent: i64, days: i64, days_left: i64) -> Option<Period> {
+        Some(Period { budget_micros: budget * EUR, spent_before_today_micros: spent * EUR, days, days_left })
+    }
+
+    #[test]
+    fn the_smallest_budget_counts() {
+        let budgets =
+            DayBudgets { daily_micros: Some(40 * EUR), monthly: month(900, 300, 30, 20), ..Default::default() };
+        assert_eq!(flat(budgets), Ok(30 * EUR));
+        assert_eq!(flat(DayBudgets { daily_micros: Some(20 * EUR), ..budgets }), Ok(20 * EUR));
+        assert_eq!(flat(DayBudgets::default()), Err(Hold::NoBudget));
+    }
+
+    #[test]
+    fn a_period_that_runs_behind_catches_up_within_bounds() {
+        // Nothing spent with ten days left: 90 a day would be needed, one and a half averages of 30 are allowed.
+        assert_eq!(flat(DayBudgets { monthly: month(900, 0, 30, 10), ..Default::default() }), Ok(45 * EUR));
+        // Almost all spent with ten days left: half an average, as long as there is money.
+        assert_eq!(flat(DayBudgets { monthly: month(900, 880, 30, 10), ..Default::default() }), Ok(15 * EUR));
+        assert_eq!(flat(DayBudgets { monthly: month(900, 895, 30, 10), ..Default::default() }), Ok(5 * EUR));
+        assert_eq!(flat(DayBudgets { monthly: month(900, 950, 30, 10), ..Default::default() }), Ok(0));
+    }
+
+    #[test]
+    fn the_last_day_takes_the_rest_up_to_two_averages() {
+        assert_eq!(flat(DayBudgets { flight: month(90, 65, 3, 1), ..Default::default() }), Ok(25 * EUR));
+        assert_eq!(flat(DayBudgets { flight: month(90, 10, 3, 1), ..Default::default() }), Ok(60 * EUR));
+    }
+
+    #[test]
+    fn strong_days_get_more_and_closed_days_nothing() {
+        let mut weights = [1.0; 168];
+        weights[..24].fill(1.3); // Monday
+        let budgets = DayBudgets { weekly: month(73, 0, 7, 7), weekday: 0, ..Default::default() };
+        let by = |weekday, days_left| {
+            let weekly = month(73, 0, 7, days_left);
+            budget_of_day(&DayBudgets { weekday, weekly, ..budgets }, &weights, &OpenHours::ALWAYS, &Plan::default())
+        };
+        assert_eq!((by(0, 7), by(1, 7)), (Ok(13 * EUR), Ok(10 * EUR)));
+        let weekdays = OpenHours::parse(&format!("{}{}", "1".repeat(120), "0".repeat(48))).unwrap();
+        let sunday = DayBudgets { weekday: 6, weekly: month(73, 0, 9, 8), ..budgets };
+        assert_eq!(budget_of_day(&sunday, &weights, &weekdays, &Plan::default()), Ok(0));
+    }
+
+    proptest! {
+        #[test]
+        fn a_day_never_gets_more_than_is_left(n in any::<[i64; 5]>(), weekday in any::<u8>()) {
+            let period = Period {
+                budget_micros: n[0], spent_before_today_micros: n[1], days: n[2], days_left: n[3],
+            };
+            let budgets = DayBudgets { flight: Some(period), daily_micros: Some(n[4]), weekday, ..Default::default() };
+            if let Ok(today) = flat(budgets) {
+                prop_assert!(today >= 0 && today <= n[0].saturating_sub(n[1]).max(0) && today <= n[4].max(0));
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The weight of each hour of the week, learned from the traffic that was there to be bought.
+//!
+//! Fed with eligible impressions of the account and channel, never with a campaign's own spend: a throttled campaign would
+//! learn its own throttle. Only whole local hours without pause or exhaustion are to be recorded. Half of what was seen is
+//! forgotten in 28 days; every hour starts from one week of the mean, laid out as the shape without history, and keeps at
+//! least a quarter of the mean.
+
+use super::{HOURS_OF_WEEK, Weights, without_history};
+use crate::settings::{Millis, Plan};
+use serde::{Deserialize, Serialize};
+
+/// Gives the weight of each hour of the week.
+pub trait Shape {
+    /// Weights of mean about 1, all finite and positive.
+    fn weights(&self, settings: &Plan) -> Weights;
+}
+
+/// What was seen, decayed to one instant. A value that the caller keeps for each account and channel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ShapeState {
+    /// Empty before the first record, 168 after it: most accounts have channels that never speak.
+    seen: Vec<f64>,
+    /// Decayed number of weeks in which each hour was recorded.
+    weeks: Vec<f64>,
+    as_of_ms: Millis,
+}
+
+impl ShapeState {
+    /// Adds one complete local hour (part of an hour where the clock was set: its share as `length`, 0 to 1).
+    pub fn record_hour(&mut self, hour_of_week: usize, end_ms: Millis, impressions: i64, length: f64, settings: &Plan) {
+        if hour_of_week >= HOURS_OF_WEEK || impressions < 0 || !(length > 0.0 && length <= 1.0) {
+            return;
+        }
+        if self.seen.len() != HOURS_OF_WEEK || self.weeks.len() != HOURS_OF_WEEK {
+            *self = ShapeState { seen: vec![0.0; HOURS_OF_WEEK], weeks: vec![0.0; HOURS_OF_WEEK], as_of_ms: end_ms };
+        }
+        let weight = self.forget_until(end_ms, settings.shape_half_life_ms);
+        self.seen[hour_of_week] += weight * impressions as f64;
+        self.weeks[hour_of_week] += weight * length;
+    }
+
+    /// Decays everything to the instant; the weight of a record that is older than that.
+    fn forget_until(&mut self, at_ms: Millis, half_life_ms: Millis) -> f64 {
+        let half_lives = (at_ms.saturating_sub(self.as_of_ms)) as f64 / half_life_ms.max(1) as f64;
+        if half_lives <= 0.0 {
+            return libm::exp2(half_lives.max(-1_000.0));
+        }
+        let factor = libm::exp2(-half_lives);
+        self.seen.iter_mut().chain(&mut self.weeks).for_each(|x| *x *= factor);
+        self.as_of_ms = at_ms;
+        1.0
+    }
+}
+
+impl Shape for ShapeState {
+    fn weights(&self, settings: &Plan) -> Weights {
+        let mut weights = without_history(settings);
+        let (seen, weeks): (f64, f64) = (self.seen.iter().sum(), self.weeks.iter().sum());
+        let mean = seen / weeks;
+        if self.seen.len() != HOURS_OF_WEEK || self.weeks.len() != HOURS_OF_WEEK || !(mean > 0.0 && mean.is_finite()) {
+            return weights;
+        }
+        let prior = settings.shape_prior_weeks;
+        for (hour, weight) in weights.iter_mut().enumerate() {
+            let learned = (self.seen[hour] / mean + prior * *weight) / (self.weeks[hour] + prior);
+            *weight = learned.max(settings.shape_floor);
+        }
+        weights
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Millis = 3_600_000;
+
+    fn weeks_of(count: i64, traffic: impl Fn(usize) -> i64) -> ShapeState {
+        let mut state = ShapeState::default();
+        for hour in 0..count * 168 {
+            let of_week = (hour % 168) as usize;
+            state.record_hour(of_week, (hour + 1) * HOUR, traffic(of_week), 1.0, &Plan::default());
+        }
+        state
+    }
+
+    #[test]
+    fn without_history_the_shape_is_half_curve_and_half_flat() {
+        let weights = ShapeState::default().weights(&Plan::default());
+        assert!((weights.iter().sum::<f64>() / 168.0 - 1.0).abs() < 1e-12);
+        // 22 of a mean of 100 and 2/3: half of 0.2185 and half of one.
+        assert!((weights[3] - (0.5 * 22.0 * 24.0 / 2360.0 + 0.5)).abs() < 1e-9, "{}", weights[3]);
+        assert_eq!(weights[3], weights[3 + 24 * 6]);
+    }
+
+    #[test]
+    fn twelve_weeks_of_traffic_outweigh_the_prior() {
+        let state = weeks_of(12, |hour| if hour % 24 >= 12 { 3_000 } else { 1_000 });
+        let weights = state.weights(&Plan::default());
+        assert!((weights[36] / weights[26] - 3.0).abs() < 0.6, "{} to {}", weights[36], weights[26]);
+    }
+
+    #[test]
+    fn an_empty_hour_keeps_a_quarter_of_the_mean() {
+        let state = weeks_of(40, |hour| if hour == 5 { 0 } else { 1_000 });
+        assert_eq!(state.weights(&Plan::default())[5], 0.25);
+    }
+
+    #[test]
+    fn nonsense_is_not_learned() {
+        let mut state = ShapeState::default();
+        for (hour, at, impressions, length) in
+            [(168, 0, 5, 1.0), (1, 0, -5, 1.0), (1, 0, 5, f64::NAN), (1, 0, 5, 0.0), (2, i64::MIN, 0, 1.0)]
+        {
+            state.record_hour(hour, at, impressions, length, &Plan::default());
+        }
+        state.record_hour(3, i64::MAX, i64::MAX, 1.0, &Plan::default());
+        state.record_hour(3, i64::MIN, i64::MAX, 1.0, &Plan::default());
+        assert!(state.weights(&Plan::default()).iter().all(|w| w.is_finite() && *w > 0.0));
+    }
+}

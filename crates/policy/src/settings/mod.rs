@@ -1,0 +1,444 @@
+//! Every number of the policy, with its default, and the policy file that changes it.
+//!
+//! What always holds: a [`Policy`] that exists is whole and checked; [`check`] tells all mistakes of a file at once. A
+//! change of a default here is a new policy version. All numbers are magnitudes (a limit on cuts is 0.40, not -0.40),
+//! finite and not negative. Overrides go from the general to the special: defaults, account, campaign of an account.
+//!
+//! Missing on purpose: `[[rule]]` and `[[experiment]]` blocks are refused with a clear word until they are supported.
+
+mod file;
+mod overlay;
+
+pub use file::{Mistake, check};
+
+use crate::profile::Profile;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Milliseconds, as everywhere.
+pub type Millis = model::time::Millis;
+
+/// One version of the policy, parsed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    /// What the aggregator needs; the same for all accounts.
+    pub stage1: Stage1,
+    /// Numbers of every campaign without an override.
+    pub defaults: Settings,
+    /// Overrides by account id.
+    pub accounts: BTreeMap<String, AccountSettings>,
+    /// Profiles that the file changes or adds, by name.
+    pub profiles: BTreeMap<String, Profile>,
+}
+
+/// An account's numbers, already merged with the defaults.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AccountSettings {
+    /// Numbers of its campaigns without an override of their own.
+    pub settings: Settings,
+    /// Merged numbers by campaign id.
+    pub campaigns: BTreeMap<String, Settings>,
+}
+
+impl Policy {
+    /// The numbers of one campaign.
+    pub fn for_campaign(&self, account_id: &str, campaign_id: &str) -> &Settings {
+        match self.accounts.get(account_id) {
+            Some(account) => account.campaigns.get(campaign_id).unwrap_or(&account.settings),
+            None => &self.defaults,
+        }
+    }
+
+    /// The numbers of an account as a whole.
+    pub fn for_account(&self, account_id: &str) -> &Settings {
+        self.accounts.get(account_id).map_or(&self.defaults, |account| &account.settings)
+    }
+
+    /// The profile of a campaign (section 13): its platform's, a bidder's without one; an unknown platform gets the most
+    /// careful; spend that is known from reported statistics makes it at least as slow as `stats_only`.
+    pub fn profile_for(&self, platform: Option<&str>, spend_source: &str) -> Profile {
+        let by_name = |name: &str| self.profiles.get(name).cloned().or_else(|| Profile::built_in(name));
+        let name = platform.filter(|name| !name.is_empty()).unwrap_or("bidder");
+        let careful = by_name("stats_only").unwrap_or_default();
+        let profile = by_name(name).unwrap_or_else(|| careful.clone());
+        if spend_source == "stats" { profile.slowed_to(&careful) } else { profile }
+    }
+}
+
+/// Declares a struct of settings whose every field has a documented default.
+macro_rules! settings {
+    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $kind:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $($(#[$field_doc])* pub $field: $kind,)* }
+
+        impl Default for $name {
+            fn default() -> $name {
+                $name { $($field: $default,)* }
+            }
+        }
+    };
+}
+
+const SECOND: Millis = 1_000;
+const MINUTE: Millis = 60 * SECOND;
+const HOUR: Millis = 60 * MINUTE;
+const DAY: Millis = 24 * HOUR;
+
+settings! {
+    /// What stage 1 needs of the policy. Every aggregator adopts it at an epoch's end.
+    Stage1 {
+        /// How long an impression's id is remembered.
+        dedupe_impressions_ms: Millis = 10 * MINUTE,
+        /// How long a click's id is remembered.
+        dedupe_clicks_ms: Millis = DAY,
+        /// How long a conversion's id is remembered.
+        dedupe_conversions_ms: Millis = 30 * DAY,
+        /// How far back a conversion looks for clicks.
+        lookback_clicks_ms: Millis = 30 * DAY,
+        /// How far back a conversion looks for impressions.
+        lookback_impressions_ms: Millis = DAY,
+        /// Impressions of a user that are kept.
+        impressions_per_user_max: i64 = 4,
+        /// How late an event may be and still be before the watermark.
+        allowed_delay_ms: Millis = 5 * SECOND,
+        /// How long a conversion waits for touches before it is credited.
+        conversion_wait_ms: Millis = 10 * SECOND,
+        /// How far one of the three topics may run ahead of the slowest, in record time.
+        sibling_skew_ms: Millis = 5 * SECOND,
+        /// Silence after which a source that was read to its end counts as idle, on top of its period.
+        idle_after_ms: Millis = 5 * SECOND,
+        /// An event further ahead of the record's timestamp and the clock is a dead letter.
+        future_max_ms: Millis = 5 * MINUTE,
+        /// An event older than this is a dead letter.
+        age_max_ms: Millis = 90 * DAY,
+        /// How often each feed brings data, where it comes in batches.
+        idle_period: IdlePeriod = IdlePeriod::default(),
+    }
+}
+
+settings! {
+    /// Declared period of each feed; 0 for a stream. A feed that comes in batches must declare it.
+    IdlePeriod {
+        /// Of the impressions.
+        impressions_ms: Millis = 0,
+        /// Of the clicks.
+        clicks_ms: Millis = 0,
+        /// Of the conversions.
+        conversions_ms: Millis = 0,
+    }
+}
+
+settings! {
+    /// All numbers of stage 2 for one campaign, by the question that asks for them.
+    Settings {
+        /// Section 1.
+        clock: Clock = Clock::default(),
+        /// Section 2.
+        gates: Gates = Gates::default(),
+        /// Section 3.
+        plan: Plan = Plan::default(),
+        /// Section 4.
+        pressure: Pressure = Pressure::default(),
+        /// Section 6.
+        composition: Composition = Composition::default(),
+        /// Section 9.
+        anomaly: Anomaly = Anomaly::default(),
+        /// Section 10.
+        pause: Pause = Pause::default(),
+        /// Section 12.
+        guard: Guard = Guard::default(),
+    }
+}
+
+settings! {
+    /// Clock and cadence.
+    Clock {
+        /// Exposure, hard stop, runaway, staleness are looked at this often, besides at each record.
+        watch_interval_ms: Millis = MINUTE,
+        /// The bid that spends the budget is computed this often.
+        pacing_interval_ms: Millis = 5 * MINUTE,
+        /// The bid that meets the target is computed this often.
+        target_interval_ms: Millis = HOUR,
+        /// A jump of the clock beyond this is an alert.
+        jump_alert_ms: Millis = 10 * MINUTE,
+        /// Increases are held this long after such a jump.
+        jump_hold_ms: Millis = 15 * MINUTE,
+    }
+}
+
+settings! {
+    /// Eligibility and evidence.
+    Gates {
+        /// A value set by somebody else is left alone this long.
+        override_hold_ms: Millis = DAY,
+        /// A command without an answer blocks the next for this many times the usual time to its effect.
+        ack_limit_applies: i64 = 3,
+        /// Data older than this, and than `stale_periods`, is stale: only decreases and pauses.
+        stale_min_ms: Millis = 3 * MINUTE,
+        /// In declared periods of the feed.
+        stale_periods: i64 = 3,
+        /// Data older than this, and than `dead_periods`, stops every decision but the hard stop.
+        dead_min_ms: Millis = 12 * MINUTE,
+        /// In declared periods of the feed.
+        dead_periods: i64 = 12,
+    }
+}
+
+settings! {
+    /// Budget of the day and its plan.
+    Plan {
+        /// The day of a month or flight gets at least this share of the flat average.
+        day_share_min: f64 = 0.5,
+        /// And at most this.
+        day_share_max: f64 = 1.5,
+        /// The last day may take this many averages.
+        last_day_share_max: f64 = 2.0,
+        /// A shape forgets half of what it saw in this time.
+        shape_half_life_ms: Millis = 28 * DAY,
+        /// Weeks of the mean that a shape starts from.
+        shape_prior_weeks: f64 = 1.0,
+        /// No open hour has less than this share of the mean.
+        shape_floor: f64 = 0.25,
+        /// Share of the built-in daily curve in a shape without history; the rest is flat.
+        shape_curve_share: f64 = 0.5,
+        /// The plan is through this long before the day or the flight ends.
+        tail_ms: Millis = 15 * MINUTE,
+        /// A campaign that starts in the middle of a day spends its daily budget in full on that day.
+        full_budget_on_first_day: bool = false,
+    }
+}
+
+settings! {
+    /// Budget pressure.
+    Pressure {
+        /// Spend that is not yet seen is estimated for at most this long.
+        unseen_max_ms: Millis = 2 * HOUR,
+        /// The spend rate is taken over at least this long.
+        rate_window_min_ms: Millis = 15 * MINUTE,
+        /// The rate is taken over this many times the data's age.
+        rate_window_ages: i64 = 2,
+        /// Up to this age the hard stop takes the faster of the 5- and 15-minute rates.
+        fast_rate_age_max_ms: Millis = 5 * MINUTE,
+        /// The short window, if it holds enough events.
+        window_short_ms: Millis = 15 * MINUTE,
+        /// Events that are enough.
+        window_short_events_min: i64 = 30,
+        /// The window otherwise.
+        window_long_ms: Millis = HOUR,
+        /// With reported statistics the window is at least this many periods.
+        window_periods: i64 = 2,
+        /// Events at the neighbours' mean cost that the own mean starts from.
+        cost_prior_events: i64 = 5,
+        /// The error is damped by this many events' cost.
+        damping_events: f64 = 2.0,
+        /// Least error.
+        error_down_max: f64 = 2.0,
+        /// Greatest error.
+        error_up_max: f64 = 1.0,
+        /// Greatest gain.
+        gain_max: f64 = 0.5,
+        /// Gain for each turn-around of the loop.
+        gain_per_turn: f64 = 0.25,
+        /// Assumed d ln(spend) / d ln(bid); it is not learned.
+        elasticity: f64 = 2.0,
+        /// Greatest fall of the log-bid at one evaluation.
+        step_down_max: f64 = 0.20,
+        /// Greatest rise of the log-bid at one evaluation.
+        step_up_max: f64 = 0.10,
+        /// The controller's bid stays within this of the bid in force.
+        wind_up_max: f64 = 0.20,
+        /// No raise while this many events were due in the last quarter of an hour and none came.
+        due_events_min: f64 = 3.0,
+        /// No raise without an event of the account and channel inside this, and inside `neighbour_gaps`.
+        neighbour_window_min_ms: Millis = 15 * MINUTE,
+        /// In usual gaps between such events.
+        neighbour_gaps: i64 = 3,
+        /// On the first day no raise before this many events.
+        first_day_events_min: i64 = 5,
+        /// Unless this much open time has passed without them.
+        first_day_patience_ms: Millis = HOUR,
+        /// A budget of fewer events than this is not paced by bid.
+        tiny_budget_events: i64 = 20,
+    }
+}
+
+settings! {
+    /// Composition of the bids.
+    Composition {
+        /// A bid is published when its log has moved by this.
+        publish_step: f64 = 0.06,
+    }
+}
+
+settings! {
+    /// Anomalies, one table a row.
+    Anomaly {
+        /// The budget will be gone early.
+        early_stop: EarlyStop = EarlyStop::default(),
+        /// The ceiling of the day is reached.
+        hard_stop: HardStop = HardStop::default(),
+        /// Spend far above plan within minutes.
+        runaway: Runaway = Runaway::default(),
+        /// The budget will not be spent.
+        underspend: Underspend = Underspend::default(),
+        /// Nothing is delivered any more.
+        delivery: Delivery = Delivery::default(),
+        /// A specification changed by a factor that looks like a slip.
+        spec_jump: SpecJump = SpecJump::default(),
+        /// Feeds, acknowledgements, found values.
+        feedback: Feedback = Feedback::default(),
+    }
+}
+
+settings! {
+    /// early_stop.
+    EarlyStop {
+        /// A hard stop before this share of the plan is early.
+        plan_share_max: f64 = 0.9,
+        /// Budgets of fewer events end early by chance.
+        budget_events_min: i64 = 200,
+        /// Or: too much is spent at the lowest bid for this long.
+        floor_bid_ms: Millis = 15 * MINUTE,
+    }
+}
+
+settings! {
+    /// hard_stop.
+    HardStop {
+        /// Reserve on top of the time that a pause takes to act.
+        reserve_ms: Millis = MINUTE,
+        /// A stop is over before the day's end only when the exposure is below this share of the ceiling: a larger
+        /// budget, clawed-back money, or an estimate of the unseen that proved too high.
+        release_share: f64 = 0.95,
+    }
+}
+
+settings! {
+    /// runaway.
+    Runaway {
+        /// Spend of this long is looked at.
+        window_ms: Millis = 5 * MINUTE,
+        /// Times the plan.
+        plan_factor: f64 = 10.0,
+        /// Share of the budget of the day.
+        budget_share: f64 = 0.05,
+        /// Events' cost.
+        events: f64 = 20.0,
+        /// Looks in a row.
+        ticks: i64 = 2,
+        /// Length of the pause.
+        pause_ms: Millis = 15 * MINUTE,
+        /// The bid after it, as a share of the bid before.
+        resume_bid_share: f64 = 0.5,
+    }
+}
+
+settings! {
+    /// underspend_risk.
+    Underspend {
+        /// Forecasts below this share of the budget.
+        forecast_share_max: f64 = 0.85,
+        /// Standard deviations that need and spend are apart.
+        deviations_min: f64 = 4.0,
+        /// Length of the long window.
+        window_ms: Millis = 240 * MINUTE,
+        /// Not before this share of the plan.
+        plan_share_min: f64 = 0.25,
+        /// All of it for this long.
+        hold_ms: Millis = HOUR,
+    }
+}
+
+settings! {
+    /// delivery_stopped.
+    Delivery {
+        /// Silence of this length.
+        silence_min_ms: Millis = 20 * MINUTE,
+        /// In which this many events were due (exp(-18.4) is one in a hundred million).
+        due_events_min: f64 = 18.4,
+        /// After recovery bids rise slowly for this long.
+        recovery_ms: Millis = 30 * MINUTE,
+        /// By at most this at one evaluation.
+        recovery_step_max: f64 = 0.05,
+    }
+}
+
+settings! {
+    /// spec_jump.
+    SpecJump {
+        /// A budget, highest bid or target that changes by more than this factor waits for a person.
+        factor: f64 = 5.0,
+    }
+}
+
+settings! {
+    /// data_gap, ack_missing, value_mismatch.
+    Feedback {
+        /// Answers missing in a row before it is an alert.
+        acks_missing_min: i64 = 3,
+        /// A value found is ours if it is within this share of it (platforms round).
+        mismatch_tolerance_ppm: i64 = 1_000,
+    }
+}
+
+settings! {
+    /// Pause and resume.
+    Pause {
+        /// A pause lasts at least this long.
+        dwell_ms: Millis = 15 * MINUTE,
+        /// No resume this close to the end of the flight.
+        flight_end_ms: Millis = 30 * MINUTE,
+        /// Resumes after a runaway before a person has to look.
+        runaway_resumes_max: i64 = 1,
+    }
+}
+
+settings! {
+    /// The guard.
+    Guard {
+        /// A bid's greatest rise at one command.
+        bid_step_up: f64 = 0.20,
+        /// Its greatest fall.
+        bid_step_down: f64 = 0.40,
+        /// Its greatest rise within an hour.
+        bid_hour_up: f64 = 0.25,
+        /// Its greatest fall within an hour.
+        bid_hour_down: f64 = 0.60,
+        /// Its greatest rise against the value at the day's start.
+        bid_day_up: f64 = 0.50,
+        /// Its greatest fall.
+        bid_day_down: f64 = 0.80,
+        /// A budget's greatest rise at one command.
+        budget_step_up: f64 = 0.20,
+        /// Its greatest fall.
+        budget_step_down: f64 = 0.30,
+        /// Its greatest rise against the value at the day's start.
+        budget_day_up: f64 = 0.30,
+        /// Its greatest fall.
+        budget_day_down: f64 = 0.50,
+        /// Sum of an account's increases within an hour, as a share of its daily budgets.
+        account_increase_share: f64 = 0.10,
+        /// More than this share of clamped proposals trips the breaker.
+        breaker_clamped_share: f64 = 0.20,
+        /// Not before this many proposals.
+        breaker_proposals_min: i64 = 20,
+        /// More than this many commands for each campaign and hour trips the breaker.
+        breaker_commands_per_campaign_hour: f64 = 3.0,
+        /// A budget move above this share needs a person.
+        approval_budget_share: f64 = 0.20,
+        /// And one above this many whole units of currency (euros, not cents).
+        approval_budget_units: i64 = 200,
+        /// A target's greatest step.
+        target_step: f64 = 0.15,
+        /// Rate assumed to rise with this power of a raised bid in the worst case.
+        worst_case_elasticity: f64 = 4.0,
+        /// Traffic may grow by this while nobody looks, in the worst case.
+        worst_case_traffic: f64 = 2.0,
+        /// A cut or pause may be applied this long after it was issued.
+        cut_expires_ms: Millis = DAY,
+        /// A proposal waits this long for a person.
+        decide_within_ms: Millis = 4 * HOUR,
+    }
+}
