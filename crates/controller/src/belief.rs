@@ -3,7 +3,7 @@
 //! What always holds: the fold depends on the journal alone, so it is the same live, on restart and in a replay. Amounts
 //! of a campaign without specification or in another currency wait in the quarantine.
 
-use crate::campaign::{Campaign, Granularity, Jumped, Late, RowKey};
+use crate::campaign::{Campaign, Granularity, Jumped, Late, Live, RowKey};
 use crate::channel::Channel;
 use crate::maturity::Delays;
 use crate::pacing::Pace;
@@ -59,6 +59,8 @@ pub struct Counters {
     pub misfit_records: i64,
     /// Rows of records that made no sense (codes or minutes out of range).
     pub malformed_deltas: i64,
+    /// Corrections of an instant that no event can have.
+    pub malformed_corrections: i64,
     /// Rows without a campaign.
     pub unclaimed_deltas: i64,
     /// Amounts that came after their pane: they are in the long totals only.
@@ -200,6 +202,7 @@ impl Belief {
             let channel = entry(&mut account.channels, &live.spec.channel);
             let settings = settings(&row.account_id, &row.campaign_id);
             channel.shape.record_hour(hour.hour_of_week(), row.window_end, row.impressions, 1.0, &settings);
+            channel.hours_learned = channel.hours_learned.saturating_add(1);
         }
     }
 
@@ -243,6 +246,10 @@ impl Belief {
         if !self.explains(owner) {
             let fact = Fact::Correction(Box::new(correction.clone()));
             return self.quarantine.hold_fact(owner, &fact, correction.cost_micros, moment.now);
+        }
+        if !(0..=MINUTE_MAX * MINUTE_MS).contains(&correction.applies_at) {
+            self.counters.malformed_corrections += 1;
+            return;
         }
         let Some(account) = self.accounts.get_mut(owner[0]) else { return };
         if !account.corrections.insert(&correction.correction_id, moment.now) {
@@ -293,6 +300,17 @@ impl Belief {
     /// The campaign, where it is known.
     pub fn campaign(&self, account: &str, campaign: &str) -> Option<&Campaign> {
         self.accounts.get(account)?.campaigns.get(campaign)
+    }
+
+    /// The shared budget of a campaign, and the other living campaigns that spend from it.
+    pub fn shared_budget(&self, account: &str, campaign: &str, live: &Live) -> Option<(i64, Vec<&Live>)> {
+        let id = live.spec.budget_id.as_ref()?;
+        let account = self.accounts.get(account)?;
+        let budget = account.entities.get(id).filter(|entity| entity.currency == live.spec.currency)?;
+        let siblings = account.campaigns.iter().filter(|(other, _)| *other != campaign);
+        let siblings = siblings.filter_map(|(_, other)| other.live.as_deref());
+        let siblings = siblings.filter(|other| other.spec.budget_id.as_ref() == Some(id));
+        Some((budget.daily_budget_micros?, siblings.collect()))
     }
 
     /// Unpacks after a restore what a snapshot does not hold twice.
@@ -382,7 +400,7 @@ fn sensible(delta: &Delta) -> bool {
     (0..=MINUTE_MAX).contains(&delta.minute) && touch
 }
 
-fn note_close(next_close: &mut Option<Millis>, live: &crate::campaign::Live) {
+fn note_close(next_close: &mut Option<Millis>, live: &Live) {
     if let Some(first) = live.open.first().filter(|_| !live.counts_reports()) {
         let end = Millis::from(first.end) * MINUTE_MS;
         *next_close = Some(next_close.map_or(end, |next| next.min(end)));
@@ -415,7 +433,7 @@ fn close_campaign(
 }
 
 fn publish(
-    live: &mut crate::campaign::Live,
+    live: &mut Live,
     keys: &[RowKey],
     events: Option<Millis>,
     (account_id, campaign_id): (&str, &str),

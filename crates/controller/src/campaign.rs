@@ -8,6 +8,7 @@
 use crate::calendar::{Calendar, Day, minute_index};
 use crate::measures::*;
 use crate::pacing::Pacing;
+use crate::picture::Outlook;
 use crate::stats::{Outcome, Stats, spread};
 use model::fact::{CampaignSpec, Correction, StatsReport};
 use model::journal::{Delta, NO_TOUCH};
@@ -69,6 +70,9 @@ pub struct Live {
     pub newest_event: Millis,
     /// What the loops remember.
     pub pacing: Pacing,
+    /// The plan of the day, kept.
+    #[serde(skip)]
+    pub outlook: Option<Outlook>,
     forgotten: Forgotten,
 }
 
@@ -298,6 +302,7 @@ impl Live {
             self.recount_flight(spec.flight_start);
         }
         self.spec = spec;
+        self.outlook = None;
     }
 
     /// Sums of another currency must not meet: panes and totals begin anew, revisions go on.

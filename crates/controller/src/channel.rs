@@ -16,6 +16,8 @@ pub struct Channel {
     pub gap_ms: Millis,
     /// Traffic by hour of the week.
     pub shape: ShapeState,
+    /// Hours that the shape was told: names its version.
+    pub hours_learned: i64,
     spend_micros: i64,
     billable: i64,
 }

@@ -12,9 +12,10 @@ pub use written::target;
 use crate::alerts::{Alerts, Condition, Origin, subject};
 use crate::belief::Belief;
 use crate::campaign::Live;
+use crate::channel::Channel;
 use crate::ledger::{CampaignLedger, Ledger, Lever, RUNNING, ack_limit_ms, value_of};
 use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
-use crate::picture::Picture;
+use crate::picture::{Outlook, Picture, Scene};
 use crate::slot::Slot;
 use crate::{JournalPosition, Outputs, Setup};
 use model::fact::Decision;
@@ -96,7 +97,11 @@ impl Desk<'_> {
         let nothing = CampaignLedger::default();
         let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
-        let picture = Picture::of(live, Some(ledger), channel, self.watermark, self.now, settings, profile);
+        let shared = self.belief.shared_budget(account_id, campaign_id, live);
+        let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
+        let scene = self.scene(channel, settings, shared);
+        live.outlook = Some(Outlook::of(live, &scene));
+        let picture = Picture::of(live, Some(ledger), &scene, profile);
         let freshness = freshness(picture.data_age(), picture.period_ms, &settings.gates);
         let mut pacing = std::mem::take(&mut live.pacing);
         let held = self.ledger.integrity.is_some() || self.now < self.jump_until || pacing.ack_missing.is_open();
@@ -105,6 +110,7 @@ impl Desk<'_> {
             channel,
             settings,
             freshness,
+            siblings: shared.map_or(&[][..], |(_, siblings)| siblings),
             integrity_gap: self.ledger.integrity.is_some(),
             increases_held: held,
         };
@@ -439,7 +445,9 @@ impl Desk<'_> {
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
         let channel = self.belief.accounts.get(&account_id).and_then(|account| account.channels.get(&live.spec.channel));
         let ledger = self.ledger.campaign(&account_id, &campaign_id);
-        let picture = Picture::of(&live, ledger, channel, self.watermark, self.now, settings, profile);
+        let shared = self.belief.shared_budget(&account_id, &campaign_id, &live);
+        let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
+        let picture = Picture::of(&live, ledger, &self.scene(channel, settings, shared), profile);
         let case = Case {
             account_id: &account_id,
             campaign_id: &campaign_id,
@@ -506,6 +514,16 @@ impl Desk<'_> {
 
     fn bid_in_force(&self, case: &Case<'_>, slot: &Slot) -> Option<i64> {
         slot.confirmed.or(Some(case.live.spec.bid_micros)).filter(|bid| *bid > 0)
+    }
+
+    fn scene<'s>(
+        &self,
+        channel: Option<&'s Channel>,
+        settings: &'s Settings,
+        shared: Option<(i64, &'s [&'s Live])>,
+    ) -> Scene<'s> {
+        let (now, watermark, policy_version) = (self.now, self.watermark, self.policy_version);
+        Scene { now, watermark, channel, settings, policy_version, shared }
     }
 
     fn campaign_of(&self, decision: &Decision) -> Option<String> {

@@ -72,6 +72,8 @@ pub struct Around<'a> {
     pub settings: &'a Settings,
     /// How old the data are.
     pub freshness: Freshness,
+    /// Campaigns that spend from the same budget.
+    pub siblings: &'a [&'a Live],
     /// Journal positions do not join.
     pub integrity_gap: bool,
     /// Increases are held: a gap, a jump of the clock, missing answers.
@@ -189,7 +191,7 @@ impl Pacing {
             exposed_micros: picture.exposure.exposed_micros(),
         };
         let forecast = |window: &Window| WindowForecast {
-            spend_micros: net_spend(&window.sums),
+            spend_micros: group_spend(picture, around, window),
             share: picture.share_between(window.start, window.end),
         };
         let under = UnderspendEvidence {
@@ -224,7 +226,7 @@ impl Pacing {
             budget_micros: picture.budget.unwrap_or(0),
             exposed_micros: picture.exposure.exposed_micros(),
             window_ms: window.end.saturating_sub(window.start),
-            window_spend_micros: net_spend(&window.sums),
+            window_spend_micros: group_spend(picture, around, window),
             window_share: picture.share_between(window.start, window.end),
             share_left: 1.0 - picture.plan_share(),
             cost_micros: picture.cost.unwrap_or(0),
@@ -284,6 +286,13 @@ impl Pace {
 /// The bid to reckon with: unanswered, confirmed, or the specification's.
 pub fn assumed_bid(live: &Live, ledger: &CampaignLedger) -> Option<i64> {
     ledger.bid.assumed().or(Some(live.spec.bid_micros)).filter(|bid| *bid > 0)
+}
+
+/// Spend of a window, by all campaigns of the budget.
+fn group_spend(picture: &Picture, around: &Around<'_>, window: &Window) -> i64 {
+    let length = window.end.saturating_sub(window.start);
+    let others = around.siblings.iter().map(|sibling| net_spend(&picture.window(sibling, length, Millis::MIN / 2).sums));
+    others.fold(net_spend(&window.sums), i64::saturating_add)
 }
 
 /// Events due in the part of the plan between two instants, by the campaign's last 24 hours.

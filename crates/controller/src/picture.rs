@@ -4,17 +4,19 @@
 //! what the decision saw. Windows end at the watermark, on whole minutes (whole hours for reported statistics).
 
 use crate::calendar::{Day, minute_index};
-use crate::campaign::Live;
+use crate::campaign::{FLIGHT, Live};
 use crate::channel::Channel;
 use crate::ledger::CampaignLedger;
 use crate::measures::*;
 use model::output::WindowSums;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::hold::Hold;
-use policy::plan::{DayBudgets, DayPlan, OpenHours, Period, Shape, budget_of_day, tiny};
+use policy::plan::{DayBudgets, DayPlan, HOURS_OF_WEEK, OpenHours, Period, Shape, Weights};
+use policy::plan::{budget_of_day, tiny, without_history};
 use policy::pressure::{self, Exposure, ExposureInput, Rate, rate_window_ms};
 use policy::profile::{DayBudget, Profile};
 use policy::settings::Settings;
+use std::sync::Arc;
 use window::calendar::{Date, LocalDay};
 
 /// One campaign at one instant.
@@ -29,7 +31,7 @@ pub struct Picture {
     /// End of the windows: the watermark, on a whole minute, not after T.
     pub seen_until: Millis,
     /// F of the day.
-    pub plan: Result<DayPlan, Hold>,
+    pub plan: Result<Arc<DayPlan>, Hold>,
     /// B.
     pub budget: Result<i64, Hold>,
     /// What week, month and flight leave for today and later.
@@ -52,6 +54,34 @@ pub struct Picture {
     pub period_ms: Millis,
 }
 
+/// The plan of a day, kept because it changes rarely and is asked at every record. Not part of the state: its key names
+/// everything that it is made of.
+#[derive(Clone, Debug)]
+pub struct Outlook {
+    key: OutlookKey,
+    plan: Result<Arc<DayPlan>, Hold>,
+}
+
+/// Start of the day, version of the specification, version of the policy, hours that the shape has learned.
+type OutlookKey = (Millis, i64, i64, i64);
+
+/// What surrounds a campaign when it is looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// T.
+    pub now: Millis,
+    /// Watermark of the events.
+    pub watermark: Option<Millis>,
+    /// Signs of life of account and channel.
+    pub channel: Option<&'a Channel>,
+    /// Numbers of the policy.
+    pub settings: &'a Settings,
+    /// Version of the policy.
+    pub policy_version: i64,
+    /// The budget that the campaign shares, and the campaigns that it shares it with.
+    pub shared: Option<(i64, &'a [&'a Live])>,
+}
+
 /// A window that ends at the watermark.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
@@ -68,59 +98,56 @@ const MINUTES_BACK_MS: Millis = 74 * MINUTE_MS;
 
 impl Picture {
     /// Looks at a campaign.
-    pub fn of(
-        live: &Live,
-        ledger: Option<&CampaignLedger>,
-        channel: Option<&Channel>,
-        events_watermark: Option<Millis>,
-        now: Millis,
-        settings: &Settings,
-        profile: Profile,
-    ) -> Picture {
-        let spec = &live.spec;
+    pub fn of(live: &Live, ledger: Option<&CampaignLedger>, scene: &Scene<'_>, profile: Profile) -> Picture {
+        let (spec, settings, now) = (&live.spec, scene.settings, scene.now);
         let day = live.calendar.day_of(now);
-        let watermark = live.watermark(events_watermark);
+        let watermark = live.watermark(scene.watermark);
         let seen_until = watermark.unwrap_or(now).min(now).div_euclid(MINUTE_MS) * MINUTE_MS;
-        let weights = channel.map_or_else(|| Channel::default().shape.weights(&settings.plan), |c| c.shape.weights(&settings.plan));
-        let open = spec.open_hours.as_deref().and_then(|marks| OpenHours::parse(marks).ok()).unwrap_or(OpenHours::ALWAYS);
         let today = live.days.get(day.index()).unwrap_or(NONE);
         let (spent_day, events_day) = (net_spend(&today), today[BILLABLE]);
-        let net = |sums: Option<Measures>| net_spend(&sums.unwrap_or(NONE));
-        let spent_month = net(live.months.get(day.month));
-        let spent_flight = net(live.totals.get(crate::campaign::FLIGHT));
-        let spent_week = net(live.weeks.get(day.week));
-        let budgets = budgets(live, &day, [spent_week, spent_month, spent_flight].map(|spent| spent.saturating_sub(spent_day)));
-        let plan = day_plan(live, &day, &weights, &open, settings);
-        let whole_day = budget_of_day(&budgets, &weights, &open, &settings.plan);
-        let budget = whole_day.map(|budget| first_day(budget, live, &day, &weights, &open, settings));
+        let budgets = budgets(live, &day, spent_day);
         let periods = [budgets.weekly, budgets.monthly, budgets.flight].into_iter().flatten();
         let left = periods.map(|period| period.budget_micros.saturating_sub(period.spent_before_today_micros));
-        let flight_left = spec.flight_budget_micros.map(|all| all.saturating_sub(spent_flight.saturating_sub(spent_day)));
-        let period_left = left.chain(flight_left).min();
-        let apply_ms = ledger.and_then(CampaignLedger::apply_median_ms).unwrap_or(profile.apply_ms);
-        let period_ms = if live.counts_reports() { live.stats.as_ref().map_or(HOUR_MS, |stats| stats.period) } else { 0 };
+        let flight_left = spec.flight_budget_micros.map(|all| {
+            let spent = net_spend(&live.totals.get(FLIGHT).unwrap_or(NONE));
+            all.saturating_sub(spent.saturating_sub(spent_day))
+        });
         let mut picture = Picture {
             now,
             day,
             watermark,
             seen_until,
-            plan,
-            budget,
-            period_left,
+            plan: Outlook::of(live, scene).plan,
+            budget: day_budget(live, &day, &budgets, scene),
+            period_left: left.chain(flight_left).min(),
             ceiling: i64::MAX,
             exposure: Exposure::default(),
             cost: Err(Hold::NoCost),
             spent_day,
             events_day,
+            apply_ms: ledger.and_then(CampaignLedger::apply_median_ms).unwrap_or(profile.apply_ms),
+            period_ms: if live.counts_reports() { live.stats.as_ref().map_or(HOUR_MS, |stats| stats.period) } else { 0 },
             profile,
-            apply_ms,
-            period_ms,
         };
         picture.exposure = picture.exposed(live, settings);
-        let neighbours = channel.and_then(Channel::mean_cost_micros).unwrap_or(spec.bid_micros);
+        for sibling in scene.shared.map_or(&[][..], |(_, siblings)| siblings) {
+            picture.add_sibling(sibling, settings);
+        }
+        let neighbours = scene.channel.and_then(Channel::mean_cost_micros).unwrap_or(spec.bid_micros);
         picture.cost = pressure::mean_cost_micros(spent_day, events_day, neighbours, &settings.pressure);
         picture.ceiling = picture.day_ceiling(live, ledger, settings);
         picture
+    }
+
+    /// A campaign of the same budget spends from it, too.
+    fn add_sibling(&mut self, sibling: &Live, settings: &Settings) {
+        let spent = net_spend(&sibling.days.get(sibling.calendar.day_of(self.now).index()).unwrap_or(NONE));
+        let own = Picture { spent_day: spent, ..self.clone() }.exposed(sibling, settings);
+        let sum = &mut self.exposure;
+        sum.seen_micros = sum.seen_micros.saturating_add(own.seen_micros);
+        sum.unseen_micros = sum.unseen_micros.saturating_add(own.unseen_micros);
+        sum.rate = add_rates(sum.rate, own.rate);
+        sum.rate_max = add_rates(sum.rate_max, own.rate_max);
     }
 
     /// T - W.
@@ -208,37 +235,69 @@ impl Window {
     }
 }
 
-fn day_plan(
-    live: &Live,
-    day: &Day,
-    weights: &policy::plan::Weights,
-    open: &OpenHours,
-    settings: &Settings,
-) -> Result<DayPlan, Hold> {
+impl Outlook {
+    /// The plan of the day of `now`: the one kept, if it is made of the same.
+    pub fn of(live: &Live, scene: &Scene<'_>) -> Outlook {
+        let day = live.calendar.day_of(scene.now);
+        let learned = scene.channel.map_or(0, |channel| channel.hours_learned);
+        let key = (day.start, live.spec.version, scene.policy_version, learned);
+        match &live.outlook {
+            Some(outlook) if outlook.key == key => outlook.clone(),
+            _ => Outlook { key, plan: day_plan(live, &day, scene).map(Arc::new) },
+        }
+    }
+}
+
+fn day_plan(live: &Live, day: &Day, scene: &Scene<'_>) -> Result<DayPlan, Hold> {
     let zone = live.calendar.zone_at(day.start).ok_or(Hold::DayClosed)?;
     let local = local_day(day);
     let span = (live.spec.flight_start, live.spec.flight_end);
-    DayPlan::new(&local, &zone.local_hours(&local), weights, open, span, &settings.plan)
+    DayPlan::new(&local, &zone.local_hours(&local), &weights(scene), &open_hours(live), span, &scene.settings.plan)
+}
+
+/// B: of the campaign's own budgets and the shared one the smallest.
+fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets, scene: &Scene<'_>) -> Result<i64, Hold> {
+    let by_day_only = budgets.weekly.is_none() && budgets.monthly.is_none() && budgets.flight.is_none();
+    // Weights share out periods; a daily budget needs none.
+    let weights = if by_day_only { [1.0; HOURS_OF_WEEK] } else { weights(scene) };
+    let own = budget_of_day(budgets, &weights, &open_hours(live), &scene.settings.plan);
+    let own = own.map(|budget| first_day(budget, live, day, scene));
+    match (own, scene.shared) {
+        (Ok(own), Some((shared, _))) => Ok(own.min(shared)),
+        (Err(Hold::NoBudget), Some((shared, _))) => Ok(shared),
+        (own, _) => own,
+    }
+}
+
+fn weights(scene: &Scene<'_>) -> Weights {
+    let plan = &scene.settings.plan;
+    scene.channel.map_or_else(|| without_history(plan), |channel| channel.shape.weights(plan))
+}
+
+fn open_hours(live: &Live) -> OpenHours {
+    live.spec.open_hours.as_deref().and_then(|marks| OpenHours::parse(marks).ok()).unwrap_or(OpenHours::ALWAYS)
 }
 
 /// A campaign that starts within the day gets its part of a daily budget, unless the settings say all of it.
-fn first_day(
-    budget: i64,
-    live: &Live,
-    day: &Day,
-    weights: &policy::plan::Weights,
-    open: &OpenHours,
-    settings: &Settings,
-) -> i64 {
-    let start = live.spec.flight_start;
-    if !(day.start + 1..day.end).contains(&start) || settings.plan.full_budget_on_first_day {
+fn first_day(budget: i64, live: &Live, day: &Day, scene: &Scene<'_>) -> i64 {
+    let (start, settings) = (live.spec.flight_start, &scene.settings.plan);
+    if !(day.start + 1..day.end).contains(&start) || settings.full_budget_on_first_day {
         return budget;
     }
     let Some(zone) = live.calendar.zone_at(day.start) else { return budget };
     let local = local_day(day);
-    let whole = DayPlan::new(&local, &zone.local_hours(&local), weights, open, (Millis::MIN, None), &settings.plan);
-    let share = whole.map_or(1.0, |whole| DayPlan::first_day_share(&whole, start, &settings.plan));
+    let hours = zone.local_hours(&local);
+    let whole = DayPlan::new(&local, &hours, &weights(scene), &open_hours(live), (Millis::MIN, None), settings);
+    let share = whole.map_or(1.0, |whole| DayPlan::first_day_share(&whole, start, settings));
     policy::arithmetic::of_ppm(budget, policy::arithmetic::ppm(share))
+}
+
+/// Both rates together; spans of siblings are equal but for the hourly panes of old data.
+fn add_rates(one: Rate, other: Rate) -> Rate {
+    if one.span_ms == other.span_ms {
+        return Rate { spend_micros: one.spend_micros.saturating_add(other.spend_micros), span_ms: one.span_ms };
+    }
+    Rate { spend_micros: one.over(HOUR_MS).saturating_add(other.over(HOUR_MS)), span_ms: HOUR_MS }
 }
 
 fn local_day(day: &Day) -> LocalDay {
@@ -247,27 +306,33 @@ fn local_day(day: &Day) -> LocalDay {
     LocalDay { start_ms: day.start, end_ms: day.end, date, weekday: day.weekday }
 }
 
-/// The budgets as of today; what was spent before today comes for week, month and flight.
-fn budgets(live: &Live, day: &Day, before: [i64; 3]) -> DayBudgets {
+/// The budgets as of today.
+fn budgets(live: &Live, day: &Day, spent_day: i64) -> DayBudgets {
     let spec = &live.spec;
+    let budgets = DayBudgets { daily_micros: spec.daily_budget_micros, weekday: day.weekday, ..DayBudgets::default() };
+    let given = [spec.weekly_budget_micros, spec.monthly_budget_micros, spec.flight_budget_micros];
+    if given.iter().all(Option::is_none) {
+        return budgets;
+    }
     let date_of = |at: Millis| live.calendar.day_of(at).date;
     let flight_first = date_of(spec.flight_start);
     let flight_last = spec.flight_end.map(|end| date_of(end.saturating_sub(1)));
-    let period = |budget: Option<i64>, first: i32, last: i32, spent: i64| {
+    let period = |budget: Option<i64>, first: i32, last: i32, sums: Option<Measures>| {
         let (first, last) = (first.max(flight_first), flight_last.map_or(last, |end| end.min(last)));
         Some(Period {
             budget_micros: budget?,
-            spent_before_today_micros: spent,
+            spent_before_today_micros: net_spend(&sums.unwrap_or(NONE)).saturating_sub(spent_day),
             days: i64::from(last.saturating_sub(first).saturating_add(1).max(1)),
             days_left: i64::from(last.saturating_sub(day.date).saturating_add(1).max(0)),
         })
     };
     let (month_first, month_last) = day.month_dates();
+    let flight = live.totals.get(FLIGHT);
     DayBudgets {
-        daily_micros: spec.daily_budget_micros,
-        weekly: period(spec.weekly_budget_micros, day.week, day.week + 6, before[0]),
-        monthly: period(spec.monthly_budget_micros, month_first, month_last, before[1]),
-        flight: flight_last.and_then(|last| period(spec.flight_budget_micros, flight_first, last, before[2])),
-        weekday: day.weekday,
+        weekly: period(spec.weekly_budget_micros, day.week, day.week + 6, live.weeks.get(day.week)),
+        monthly: period(spec.monthly_budget_micros, month_first, month_last, live.months.get(day.month)),
+        // Without an end there are no days to share the budget out to; it bounds the ceiling all the same.
+        flight: flight_last.and_then(|last| period(spec.flight_budget_micros, flight_first, last, flight)),
+        ..budgets
     }
 }

@@ -35,7 +35,7 @@ impl Desk<'_> {
                 control,
                 bid_min_micros: spec.bid_min_micros,
                 bid_max_micros: spec.bid_max_micros,
-                has_budget: budgets.iter().any(Option::is_some),
+                has_budget: budgets.iter().any(Option::is_some) || picture.budget.is_ok(),
             }),
             override_at_ms: slot.and_then(|slot| slot.override_at),
             unanswered_since_ms: slot.and_then(|slot| slot.pending.as_ref()).map(|pending| pending.issued_at),

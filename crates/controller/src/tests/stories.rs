@@ -417,3 +417,37 @@ fn a_day_of_commands_is_rebuilt_from_a_snapshot_and_from_the_log() {
         }
     }
 }
+
+#[test]
+fn campaigns_of_a_shared_budget_stop_together() {
+    let mut world = World::new();
+    let shared = |name: &str| CampaignSpec {
+        campaign_id: name.into(),
+        daily_budget_micros: None,
+        budget_id: Some("pool".into()),
+        ..paced(1)
+    };
+    let pool = Fact::EntitySpec(Box::new(model::fact::EntitySpec {
+        entity_id: "pool".into(),
+        account_id: "acme".into(),
+        kind: "budget".into(),
+        version: 1,
+        currency: "EUR".into(),
+        daily_budget_micros: Some(100 * EUR),
+        ..Default::default()
+    }));
+    world.feed(MONDAY, &[], &[specified(shared("a")), specified(shared("b")), pool]);
+    let mut stopped = Vec::new();
+    for minute in 1..60 {
+        let now = MONDAY + minute * MINUTE_MS;
+        let rows = [touches("a", now - MINUTE_MS, 20, 1, EUR), touches("b", now - MINUTE_MS, 20, 1, EUR)];
+        let outputs = world.feed(now, &rows, &[]);
+        let pauses = outputs.adjustments.iter().filter(|command| command.kind == "pause");
+        stopped.extend(pauses.map(|command| (minute, command.campaign_id.clone())));
+        if stopped.len() >= 2 {
+            break;
+        }
+    }
+    assert_eq!(stopped.iter().map(|(_, campaign)| campaign.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    assert!((44..=50).contains(&stopped[0].0), "half of the hundred each: {stopped:?}");
+}
