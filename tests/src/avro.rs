@@ -1,7 +1,9 @@
 //! Records by `apache-avro`, from the files in `schemas/`: slow, generic, and no code of the service.
 
 use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::types::Value;
+use apache_avro::writer::datum::GenericDatumWriter;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -9,7 +11,24 @@ use std::sync::OnceLock;
 
 /// All schemas by their fixed ids.
 pub struct Schemas {
-    by_id: BTreeMap<u32, (String, Schema)>,
+    by_id: BTreeMap<u32, Known>,
+}
+
+struct Known {
+    name: String,
+    schema: &'static Schema,
+    reader: GenericDatumReader<'static>,
+    writer: GenericDatumWriter<'static>,
+}
+
+impl Known {
+    /// Parsed once and kept for the life of the process.
+    fn of(name: String, text: &str) -> Known {
+        let schema: &'static Schema = Box::leak(Box::new(Schema::parse_str(text).expect("a schema parses")));
+        let reader = GenericDatumReader::builder(schema).build().expect("a schema resolves");
+        let writer = GenericDatumWriter::builder(schema).build().expect("a schema resolves");
+        Known { name, schema, reader, writer }
+    }
 }
 
 /// The schemas of this checkout, parsed once.
@@ -28,7 +47,7 @@ impl Schemas {
             let id = entry["id"].as_integer().and_then(|id| u32::try_from(id).ok()).expect("an id is a small number");
             let record = entry["record"].as_str().expect("a record has a name").to_owned();
             let text = read(&format!("{}.avsc", file_name(&record)));
-            (id, (record, Schema::parse_str(&text).expect("a schema parses")))
+            (id, Known::of(record, &text))
         });
         Schemas { by_id: by_id.collect() }
     }
@@ -40,10 +59,10 @@ impl Schemas {
         }
         let (Some((0, frame)), true) = (payload.split_first(), payload.len() >= 5) else { return Err("bad_frame") };
         let id = u32::from_be_bytes([frame[0], frame[1], frame[2], frame[3]]);
-        let (name, schema) = self.by_id.get(&id).ok_or("unknown_schema")?;
+        let known = self.by_id.get(&id).ok_or("unknown_schema")?;
         let mut body = &frame[4..];
-        let value = apache_avro::from_avro_datum(schema, &mut body, None).map_err(|_| "decode_error")?;
-        if body.is_empty() { Ok((name, value)) } else { Err("trailing_bytes") }
+        let value = known.reader.read_value(&mut body).map_err(|_| "decode_error")?;
+        if body.is_empty() { Ok((&known.name, value)) } else { Err("trailing_bytes") }
     }
 
     /// A record in Confluent framing from JSON; fields that are left out take their defaults.
@@ -60,11 +79,11 @@ impl Schemas {
     /// # Panics
     /// Where the value does not fit the schema.
     pub fn encode_value(&self, name: &str, value: Value) -> Vec<u8> {
-        let (id, (_, schema)) = self.by_id.iter().find(|(_, (known, _))| known == name).expect("the record is known");
-        let value = value.resolve(schema).unwrap_or_else(|error| panic!("not a {name}: {error}"));
+        let (id, known) = self.by_id.iter().find(|(_, known)| known.name == name).expect("the record is known");
+        let value = value.resolve(known.schema).unwrap_or_else(|error| panic!("not a {name}: {error}"));
         let mut bytes = vec![0];
         bytes.extend(id.to_be_bytes());
-        bytes.extend(apache_avro::to_avro_datum(schema, value).expect("a resolved value encodes"));
+        bytes.extend(known.writer.write_value_to_vec(value).expect("a resolved value encodes"));
         bytes
     }
 }

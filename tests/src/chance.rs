@@ -12,8 +12,8 @@ pub struct Chance {
 impl Chance {
     /// From `PACELINE_TEST_SEED` where it is set, else from the clock; the seed is printed.
     pub fn of_this_run(story: &str) -> Chance {
-        let given = std::env::var("PACELINE_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| since.subsec_nanos().into());
+        let given: Option<u64> = std::env::var("PACELINE_TEST_SEED").ok().and_then(|text| text.parse().ok());
+        let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()));
         let seed = given.unwrap_or_else(clock);
         println!("{story}: seed {seed} (PACELINE_TEST_SEED repeats it)");
         Chance { state: seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1, seed }

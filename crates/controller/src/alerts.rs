@@ -109,7 +109,10 @@ fn opened(subject: &Subject, condition: &Condition, origin: &Origin<'_>) -> Aler
         (false, true) => "account",
         (false, false) => "campaign",
     };
-    let seed = format!("{kind}\u{1f}{account}\u{1f}{campaign}\u{1f}{}\u{1f}{}", origin.journal_partition, origin.journal_offset);
+    let seed = format!(
+        "{kind}\u{1f}{account}\u{1f}{campaign}\u{1f}{}\u{1f}{}",
+        origin.journal_partition, origin.journal_offset
+    );
     let id = format!("{:016x}", crate::seen::fingerprint(&seed));
     let alert = Alert {
         alert_id: id.clone(),
@@ -148,8 +151,7 @@ fn changed_much(open: &Alert, condition: &Condition, now: Millis) -> bool {
     };
     let observed = far(open.observed.unwrap_or(0), condition.observed.unwrap_or(0));
     let money = far(open.money_at_stake_micros, condition.money_at_stake_micros);
-    open.severity != condition.severity
-        || ((observed || money) && now.saturating_sub(open.updated_at) >= UPDATE_MS_MIN)
+    open.severity != condition.severity || ((observed || money) && now.saturating_sub(open.updated_at) >= UPDATE_MS_MIN)
 }
 
 #[cfg(test)]

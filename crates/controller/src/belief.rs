@@ -120,8 +120,8 @@ pub struct Stamp<'a> {
     pub build: &'a str,
 }
 
-/// Largest epoch minute that a pane can have, with room for days around it.
-const MINUTE_MAX: i64 = i32::MAX as i64 - 100_000;
+/// Largest epoch minute that an amount can have: the year 2483, before the calendar's end.
+pub const MINUTE_MAX: i64 = 270_000_000;
 
 impl Belief {
     /// Adds the deltas of a record.
@@ -161,9 +161,8 @@ impl Belief {
             self.counters.unknown_time_zones += 1;
         }
         let before = campaign.spec().filter(|before| campaign.version != 0 && before.currency == spec.currency);
-        let jumped = before.map_or_else(Vec::new, |before| {
-            jumps(&SpecNumbers::of(&before), &SpecNumbers::of(spec), settings)
-        });
+        let jumped =
+            before.map_or_else(Vec::new, |before| jumps(&SpecNumbers::of(&before), &SpecNumbers::of(spec), settings));
         let mut taken = spec.clone();
         for jump in &jumped {
             restore(&mut taken, jump.field, jump.old);
@@ -327,12 +326,7 @@ impl Belief {
         }
     }
 
-    fn fold_rows<'r>(
-        &mut self,
-        owner: [&str; 3],
-        rows: impl Iterator<Item = (&'r str, &'r Delta)>,
-        moment: Moment,
-    ) {
+    fn fold_rows<'r>(&mut self, owner: [&str; 3], rows: impl Iterator<Item = (&'r str, &'r Delta)>, moment: Moment) {
         let explained = self.explains(owner);
         let account = if explained { self.accounts.get_mut(owner[0]) } else { None };
         let Some(Account { campaigns, delays, channels, .. }) = account else {
@@ -407,10 +401,7 @@ fn note_close(next_close: &mut Option<Millis>, live: &Live) {
     }
 }
 
-fn for_each_live(
-    accounts: &mut BTreeMap<String, Account>,
-    mut each: impl FnMut(&str, &str, &mut Campaign, &Delays),
-) {
+fn for_each_live(accounts: &mut BTreeMap<String, Account>, mut each: impl FnMut(&str, &str, &mut Campaign, &Delays)) {
     for (account_id, account) in accounts {
         for (campaign_id, campaign) in account.campaigns.iter_mut().filter(|(_, campaign)| campaign.live.is_some()) {
             each(account_id, campaign_id, campaign, &account.delays);

@@ -99,7 +99,8 @@ impl Calendar {
     }
 
     fn find_day(&self, at: Millis) -> Day {
-        let Some((index, zone)) = self.span_at(at).and_then(|index| Some((index, self.spans[index].zone.as_ref()?))) else {
+        let Some((index, zone)) = self.span_at(at).and_then(|index| Some((index, self.spans[index].zone.as_ref()?)))
+        else {
             return utc_day(at);
         };
         let local = zone.day_of(at);

@@ -213,7 +213,11 @@ impl Live {
         if delta.touch_minute == NO_TOUCH {
             let mut claimed = NONE;
             (claimed[CONVERSIONS], claimed[VALUE]) = (delta.conversions, delta.value_micros);
-            return if self.counts_reports() { Late::default() } else { self.add(at, &claimed, Reach::Minute, minute_rows) };
+            return if self.counts_reports() {
+                Late::default()
+            } else {
+                self.add(at, &claimed, Reach::Minute, minute_rows)
+            };
         }
         let credits = [
             delta.last_conversions_micro,

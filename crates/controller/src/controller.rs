@@ -332,7 +332,10 @@ impl Controller {
             });
             live.collect()
         } else {
-            touched.iter().map(|(account_id, campaign_id)| ((*account_id).to_owned(), (*campaign_id).to_owned())).collect()
+            touched
+                .iter()
+                .map(|(account_id, campaign_id)| ((*account_id).to_owned(), (*campaign_id).to_owned()))
+                .collect()
         };
         let decisions = std::mem::take(&mut round.decisions);
         let interval = self.policy.defaults.clock.pacing_interval_ms.max(MINUTE_MS);
@@ -385,7 +388,8 @@ impl Controller {
             let mut life = None::<Millis>;
             for (campaign_id, campaign) in &account.campaigns {
                 let leased = campaign.bid.is_leased() || campaign.budget.is_leased();
-                let Some(live) = belief.campaign(account_id, campaign_id).filter(|_| leased).and_then(|c| c.live.as_ref())
+                let Some(live) =
+                    belief.campaign(account_id, campaign_id).filter(|_| leased).and_then(|c| c.live.as_ref())
                 else {
                     continue;
                 };

@@ -167,8 +167,11 @@ impl Desk<'_> {
         let now = self.now;
         let late = |proposal: &Adjustment| proposal.decide_by.is_some_and(|by| by <= now);
         let campaigns = self.ledger.accounts.values().flat_map(|account| account.campaigns.values());
-        let expired: Vec<Adjustment> =
-            campaigns.flat_map(|campaign| campaign.proposals.values()).filter(|proposal| late(proposal)).cloned().collect();
+        let expired: Vec<Adjustment> = campaigns
+            .flat_map(|campaign| campaign.proposals.values())
+            .filter(|proposal| late(proposal))
+            .cloned()
+            .collect();
         for proposal in expired {
             self.propose(Adjustment { state: "expired".into(), ..proposal });
         }
@@ -416,7 +419,8 @@ impl Desk<'_> {
             }
             Verdict::Propose(guarded) => {
                 let observed = Mode::parse(&case.live.spec.mode) == Mode::Observe;
-                let (state, by) = if observed { ("observed", None) } else { ("proposed", Some(guarded.decide_by_ms())) };
+                let (state, by) =
+                    if observed { ("observed", None) } else { ("proposed", Some(guarded.decide_by_ms())) };
                 if !observed && self.is_waiting(case, lever) {
                     self.note(case, lever.word(), "awaiting_approval");
                     return false;
@@ -443,7 +447,8 @@ impl Desk<'_> {
         let Some(live) = self.take_live(&account_id, &campaign_id) else { return };
         let settings = self.policy.for_campaign(&account_id, &campaign_id);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
-        let channel = self.belief.accounts.get(&account_id).and_then(|account| account.channels.get(&live.spec.channel));
+        let channel =
+            self.belief.accounts.get(&account_id).and_then(|account| account.channels.get(&live.spec.channel));
         let ledger = self.ledger.campaign(&account_id, &campaign_id);
         let shared = self.belief.shared_budget(&account_id, &campaign_id, &live);
         let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
@@ -547,7 +552,6 @@ impl Desk<'_> {
         let key = (case.account_id.to_owned(), case.campaign_id.to_owned());
         self.whys.entry(key).or_default().push((lever, why.to_owned()));
     }
-
 }
 
 /// A daily budget of the platform follows the plan in steps of at least a twentieth.

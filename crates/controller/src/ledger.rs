@@ -62,7 +62,7 @@ pub struct CampaignLedger {
     pub bid: Slot,
     /// The daily budget.
     pub budget: Slot,
-    /// Running (1) or paused (0).
+    /// [`RUNNING`] or paused (0).
     pub state: Slot,
     /// Who holds it still.
     pub holders: Holders,
@@ -95,8 +95,8 @@ pub enum Lever {
 
 /// Enough for a median that one slow answer does not move.
 const APPLY_TIMES_MAX: usize = 9;
-/// Value of the state lever while running; 0 is paused.
-pub const RUNNING: i64 = 1;
+/// Value of the state lever while running; 0 is paused. Far from 0, since values found are compared with a tolerance.
+pub const RUNNING: i64 = 1_000_000;
 
 impl Ledger {
     /// The widest halt that covers a campaign.
@@ -229,7 +229,8 @@ impl Ledger {
             Some(_) => _ = campaign.state.found(0, report.reported_at, now, Some(true), settings),
             None => {}
         }
-        let bid = report.bid_micros.is_some_and(|bid| campaign.bid.found(bid, report.reported_at, now, by_us, settings));
+        let bid =
+            report.bid_micros.is_some_and(|bid| campaign.bid.found(bid, report.reported_at, now, by_us, settings));
         let budget = report.daily_budget_micros;
         let budget = budget.is_some_and(|value| campaign.budget.found(value, report.reported_at, now, by_us, settings));
         bid || budget

@@ -11,9 +11,9 @@
 //! is counted as dropped.
 //!
 //! Missing on purpose: targets, modifiers, portfolios, exploration and statistical detectors (the policy leaves their
-//! places); one controller over the campaigns of a shared budget; the turns of hours of tiny budgets (their ceiling is
-//! here); lowering a platform's daily budget before midnight (it is lowered after); context signals; rebuilding a ledger
-//! from desired states alone.
+//! places); the turns of hours of tiny budgets (their ceiling is here); lowering a platform's daily budget before midnight
+//! (it is lowered after); monthly budgets of shared budgets; context signals; rebuilding a ledger from desired states
+//! alone; snapshots in chunks (one state is one piece of bytes).
 
 mod alerts;
 mod assembly;

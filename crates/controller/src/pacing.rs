@@ -14,7 +14,9 @@ use policy::arithmetic::{LogBid, log_bid};
 use policy::composition::{Binding, Composed, Composition, MinPacing, Parts};
 use policy::gates::{Freshness, Gate, Permission};
 use policy::hold::Hold;
-use policy::pressure::{self, Block, Input, Linear, Pressure, Step, Supply, raise_block, window_start_ms, without_wind_up};
+use policy::pressure::{
+    self, Block, Input, Linear, Pressure, Step, Supply, raise_block, window_start_ms, without_wind_up,
+};
 use policy::settings::Settings;
 use serde::{Deserialize, Serialize};
 
@@ -206,14 +208,7 @@ impl Pacing {
         [self.early_stop.observe(&early, settings, now), self.underspend.observe(&under, settings, now)]
     }
 
-    fn input(
-        &self,
-        live: &Live,
-        picture: &Picture,
-        around: &Around<'_>,
-        gate: &Gate,
-        window: &Window,
-    ) -> Input {
+    fn input(&self, live: &Live, picture: &Picture, around: &Around<'_>, gate: &Gate, window: &Window) -> Input {
         let settings = around.settings;
         let interval = settings.clock.pacing_interval_ms;
         let since = self.evaluated_at.map_or(interval, |at| picture.now.saturating_sub(at).min(2 * interval));
@@ -291,7 +286,8 @@ pub fn assumed_bid(live: &Live, ledger: &CampaignLedger) -> Option<i64> {
 /// Spend of a window, by all campaigns of the budget.
 fn group_spend(picture: &Picture, around: &Around<'_>, window: &Window) -> i64 {
     let length = window.end.saturating_sub(window.start);
-    let others = around.siblings.iter().map(|sibling| net_spend(&picture.window(sibling, length, Millis::MIN / 2).sums));
+    let others =
+        around.siblings.iter().map(|sibling| net_spend(&picture.window(sibling, length, Millis::MIN / 2).sums));
     others.fold(net_spend(&window.sums), i64::saturating_add)
 }
 

@@ -126,7 +126,11 @@ impl Picture {
             spent_day,
             events_day,
             apply_ms: ledger.and_then(CampaignLedger::apply_median_ms).unwrap_or(profile.apply_ms),
-            period_ms: if live.counts_reports() { live.stats.as_ref().map_or(HOUR_MS, |stats| stats.period) } else { 0 },
+            period_ms: if live.counts_reports() {
+                live.stats.as_ref().map_or(HOUR_MS, |stats| stats.period)
+            } else {
+                0
+            },
             profile,
         };
         picture.exposure = picture.exposed(live, settings);
@@ -183,7 +187,10 @@ impl Picture {
         let age = self.data_age().unwrap_or(DAY_MS);
         let rate = |length: Millis| {
             let window = self.window(live, length, Millis::MIN / 2);
-            Rate { spend_micros: net_spend(&window.sums), span_ms: window.end.saturating_sub(window.start).max(MINUTE_MS) }
+            Rate {
+                spend_micros: net_spend(&window.sums),
+                span_ms: window.end.saturating_sub(window.start).max(MINUTE_MS),
+            }
         };
         let input = ExposureInput {
             now_ms: self.now,

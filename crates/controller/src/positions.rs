@@ -46,8 +46,11 @@ impl Positions {
     ///
     /// A cut that read nothing both begins and ends where the sources stand; its epoch tells it from its repetition.
     pub fn verdict(&self, record: &JournalRecord) -> Verdict {
-        let known: Vec<(&Range, &Source)> =
-            record.ranges.iter().filter_map(|range| Some((range, self.source(&range.topic, range.partition)?))).collect();
+        let known: Vec<(&Range, &Source)> = record
+            .ranges
+            .iter()
+            .filter_map(|range| Some((range, self.source(&range.topic, range.partition)?)))
+            .collect();
         let complete = !known.is_empty() && known.len() == record.ranges.len();
         let over = complete && known.iter().all(|(range, source)| range.to <= source.applied);
         let repeated = known.iter().all(|(range, source)| range.epoch <= source.epoch);
@@ -90,7 +93,9 @@ impl Positions {
 
     /// All sources, by topic and partition.
     pub fn iter(&self) -> impl Iterator<Item = (&str, i32, &Source)> {
-        self.topics.iter().flat_map(|(topic, sources)| sources.iter().map(move |(p, source)| (topic.as_str(), *p, source)))
+        self.topics
+            .iter()
+            .flat_map(|(topic, sources)| sources.iter().map(move |(p, source)| (topic.as_str(), *p, source)))
     }
 
     /// The least watermark of the event sources, once each topic of the generation has reported each partition.

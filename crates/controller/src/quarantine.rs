@@ -19,6 +19,9 @@ pub struct Quarantine {
     pub refused: i64,
 }
 
+/// Rows with their conversion types, and facts.
+pub type Released = (Vec<(String, Delta)>, Vec<Fact>);
+
 /// Account, campaign, currency.
 type Owner = (String, String, String);
 
@@ -63,7 +66,7 @@ impl Quarantine {
     }
 
     /// Gives up what waits for this campaign in this currency.
-    pub fn release(&mut self, owner: [&str; 3]) -> Option<(Vec<(String, Delta)>, Vec<Fact>)> {
+    pub fn release(&mut self, owner: [&str; 3]) -> Option<Released> {
         let held = self.held.remove(&owned(owner))?;
         self.rows -= held.rows.len() + held.facts.len();
         let rows = held.rows.into_iter().map(|((_, _, conversion_type), delta)| (conversion_type, delta)).collect();

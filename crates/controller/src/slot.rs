@@ -136,9 +136,7 @@ impl Slot {
             self.pending = self.pending.take().filter(|_| ours.is_none());
             return false;
         };
-        let near = |issued: &Issued| {
-            !ValueMismatch::is_foreign(&evidence(value, issued.value, None, None), settings)
-        };
+        let near = |issued: &Issued| !ValueMismatch::is_foreign(&evidence(value, issued.value, None, None), settings);
         if let Some(ours) = self.pending.iter().chain(self.earlier.iter().rev()).find(|issued| near(issued)).cloned() {
             if ours.sequence >= self.confirmed_sequence && value != confirmed {
                 self.confirm(ours.value, ours.sequence, at);
@@ -224,12 +222,7 @@ mod tests {
     }
 
     fn ack(sequence: i64, result: &str, found: Option<i64>) -> Ack {
-        Ack {
-            command_id: format!("c{sequence}"),
-            result: result.into(),
-            found_value_micros: found,
-            ..Ack::default()
-        }
+        Ack { command_id: format!("c{sequence}"), result: result.into(), found_value_micros: found, ..Ack::default() }
     }
 
     fn answered(slot: &mut Slot, ack: &Ack) -> Answer {

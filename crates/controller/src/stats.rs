@@ -65,9 +65,11 @@ impl Stats {
         if let Some(outcome) = self.refuse(report) {
             return outcome;
         }
-        let kept = if report.window_end - report.window_start < DAY_MS { SHORT_WINDOWS_KEPT_MS } else { LONG_WINDOWS_KEPT_MS };
+        let kept =
+            if report.window_end - report.window_start < DAY_MS { SHORT_WINDOWS_KEPT_MS } else { LONG_WINDOWS_KEPT_MS };
         let forgotten = self.reported_until.is_some_and(|until| report.window_end <= until.saturating_sub(kept));
-        let detail = [Some(&report.platform), report.ad_group_id.as_ref(), report.creative_id.as_ref(), Some(&report.basis)];
+        let detail =
+            [Some(&report.platform), report.ad_group_id.as_ref(), report.creative_id.as_ref(), Some(&report.basis)];
         let detail: Vec<&str> = detail.into_iter().map(|part| part.map_or("", String::as_str)).collect();
         let key = (report.window_start, report.window_end, fingerprint(&detail.join("\u{1f}")));
         let id = fingerprint(&report.report_id);
@@ -95,7 +97,8 @@ impl Stats {
 
     fn refuse(&mut self, report: &StatsReport) -> Option<Outcome> {
         let length = report.window_end.checked_sub(report.window_start).unwrap_or(-1);
-        if !(MINUTE_MS..=WINDOW_MS_MAX).contains(&length) || report.window_start < 0 {
+        let start_max = crate::belief::MINUTE_MAX * MINUTE_MS;
+        if !(MINUTE_MS..=WINDOW_MS_MAX).contains(&length) || !(0..=start_max).contains(&report.window_start) {
             return Some(Outcome::Refused);
         }
         let level = match (&report.creative_id, &report.ad_group_id) {
@@ -121,7 +124,11 @@ impl Stats {
 /// Spreads a window's sums evenly over the pieces into which hours and days cut it; the pieces sum to the whole.
 ///
 /// `cut` gives the end of the piece that begins at an instant.
-pub fn spread(report: &StatsReport, values: &Reported, mut cut: impl FnMut(Millis) -> Millis) -> Vec<(Millis, Reported)> {
+pub fn spread(
+    report: &StatsReport,
+    values: &Reported,
+    mut cut: impl FnMut(Millis) -> Millis,
+) -> Vec<(Millis, Reported)> {
     let (start, end) = (report.window_start, report.window_end);
     let length = i128::from(end - start);
     let (mut pieces, mut at, mut given) = (Vec::new(), start, Reported::default());

@@ -2,10 +2,10 @@
 
 use crate::belief::{Belief, Counters};
 use crate::campaign::{FLIGHT, Granularity, Live, RowKey};
-use crate::measures::{NONE, net_spend};
-use crate::rows;
 use crate::controller::{Controller, State};
 use crate::ledger::CampaignLedger;
+use crate::measures::{NONE, net_spend};
+use crate::rows;
 use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{HOUR_MS, Millis};

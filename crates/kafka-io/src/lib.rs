@@ -21,6 +21,7 @@
 #![allow(clippy::disallowed_methods)]
 
 pub mod admin;
+pub mod bare;
 pub mod committer;
 pub mod connection;
 pub mod failpoint;

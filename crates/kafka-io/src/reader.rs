@@ -13,10 +13,11 @@ use crate::native::{MessageQueue, Messages, SimpleFetch};
 use crate::record::{Record, TopicPartition};
 use crate::witness::Witness;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Where reading starts.
@@ -145,8 +146,7 @@ impl LogReader {
             .add_partition_offset(topic, partition, Offset::Offset(time_ms.max(0)))
             .map_err(|error| Error::kafka(doing(), &error))?;
         let answer = self
-            .uncommitted
-            .offsets_for_times(asked, self.patience)
+            .once_led(|| self.uncommitted.offsets_for_times(asked.clone(), self.patience))
             .map_err(|error| self.explain(Error::kafka(doing(), &error)))?;
         let elements = answer.elements();
         let element = elements.first().ok_or_else(|| Error::new(Fault::Other, doing(), "no answer"))?;
@@ -186,9 +186,19 @@ impl LogReader {
 
     fn ends(&self, client: &BaseConsumer<Witness>, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
         serve(client);
-        client
-            .fetch_watermarks(topic, partition, self.patience)
+        self.once_led(|| client.fetch_watermarks(topic, partition, self.patience))
             .map_err(|error| self.explain(Error::kafka(format!("asking for the end of {topic}/{partition}"), &error)))
+    }
+
+    /// Asks again while a partition changes its leader, as one does that was just created.
+    fn once_led<T>(&self, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
+        let started = Instant::now();
+        loop {
+            match ask() {
+                Err(error) if changes_leader(&error) && started.elapsed() < self.patience => thread::sleep(LEADER_WAIT),
+                answer => return answer,
+            }
+        }
     }
 
     /// A question that timed out: the connections know why.
@@ -291,6 +301,13 @@ fn gone(place: &TopicPartition, offset: i64, low: i64) -> Error {
     )
 }
 
+fn changes_leader(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+    )
+}
+
 /// Log lines and errors of the client, for its witness.
 fn serve(client: &BaseConsumer<Witness>) {
     let witness = client.context();
@@ -306,5 +323,7 @@ fn serve(client: &BaseConsumer<Witness>) {
 const BATCH: usize = 1_000;
 /// How long one look into an empty queue takes.
 const TICK: Duration = Duration::from_millis(50);
+/// A new leader is known within a few of these.
+const LEADER_WAIT: Duration = Duration::from_millis(100);
 /// Events served in one round.
 const EVENTS_AT_ONCE: usize = 32;

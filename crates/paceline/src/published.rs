@@ -2,7 +2,7 @@
 //!
 //! The only place with concurrent maps; no guard is held across an await, and no worker reads from here.
 
-use controller::CampaignSummary;
+use controller::{CampaignSummary, Why};
 use dashmap::DashMap;
 use model::output::{Adjustment, Alert, KpiRow};
 use serde::{Deserialize, Serialize};
@@ -38,16 +38,18 @@ pub struct CampaignView {
     pub pace: String,
     pub binding: String,
     pub bid_micros: Option<i64>,
+    pub bid_confirmed_micros: Option<i64>,
     pub pause_holders: Vec<String>,
-    pub why_nothing: String,
+    pub halted: bool,
+    pub why_nothing: Vec<String>,
     pub impressions_day: i64,
     pub clicks_day: i64,
     pub conversions_day: i64,
 }
 
 impl CampaignView {
-    /// What the controller says of a campaign.
-    pub fn of(summary: &CampaignSummary) -> Self {
+    /// What the controller says of a campaign; `whys` are its reasons for doing nothing now.
+    pub fn of(summary: &CampaignSummary, whys: &[Why]) -> Self {
         let spec = &summary.spec;
         let day = summary.day.as_ref();
         Self {
@@ -61,13 +63,15 @@ impl CampaignView {
             bid_strategy: spec.bid_strategy.clone(),
             spend_day_micros: summary.spend_day_micros,
             spend_flight_micros: summary.spend_flight_micros,
-            budget_day_micros: summary.daily_budget_micros,
+            budget_day_micros: summary.planned_day_micros.or(summary.daily_budget_micros),
             plan_micros: day.and_then(|row| row.plan_micros),
-            pace: day.map_or_else(|| "unknown".to_owned(), |row| row.pace.clone()),
-            binding: day.map_or_else(|| "none".to_owned(), |row| row.binding.clone()),
-            bid_micros: None,
-            pause_holders: Vec::new(),
-            why_nothing: String::new(),
+            pace: summary.pace.clone(),
+            binding: summary.binding.clone(),
+            bid_micros: summary.bid_wanted_micros.or(summary.bid_confirmed_micros),
+            bid_confirmed_micros: summary.bid_confirmed_micros,
+            pause_holders: summary.holders.clone(),
+            halted: summary.halted,
+            why_nothing: whys.iter().map(|why| format!("{}: {}", why.lever, why.reason)).collect(),
             impressions_day: day.map_or(0, |row| row.impressions),
             clicks_day: day.map_or(0, |row| row.clicks),
             conversions_day: day.map_or(0, |row| row.conversions),

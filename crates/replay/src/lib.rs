@@ -1,1 +1,14 @@
 //! The same two state machines over recorded topics.
+//!
+//! A [`Verifier`] feeds one journal partition through the controller and compares what it decides with what was
+//! committed, byte for byte. [`wire`] is the one place where outputs become records, for the service and for this.
+//!
+//! What always holds: nothing here can write to a topic; what was committed by another build is reported as not
+//! comparable, never as equal or different. What is missing on purpose: reading (the caller's), replay of raw events,
+//! other policies, and reports.
+
+mod verifier;
+mod wire;
+
+pub use verifier::{Committed, Difference, Tally, Verifier};
+pub use wire::{OutputTopic, Wire, wire};

@@ -11,7 +11,14 @@ use policy::guard::{BreakerCounts, LedgerView, Limits, Mode};
 use policy::profile::Actuator;
 
 impl Desk<'_> {
-    pub(super) fn gate(&self, account_id: &str, campaign_id: &str, live: &Live, picture: &Picture, lever: Lever) -> Gate {
+    pub(super) fn gate(
+        &self,
+        account_id: &str,
+        campaign_id: &str,
+        live: &Live,
+        picture: &Picture,
+        lever: Lever,
+    ) -> Gate {
         let settings = self.policy.for_campaign(account_id, campaign_id);
         let spec = &live.spec;
         let ledger = self.ledger.campaign(account_id, campaign_id);
@@ -23,7 +30,12 @@ impl Desk<'_> {
             Lever::State if own(&spec.bid_control) || own(&spec.budget_control) => "paceline",
             Lever::State => "none",
         };
-        let budgets = [spec.daily_budget_micros, spec.weekly_budget_micros, spec.monthly_budget_micros, spec.flight_budget_micros];
+        let budgets = [
+            spec.daily_budget_micros,
+            spec.weekly_budget_micros,
+            spec.monthly_budget_micros,
+            spec.flight_budget_micros,
+        ];
         let input = GateInput {
             now_ms: self.now,
             halted: self.ledger.halt_of(account_id, campaign_id),

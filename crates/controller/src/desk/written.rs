@@ -55,10 +55,7 @@ impl Desk<'_> {
                 .map(|fallback| Fallback { value_micros: Some(fallback.value), when: fallback.when_ms }),
             holder: checked.holder().map(|holder| holder.as_str().to_owned()),
             reason: checked.reason().as_str().to_owned(),
-            risk: Risk {
-                worst_case_micros: checked.worst_case_micros(),
-                at_stake_micros: at_stake(case, checked),
-            },
+            risk: Risk { worst_case_micros: checked.worst_case_micros(), at_stake_micros: at_stake(case, checked) },
             expected_effect: effect(case),
             explanation: self.explanation(case, checked, confirmed),
             decide_by,

@@ -79,18 +79,24 @@ fn facts_of(op: &Op, issued: &[Adjustment], proposed: &[Adjustment], now: Millis
     let ids = |which: usize| (String::from("acme"), String::from(NAMES[which]));
     match op {
         Op::Spec(which, n, kind) => vec![specified(wild_spec(*which, n, *kind, version))],
-        Op::Ack(kind, found) => issued.iter().rev().nth(usize::from(kind % 4)).map(|command| {
-            Fact::Ack(Box::new(Ack {
-                command_id: command.command_id.clone(),
-                account_id: command.account_id.clone(),
-                campaign_id: command.campaign_id.clone(),
-                sequence: command.sequence,
-                result: ["applied", "conflict", "rejected", "applied"][usize::from(kind / 64)].into(),
-                found_value_micros: (kind % 3 == 0).then_some(*found),
-                applied_at: (kind % 5 == 0).then_some(*found),
-                ..Ack::default()
-            }))
-        }).into_iter().collect(),
+        Op::Ack(kind, found) => issued
+            .iter()
+            .rev()
+            .nth(usize::from(kind % 4))
+            .map(|command| {
+                Fact::Ack(Box::new(Ack {
+                    command_id: command.command_id.clone(),
+                    account_id: command.account_id.clone(),
+                    campaign_id: command.campaign_id.clone(),
+                    sequence: command.sequence,
+                    result: ["applied", "conflict", "rejected", "applied"][usize::from(kind / 64)].into(),
+                    found_value_micros: (kind % 3 == 0).then_some(*found),
+                    applied_at: (kind % 5 == 0).then_some(*found),
+                    ..Ack::default()
+                }))
+            })
+            .into_iter()
+            .collect(),
         Op::Report(which, n, kind) => {
             let (account_id, campaign_id) = ids(*which);
             vec![Fact::StateReport(Box::new(StateReport {
@@ -140,16 +146,22 @@ fn facts_of(op: &Op, issued: &[Adjustment], proposed: &[Adjustment], now: Millis
             action: if *set { "set" } else { "release" }.into(),
             ..Halt::default()
         }))],
-        Op::Decide(kind, value) => proposed.iter().rev().nth(usize::from(kind % 4)).map(|proposal| {
-            Fact::Decision(Box::new(Decision {
-                command_id: proposal.command_id.clone(),
-                account_id: proposal.account_id.clone(),
-                decision: ["approve", "reject", "edit", "snooze"][usize::from(kind / 64)].into(),
-                value_micros: Some(*value),
-                until: Some(*value),
-                ..Decision::default()
-            }))
-        }).into_iter().collect(),
+        Op::Decide(kind, value) => proposed
+            .iter()
+            .rev()
+            .nth(usize::from(kind % 4))
+            .map(|proposal| {
+                Fact::Decision(Box::new(Decision {
+                    command_id: proposal.command_id.clone(),
+                    account_id: proposal.account_id.clone(),
+                    decision: ["approve", "reject", "edit", "snooze"][usize::from(kind / 64)].into(),
+                    value_micros: Some(*value),
+                    until: Some(*value),
+                    ..Decision::default()
+                }))
+            })
+            .into_iter()
+            .collect(),
         Op::Events(..) | Op::Sane(..) | Op::Wait(_) => vec![],
     }
 }
@@ -193,7 +205,7 @@ fn check(command: &Adjustment, world: &World, halted: bool, seen: &mut BTreeSet<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(160))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
     #[test]
     fn nothing_panics_and_nothing_leaves_its_bounds(ops in prop::collection::vec(op(), 1..120), cut in 0..120_usize) {
         let mut world = World::new();

@@ -233,7 +233,10 @@ fn a_correction_counts_once_and_releases_budget() {
     world.feed(NOON + 3 * HOUR_MS + MINUTE_MS, &[], &[refund("x")]);
     world.feed(NOON + 3 * HOUR_MS + 2 * MINUTE_MS, &[], &[]);
     let row = world.row("c", "hour", NOON, "conversion_time").unwrap();
-    assert_eq!((row.gross_spend_micros, row.spend_micros, row.clicks, row.invalid_clicks), (5_000_000, 3_000_000, 3, 2));
+    assert_eq!(
+        (row.gross_spend_micros, row.spend_micros, row.clicks, row.invalid_clicks),
+        (5_000_000, 3_000_000, 3, 2)
+    );
     assert_eq!(world.controller.view().campaign("acme", "c").unwrap().spend_day_micros, 3_000_000);
     assert_eq!(world.controller.view().counters().repeated_corrections, 2);
 }
@@ -253,9 +256,12 @@ fn row_of((campaign, minute, kind, amount): &Event) -> Row {
     }
 }
 
+/// Campaign, granularity, window start; impressions, clicks, spend, conversions, credits, value.
+type Recount = BTreeMap<(String, String, Millis), (i64, i64, i64, i64, i64, i64)>;
+
 /// The naive recount: sums by campaign, granularity and window.
-fn recount(events: &[Event]) -> BTreeMap<(String, String, Millis), (i64, i64, i64, i64, i64, i64)> {
-    let mut sums = BTreeMap::<_, (i64, i64, i64, i64, i64, i64)>::new();
+fn recount(events: &[Event]) -> Recount {
+    let mut sums = Recount::new();
     for event in events {
         let Row { campaign, conversion_type, delta, .. } = row_of(event);
         let at = delta.minute * MINUTE_MS;

@@ -32,35 +32,3 @@ fn an_idle_campaign_takes_about_three_hundred_bytes() {
     let fixed = size_of::<crate::campaign::Campaign>() + size_of::<String>();
     assert!(packed + fixed < 300, "{packed} + {fixed}");
 }
-
-#[test]
-#[ignore = "a measurement, not a test"]
-fn timing() {
-    let mut world = World::new();
-    let names: Vec<&'static str> = (0..1_000).map(|n| &*Box::leak(format!("campaign-{n}").into_boxed_str())).collect();
-    let specs: Vec<_> = names
-        .iter()
-        .map(|name| {
-            specified(model::fact::CampaignSpec {
-                daily_budget_micros: Some(240_000_000),
-                bid_micros: 1_000_000,
-                bid_min_micros: 100_000,
-                bid_max_micros: 5_000_000,
-                ..spec(name, 1)
-            })
-        })
-        .collect();
-    world.feed(MONDAY, &[], &specs);
-    #[allow(clippy::disallowed_methods)]
-    let begin = std::time::Instant::now();
-    let mut deltas = 0;
-    let mut commands = 0;
-    for half_second in 0..1_200 {
-        let now = MONDAY + HOUR_MS + half_second * 500;
-        let rows: Vec<_> = names.iter().map(|name| touches(name, now - 6_000, 20, 1, 10_000)).collect();
-        deltas += rows.len();
-        commands += world.feed(now, &rows, &[]).adjustments.len();
-        world.outputs.clear();
-    }
-    println!("{deltas} deltas in {:?}, {commands} commands, {} bytes", begin.elapsed(), world.controller.snapshot().len());
-}

@@ -108,7 +108,12 @@ fn ack(command: &Adjustment, result: &str, found: Option<i64>) -> Fact {
 }
 
 fn halt(action: &str) -> Fact {
-    Fact::Halt(Box::new(Halt { scope: "account".into(), account_id: Some("acme".into()), action: action.into(), ..Halt::default() }))
+    Fact::Halt(Box::new(Halt {
+        scope: "account".into(),
+        account_id: Some("acme".into()),
+        action: action.into(),
+        ..Halt::default()
+    }))
 }
 
 #[test]
@@ -291,8 +296,13 @@ fn a_command_that_nobody_answers_is_issued_again_with_a_new_sequence() {
     day.minutes(30, 1, EUR / 2);
     let again: Vec<_> = day.issued.iter().filter(|command| command.kind == "set_bid").collect();
     assert!(again.len() >= 3, "{}", again.len());
-    assert!(again.windows(2).all(|pair| pair[0].sequence < pair[1].sequence && pair[0].command_id != pair[1].command_id));
-    assert!(again.windows(2).all(|pair| pair[1].issued_at - pair[0].issued_at >= 3 * MINUTE_MS), "not before its limit");
+    assert!(
+        again.windows(2).all(|pair| pair[0].sequence < pair[1].sequence && pair[0].command_id != pair[1].command_id)
+    );
+    assert!(
+        again.windows(2).all(|pair| pair[1].issued_at - pair[0].issued_at >= 3 * MINUTE_MS),
+        "not before its limit"
+    );
     assert!(again.iter().all(|command| command.expected_previous.sequence == 0));
     assert_eq!(day.world.alerts("ack_missing"), ["opened"]);
     day.queue.push(ack(again.last().unwrap(), "applied", None));
@@ -375,12 +385,16 @@ fn a_budget_cut_below_what_is_spent_pauses_at_once() {
 }
 
 /// Runs the records again: decided to the cut, from a snapshot or from the log, then decided on.
-fn again(records: &[(Millis, JournalRecord)], logs: &[Vec<crate::LoggedDecision>], cut: usize, from_log: bool) -> Vec<u8> {
+fn again(
+    records: &[(Millis, JournalRecord)],
+    logs: &[Vec<crate::LoggedDecision>],
+    cut: usize,
+    from_log: bool,
+) -> Vec<u8> {
     let mut controller = Controller::new(setup());
     for (offset, (timestamp_ms, record)) in records.iter().enumerate() {
         let at = JournalPosition { offset: offset as i64, timestamp_ms: *timestamp_ms };
-        let authority =
-            if from_log && offset < cut { Authority::Log(&logs[offset]) } else { Authority::Decide };
+        let authority = if from_log && offset < cut { Authority::Log(&logs[offset]) } else { Authority::Decide };
         let outputs = controller.apply(at, record, authority);
         if offset < cut && from_log {
             assert!(outputs.adjustments.is_empty() && outputs.proposals.is_empty() && outputs.alerts.is_empty());
@@ -450,4 +464,26 @@ fn campaigns_of_a_shared_budget_stop_together() {
     }
     assert_eq!(stopped.iter().map(|(_, campaign)| campaign.as_str()).collect::<Vec<_>>(), ["a", "b"]);
     assert!((44..=50).contains(&stopped[0].0), "half of the hundred each: {stopped:?}");
+}
+
+#[test]
+fn a_read_back_that_says_active_does_not_confirm_a_pause() {
+    let mut day = Day::of(paced(1));
+    day.minutes(10, 1, EUR / 5);
+    day.answers = false;
+    day.queue.push(halt("set"));
+    day.step(1, EUR / 5);
+    assert_eq!(day.issued.last().unwrap().kind, "pause");
+    let before = day.issued.len();
+    let report = StateReport {
+        account_id: "acme".into(),
+        campaign_id: "c".into(),
+        reported_at: day.now,
+        status: Some("active".into()),
+        actor: Some("paceline".into()),
+        ..StateReport::default()
+    };
+    day.queue.push(Fact::StateReport(Box::new(report)));
+    day.minutes(5, 1, EUR / 5);
+    assert!(day.issued.len() > before, "the pause is still wanted, so it is said again");
 }

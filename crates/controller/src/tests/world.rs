@@ -78,7 +78,8 @@ pub fn touches(campaign: &'static str, at: Millis, impressions: i64, clicks: i64
 }
 
 pub fn claimed(campaign: &'static str, at: Millis, conversion_type: &'static str, value_micros: i64) -> Row {
-    let delta = Delta { minute: at / MINUTE_MS, touch_minute: NO_TOUCH, conversions: 1, value_micros, ..Delta::default() };
+    let delta =
+        Delta { minute: at / MINUTE_MS, touch_minute: NO_TOUCH, conversions: 1, value_micros, ..Delta::default() };
     Row { campaign, conversion_type, delta, ..Row::default() }
 }
 

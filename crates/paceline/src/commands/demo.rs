@@ -5,6 +5,7 @@
 //! cuts and buyer. At the end the same market, same seed, is run again with nobody steering it.
 
 use super::run::{context, stop_on_signal};
+use super::wire::encode_event;
 use super::{connect, say};
 use crate::cli::{Demo, Role};
 use crate::clock::Clock;
@@ -15,7 +16,7 @@ use crate::service::context::Context;
 use crate::service::topology::{Topology, needs};
 use crate::settings::{Settings, parse_duration_ms};
 use crate::telemetry::start_logging;
-use avro_codec::{Codec, RecordName};
+use avro_codec::Codec;
 use kafka_io::{Life, Membership, MockBroker, Sender, SourceConsumer};
 use market::{Emitted, Market, Record, Scenario, Totals};
 use model::fact::{Fact, PolicyVersion};
@@ -256,13 +257,7 @@ impl World {
 }
 
 fn send(codec: &Codec, sender: &mut Sender, topic: &str, payload: &mut Vec<u8>, record: &Record<'_>, at_ms: Millis) -> Outcome {
-    payload.clear();
-    let encoded = match record {
-        Record::Impression(impression) => codec.encode_into(RecordName::Impression, *impression, payload),
-        Record::Click(click) => codec.encode_into(RecordName::Click, *click, payload),
-        Record::Conversion(conversion) => codec.encode_into(RecordName::Conversion, *conversion, payload),
-    };
-    encoded.map_err(|error| Failure::failed(format!("encoding an event: {error}"), "this is a defect; please report it"))?;
+    encode_event(codec, record, payload)?;
     Ok(sender.send(topic, None, Some(record.key().as_bytes()), Some(payload), Some(at_ms))?)
 }
 

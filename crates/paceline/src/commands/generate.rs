@@ -1,11 +1,12 @@
 //! `paceline generate`: a steady load of simulated events, with an exact truth beside it.
 
+use super::wire::encode_event;
 use super::{connect, say, sender};
 use crate::cli::Generate;
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::settings::{Settings, Topics, parse_duration_ms};
-use avro_codec::{Codec, RecordName};
+use avro_codec::Codec;
 use kafka_io::Sender;
 use market::{Emitted, Load, LoadScenario, Record};
 use model::fact::Fact;
@@ -109,13 +110,7 @@ impl Wire {
     }
 
     fn send(&mut self, record: &Record<'_>) -> Outcome {
-        self.payload.clear();
-        let encoded = match record {
-            Record::Impression(impression) => self.codec.encode_into(RecordName::Impression, *impression, &mut self.payload),
-            Record::Click(click) => self.codec.encode_into(RecordName::Click, *click, &mut self.payload),
-            Record::Conversion(conversion) => self.codec.encode_into(RecordName::Conversion, *conversion, &mut self.payload),
-        };
-        encoded.map_err(|error| Failure::failed(format!("encoding an event: {error}"), "this is a defect; please report it"))?;
+        encode_event(&self.codec, record, &mut self.payload)?;
         let topic = self.topics.event(record.kind());
         self.sender.send(topic, None, Some(record.key().as_bytes()), Some(&self.payload), None)?;
         self.sent += 1;

@@ -1,22 +1,28 @@
 //! What each command does; one file a command or family.
 
+mod bench;
 mod campaigns;
 mod check;
 mod config;
 mod demo;
 mod generate;
 mod halt;
+mod history;
 mod import;
 mod policy;
 mod proposals;
 mod run;
 mod tap;
 mod topics;
+mod verify;
+mod why;
+mod wire;
 
 use crate::cli::{Command, Output};
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
-use kafka_io::{Connection, Sender};
+use crate::service::topology::ANSWER_LIMIT;
+use kafka_io::{Admin, Connection, Sender};
 use std::io::Write;
 
 /// Runs a command.
@@ -35,9 +41,9 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Release(arguments) => halt::run(&arguments, "release"),
         Command::Proposals(command) => proposals::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
-        Command::Why(_) | Command::Verify(_) | Command::Bench(_) => {
-            Err(Failure::failed("not there yet", ""))
-        }
+        Command::Why(arguments) => why::run(&arguments),
+        Command::Verify(arguments) => verify::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments),
     }
 }
 
@@ -50,8 +56,9 @@ pub fn connect(settings: &Settings, part: &str) -> Connection {
     }
 }
 
-/// A plain producer.
+/// A plain producer, once the cluster has answered: who is away or refuses is told in seconds, not at a time-out.
 pub fn sender(connection: &Connection) -> Outcome<Sender> {
+    Admin::connect(connection, ANSWER_LIMIT)?;
     Ok(Sender::start(connection)?)
 }
 

@@ -30,8 +30,6 @@ pub struct Context {
     pub stop: Arc<Stop>,
     /// `version+revision` of this build; outputs name it.
     pub build: Arc<str>,
-    /// Version of the bundled time zone data.
-    pub tzdb: Arc<str>,
     /// Go on although retention has taken records that a rebuild needs.
     pub accept_loss: bool,
 }

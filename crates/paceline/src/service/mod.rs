@@ -6,7 +6,7 @@ mod evidence;
 mod gauges;
 mod policy_feed;
 mod rebuild;
-mod recovery;
+pub mod recovery;
 mod sibling;
 mod snapshot_writer;
 mod stage1;

@@ -8,6 +8,7 @@
 use super::context::Context;
 use super::stage2::{PartitionHeader, partition_folder};
 use crate::failure::{Failure, Outcome};
+use crate::settings::Settings;
 use crate::snapshots::{Directory, Snapshots};
 use controller::{Authority, Controller, JournalPosition, LoggedDecision, Setup};
 use kafka_io::{From, LogReader, TopicPartition, Until};
@@ -119,12 +120,17 @@ fn one(context: &Context, reader: &mut LogReader, partition: i32, committed: Opt
 }
 
 fn setup(context: &Context, partition: i32) -> Setup {
+    setup_of(&context.settings, &context.build, partition, context.topology.event_partitions)
+}
+
+/// What a controller of this build is set up with.
+pub fn setup_of(settings: &Settings, build: &str, partition: i32, input_partitions: i32) -> Setup {
     Setup {
         partition,
-        build: context.build.to_string(),
-        tzdb: context.tzdb.to_string(),
-        minute_rows: context.settings.minute_rows,
-        input_partitions: context.topology.event_partitions,
+        build: build.to_owned(),
+        tzdb: window::calendar::tzdb_version().to_owned(),
+        minute_rows: settings.minute_rows,
+        input_partitions,
     }
 }
 

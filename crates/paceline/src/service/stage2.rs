@@ -17,6 +17,7 @@ use kafka_io::{
     Committer, Life, Membership, OffsetOut, OutRecord, Outcome as Committed, SourceConsumer, TopicPartition, Transaction,
 };
 use model::time::Millis;
+use replay::{OutputTopic, wire};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -324,8 +325,10 @@ impl Stage2 {
         self.views_at = Instant::now();
         let mut paces: BTreeMap<String, i64> = BTreeMap::new();
         for owned in self.partitions.values() {
-            for summary in owned.controller.view().campaigns() {
-                let view = CampaignView::of(&summary);
+            let state = owned.controller.view();
+            for summary in state.campaigns() {
+                let whys = state.why(&summary.account_id, &summary.campaign_id);
+                let view = CampaignView::of(&summary, &whys);
                 *paces.entry(view.pace.clone()).or_default() += 1;
                 self.context.published.put_campaign(view);
             }
@@ -393,48 +396,54 @@ struct Sink<'a> {
 
 impl Sink<'_> {
     fn take(&mut self, outputs: &Outputs) -> Outcome {
-        let Self { context, topics, .. } = *self;
-        let (metrics, published) = (&context.metrics, &context.published);
-        for command in &outputs.adjustments {
-            self.put(&topics.adjustments, RecordName::Adjustment, &command.campaign_id, &command.command_id, command)?;
-            metrics.adjustments.with_label_values(&[&command.kind, &command.mode]).inc();
-            published.put_adjustment(command);
-        }
-        for proposal in &outputs.proposals {
-            self.put(&topics.proposals, RecordName::Adjustment, &proposal.campaign_id, &proposal.command_id, proposal)?;
-            published.put_proposal(proposal);
-        }
-        for (key, desired) in &outputs.desired {
-            self.put(&topics.desired_state, RecordName::DesiredState, key, key, desired)?;
-        }
-        for alert in &outputs.alerts {
-            self.put(&topics.alerts, RecordName::Alert, &alert.alert_id, &alert.alert_id, alert)?;
-            metrics.alerts.with_label_values(&[&alert.state]).inc();
-            published.put_alert(alert);
-        }
-        for row in &outputs.kpis {
-            let id = format!("{}/{}/{}/{}", row.campaign_id, row.granularity, row.window_start, row.revision);
-            self.put(&topics.kpis, RecordName::KpiRow, &row.campaign_id, &id, row)?;
-            metrics.kpi_rows.with_label_values(&[&row.granularity]).inc();
-            published.put_row(row);
+        self.publish(outputs);
+        let wires = wire(&self.context.codec, outputs)
+            .map_err(|error| Failure::failed(format!("encoding a decision: {error}"), "this is a defect; please report it"))?;
+        for one in wires {
+            let topic = self.topics.of(one.topic);
+            if self.already.holds(topic, self.offset) {
+                continue;
+            }
+            self.out.push(OutRecord {
+                topic: topic.clone(),
+                partition: self.partition,
+                key: Some(one.key.into_bytes()),
+                payload: Some(one.payload),
+                headers: cloud_event(one.topic.record_name(), &one.id),
+                timestamp_ms: self.context.record_timestamp(),
+            });
         }
         Ok(())
     }
 
-    fn put<T: Serialize>(&mut self, topic: &Arc<str>, name: RecordName, key: &str, id: &str, value: &T) -> Outcome {
-        if self.already.holds(topic, self.offset) {
-            return Ok(());
+    /// Read views and counters.
+    fn publish(&self, outputs: &Outputs) {
+        let (metrics, published) = (&self.context.metrics, &self.context.published);
+        for command in &outputs.adjustments {
+            metrics.adjustments.with_label_values(&[&command.kind, &command.mode]).inc();
+            published.put_adjustment(command);
         }
-        let payload = super::cut::encode(self.context, name, value)?;
-        self.out.push(OutRecord {
-            topic: topic.clone(),
-            partition: self.partition,
-            key: Some(key.as_bytes().to_vec()),
-            payload: Some(payload),
-            headers: cloud_event(name, id),
-            timestamp_ms: self.context.record_timestamp(),
-        });
-        Ok(())
+        outputs.proposals.iter().for_each(|proposal| published.put_proposal(proposal));
+        for alert in &outputs.alerts {
+            metrics.alerts.with_label_values(&[&alert.state]).inc();
+            published.put_alert(alert);
+        }
+        for row in &outputs.kpis {
+            metrics.kpi_rows.with_label_values(&[&row.granularity]).inc();
+            published.put_row(row);
+        }
+    }
+}
+
+impl OutTopics {
+    fn of(&self, topic: OutputTopic) -> &Arc<str> {
+        match topic {
+            OutputTopic::Adjustments => &self.adjustments,
+            OutputTopic::Proposals => &self.proposals,
+            OutputTopic::DesiredState => &self.desired_state,
+            OutputTopic::Alerts => &self.alerts,
+            OutputTopic::Kpis => &self.kpis,
+        }
     }
 }
 

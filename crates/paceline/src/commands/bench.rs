@@ -1,0 +1,318 @@
+//! `paceline bench`: the service's rate beside bare consumption in the same run, and the time from event to command.
+//!
+//! It writes its own input to topics of its own, runs the real binary as a child process, and removes the topics. Rates
+//! on one noisy machine are worth their ratios; the document names settings and versions.
+
+use super::{connect, say_json};
+use crate::cli::Bench;
+use crate::clock::Clock;
+use crate::failure::{Failure, Outcome};
+use crate::service::topology::{ANSWER_LIMIT, needs};
+use crate::settings::Settings;
+use avro_codec::Codec;
+use kafka_io::{Admin, From, LogReader, Sender, TopicPlan, Until, bare};
+use market::{Emitted, Load, LoadScenario, Record};
+use model::fact::{CampaignSpec, Fact};
+use model::time::Millis;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::ops::ControlFlow;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const EVENT_PARTITIONS: i32 = 4;
+const JOURNAL_PARTITIONS: i32 = 4;
+const USERS: u64 = 1_000_000;
+/// Event time of the bulk load advances at this rate, as in the comparison with other engines.
+const BULK_EVENTS_PER_SECOND: u64 = 20_000;
+const LATENCY_SECONDS: i64 = 15;
+/// Campaigns of the latency part: small budgets, so that each reaches its ceiling.
+const LATENCY_CAMPAIGNS: u32 = 300;
+const PATIENCE: Duration = Duration::from_secs(20);
+const RUN_LIMIT: Duration = Duration::from_secs(600);
+
+/// Measures.
+pub fn run(arguments: &Bench) -> Outcome {
+    let mut bench = Fixture::create(arguments)?;
+    let measured = bench.measure(arguments);
+    let removed = bench.remove();
+    let document = measured?;
+    removed?;
+    say_json(&document, arguments.output)
+}
+
+struct Fixture {
+    settings: Settings,
+    environment: BTreeMap<String, String>,
+    admin: Admin,
+    codec: Codec,
+    child: Option<Child>,
+}
+
+impl Fixture {
+    fn create(arguments: &Bench) -> Outcome<Self> {
+        let prefix = format!("bench-{}", std::process::id());
+        let state_dir = std::env::temp_dir().join(&prefix);
+        let mut environment: BTreeMap<String, String> = BTreeMap::new();
+        let mut set = |name: &str, value: String| environment.insert(format!("PACELINE__{name}"), value);
+        set("KAFKA__BROKERS", arguments.brokers.clone());
+        set("GROUP", prefix.clone());
+        set("STATE__DIR", state_dir.display().to_string());
+        set("JOURNAL__PARTITIONS", JOURNAL_PARTITIONS.to_string());
+        set("LOG__LEVEL", "warn".into());
+        for (setting, port) in [("HTTP__LISTEN", free_port()?), ("METRICS__LISTEN", free_port()?)] {
+            set(setting, format!("127.0.0.1:{port}"));
+        }
+        for topic in ["impressions", "clicks", "conversions", "stats", "corrections", "campaigns", "entities", "context", "feedback", "policy", "journal", "epochs", "adjustments", "proposals", "desired_state", "alerts", "kpis", "dead_letters"] {
+            set(&format!("TOPICS__{}", topic.to_uppercase()), format!("{prefix}.{topic}"));
+        }
+        let (settings, _) = Settings::load_with(&[], &environment)?;
+        let admin = Admin::connect(&connect(&settings, "bench"), ANSWER_LIMIT)?;
+        let plans: Vec<TopicPlan> = needs(&settings, EVENT_PARTITIONS)
+            .into_iter()
+            .map(|need| {
+                let mut settings = BTreeMap::from([("cleanup.policy".to_owned(), need.cleanup.to_owned())]);
+                if need.append_time {
+                    settings.insert("message.timestamp.type".into(), "LogAppendTime".into());
+                }
+                TopicPlan { name: need.name, partitions: need.partitions, replication: 1, settings }
+            })
+            .collect();
+        admin.create(&plans)?;
+        Ok(Self { settings, environment, admin, codec: Codec::fixed(), child: None })
+    }
+
+    fn measure(&mut self, arguments: &Bench) -> Outcome<serde_json::Value> {
+        let start_ms = Clock::System.now_ms() - (arguments.events / BULK_EVENTS_PER_SECOND * 1_000) as Millis;
+        let scenario = LoadScenario::new(arguments.campaigns, USERS, BULK_EVENTS_PER_SECOND, start_ms);
+        let impressions = self.write_bulk(&scenario, arguments.events)?;
+        let topic = self.settings.topics.impressions.clone();
+        let connection = connect(&self.settings, "bench");
+        let mut poll = Vec::new();
+        let mut batch = Vec::new();
+        batch.push(bare::batch_per_second(&connection, &topic, EVENT_PARTITIONS, impressions)?);
+        poll.push(bare::poll_per_second(&connection, &topic, EVENT_PARTITIONS, impressions)?);
+        self.start_service()?;
+        let service = self.service_rate(arguments.events)?;
+        let rss_bytes = self.metric("process_resident_memory_bytes")?.unwrap_or(0.0);
+        let latency = self.latency(arguments.latency_rate)?;
+        self.stop_service();
+        batch.push(bare::batch_per_second(&connection, &topic, EVENT_PARTITIONS, impressions)?);
+        let bare_batch = mean(&batch);
+        Ok(json!({
+            "events": arguments.events,
+            "bare_poll_per_second": mean(&poll),
+            "bare_batch_per_second": bare_batch,
+            "service_per_second": service,
+            "ratio_to_bare_batch": service / bare_batch,
+            "latency_ms": latency,
+            "rss_bytes": rss_bytes as i64,
+            "journal_bytes": self.journal_bytes()?,
+            "settings": {
+                "campaigns": arguments.campaigns, "users": USERS, "event_partitions": EVENT_PARTITIONS,
+                "journal_partitions": JOURNAL_PARTITIONS, "latency_events_per_second": arguments.latency_rate,
+            },
+            "versions": { "paceline": super::run::BUILD },
+        }))
+    }
+
+    fn write_bulk(&mut self, scenario: &LoadScenario, events: u64) -> Outcome<u64> {
+        let mut sender = Sender::start(&connect(&self.settings, "bench"))?;
+        self.specifications(&mut sender, scenario.specs())?;
+        let mut impressions = 0;
+        let mut load = Load::new(scenario.clone(), 1);
+        let mut failed = Ok(());
+        let (codec, settings) = (&self.codec, &self.settings);
+        let mut payload = Vec::new();
+        load.advance_events(events, &mut |emitted: Emitted<'_>| {
+            impressions += u64::from(matches!(emitted.record, Record::Impression(_)));
+            if failed.is_ok() {
+                failed = send(codec, settings, &mut sender, &mut payload, &emitted.record);
+            }
+        });
+        failed?;
+        sender.flush(RUN_LIMIT)?;
+        Ok(impressions)
+    }
+
+    fn specifications(&self, sender: &mut Sender, specs: Vec<CampaignSpec>) -> Outcome {
+        for spec in specs {
+            let id = spec.campaign_id.clone();
+            let payload = self.codec.encode_fact(&Fact::CampaignSpec(Box::new(spec))).map_err(encoding)?;
+            sender.send(&self.settings.topics.campaigns, None, Some(id.as_bytes()), Some(&payload), None)?;
+        }
+        sender.flush(PATIENCE)?;
+        Ok(())
+    }
+
+    fn start_service(&mut self) -> Outcome {
+        let failed = |error: std::io::Error| Failure::failed(format!("cannot start the service: {error}"), "");
+        let program = std::env::current_exe().map_err(failed)?;
+        let child = Command::new(program)
+            .arg("run")
+            .envs(&self.environment)
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(failed)?;
+        self.child = Some(child);
+        Ok(())
+    }
+
+    fn stop_service(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Records per second from the first committed cut with events to the one that held the last.
+    fn service_rate(&mut self, events: u64) -> Outcome<f64> {
+        let began = Instant::now();
+        let mut first: Option<(Instant, f64)> = None;
+        while began.elapsed() < RUN_LIMIT {
+            let consumed = self.consumed()?;
+            let now = Instant::now();
+            match first {
+                None if consumed > 0.0 => first = Some((now, consumed)),
+                Some((at, already)) if consumed >= events as f64 => {
+                    return Ok((consumed - already) / now.duration_since(at).as_secs_f64().max(1e-9));
+                }
+                _ => {}
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(Failure::failed("the service did not read all events in time", "see its log above"))
+    }
+
+    fn consumed(&mut self) -> Outcome<f64> {
+        if let Some(child) = &mut self.child
+            && let Ok(Some(status)) = child.try_wait()
+        {
+            return Err(Failure::failed(format!("the service ended: {status}"), "see its log above"));
+        }
+        self.metric("paceline_events_consumed_total").map(|sum| sum.unwrap_or(0.0))
+    }
+
+    /// The sum of a metric's series, `None` while the service does not answer.
+    fn metric(&self, name: &str) -> Outcome<Option<f64>> {
+        use std::io::{Read, Write};
+        let Ok(mut stream) = std::net::TcpStream::connect(self.settings.metrics_listen) else { return Ok(None) };
+        let mut text = String::new();
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        if stream.write_all(request).is_err() || stream.read_to_string(&mut text).is_err() {
+            return Ok(None);
+        }
+        let values = text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        Ok(Some(values.sum()))
+    }
+
+    /// Steady load with small budgets; the time from the opening of the cut that held the deciding events, which is
+    /// when its first record was read, to the broker's stamp on the command.
+    fn latency(&mut self, rate: u64) -> Outcome<serde_json::Value> {
+        let start_ms = Clock::System.now_ms();
+        let mut scenario = LoadScenario::new(LATENCY_CAMPAIGNS, 100_000, rate, start_ms);
+        scenario.accounts = LATENCY_CAMPAIGNS / 10;
+        let mut specs = scenario.specs();
+        for (at, spec) in specs.iter_mut().enumerate() {
+            spec.mode = "auto".into();
+            spec.bid_control = "paceline".into();
+            spec.budget_control = "paceline".into();
+            spec.version = 2;
+            spec.platform = None;
+            spec.bid_micros = 1_000_000;
+            spec.bid_min_micros = 10_000;
+            spec.bid_max_micros = 2_000_000;
+            spec.daily_cap = "hard".into();
+            spec.daily_budget_micros = Some(3_000_000 + 40_000 * at as i64);
+        }
+        let mut sender = Sender::start(&connect(&self.settings, "bench"))?;
+        self.specifications(&mut sender, specs)?;
+        let mut load = Load::new(scenario, 2);
+        let (codec, settings) = (self.codec.clone(), self.settings.clone());
+        let mut payload = Vec::new();
+        let started = Instant::now();
+        let mut at_ms = 0;
+        while at_ms < LATENCY_SECONDS * 1_000 {
+            at_ms += 20;
+            let mut failed = Ok(());
+            load.advance(start_ms + at_ms, &mut |emitted: Emitted<'_>| {
+                if failed.is_ok() {
+                    failed = send(&codec, &settings, &mut sender, &mut payload, &emitted.record);
+                }
+            });
+            failed?;
+            std::thread::sleep(Duration::from_millis(at_ms as u64).saturating_sub(started.elapsed()));
+        }
+        sender.flush(PATIENCE)?;
+        std::thread::sleep(Duration::from_secs(3));
+        self.command_latencies(start_ms)
+    }
+
+    fn command_latencies(&self, since_ms: Millis) -> Outcome<serde_json::Value> {
+        let mut reader = LogReader::open(&connect(&self.settings, "bench"), PATIENCE)?;
+        let topics = &self.settings.topics;
+        let mut latencies = Vec::new();
+        for partition in 0..JOURNAL_PARTITIONS {
+            let mut clocks = BTreeMap::new();
+            reader.read(&topics.journal, partition, From::Earliest, Until::StableEnd, |record| {
+                if let Ok(journal) = self.codec.journal(record.payload.unwrap_or_default()) {
+                    clocks.insert(record.offset, journal.clock);
+                }
+                ControlFlow::Continue(())
+            })?;
+            reader.read(&topics.adjustments, partition, From::Earliest, Until::StableEnd, |record| {
+                if let Ok(command) = self.codec.adjustment(record.payload.unwrap_or_default())
+                    && command.kind == "pause"
+                    && command.issued_at >= since_ms
+                    && let Some(clock) = clocks.get(&command.explanation.journal_offset)
+                {
+                    latencies.push((record.timestamp_ms - clock).max(0));
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        latencies.sort_unstable();
+        let quantile = |share: f64| latencies.get(((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1))).copied();
+        Ok(json!({ "p50": quantile(0.5), "p99": quantile(0.99), "max": latencies.last(), "commands": latencies.len() }))
+    }
+
+    fn journal_bytes(&self) -> Outcome<u64> {
+        let mut reader = LogReader::open(&connect(&self.settings, "bench"), PATIENCE)?;
+        let mut bytes = 0;
+        for partition in 0..JOURNAL_PARTITIONS {
+            reader.read(&self.settings.topics.journal, partition, From::Earliest, Until::StableEnd, |record| {
+                bytes += record.payload.map_or(0, |payload| payload.len() as u64);
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(bytes)
+    }
+
+    fn remove(&mut self) -> Outcome {
+        self.stop_service();
+        let needs = needs(&self.settings, EVENT_PARTITIONS);
+        let names: Vec<&str> = needs.iter().map(|need| need.name.as_str()).collect();
+        self.admin.delete(&names)?;
+        let _ = std::fs::remove_dir_all(&self.settings.state_dir);
+        Ok(())
+    }
+}
+
+fn send(codec: &Codec, settings: &Settings, sender: &mut Sender, payload: &mut Vec<u8>, record: &Record<'_>) -> Outcome {
+    super::wire::encode_event(codec, record, payload)?;
+    Ok(sender.send(settings.topics.event(record.kind()), None, Some(record.key().as_bytes()), Some(payload), None)?)
+}
+
+fn encoding(error: avro_codec::EncodeError) -> Failure {
+    Failure::failed(format!("encoding: {error}"), "this is a defect; please report it")
+}
+
+fn free_port() -> Outcome<u16> {
+    let bound = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    bound.map(|address| address.port()).map_err(|error| Failure::failed(format!("no free port: {error}"), ""))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}

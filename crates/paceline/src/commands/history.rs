@@ -1,0 +1,127 @@
+//! Recorded journal and decisions, read for `verify` and `why`.
+
+use super::connect;
+use super::run::BUILD;
+use crate::failure::{Failure, Outcome};
+use crate::service::recovery::setup_of;
+use crate::service::topology::{self, ANSWER_LIMIT, Topology};
+use crate::settings::Settings;
+use avro_codec::Codec;
+use controller::{Controller, JournalPosition};
+use kafka_io::{Admin, From, LogReader, Until};
+use model::journal::JournalRecord;
+use model::time::Millis;
+use replay::{Committed, OutputTopic};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An open history.
+pub struct History {
+    /// Where it is.
+    pub settings: Settings,
+    /// Bytes to model.
+    pub codec: Codec,
+    topology: Topology,
+    reader: LogReader,
+}
+
+impl History {
+    /// Connects, and checks that the topics are there.
+    pub fn open(settings: Settings, part: &str) -> Outcome<Self> {
+        let connection = connect(&settings, part);
+        let topology = topology::inspect(&settings, &Admin::connect(&connection, ANSWER_LIMIT)?)?;
+        let reader = LogReader::open(&connection, PATIENCE)?;
+        Ok(Self { settings, codec: Codec::fixed(), topology, reader })
+    }
+
+    /// The topic's name.
+    pub fn topic(&self, topic: OutputTopic) -> &str {
+        let topics = &self.settings.topics;
+        match topic {
+            OutputTopic::Adjustments => &topics.adjustments,
+            OutputTopic::Proposals => &topics.proposals,
+            OutputTopic::DesiredState => &topics.desired_state,
+            OutputTopic::Alerts => &topics.alerts,
+            OutputTopic::Kpis => &topics.kpis,
+        }
+    }
+
+    /// A controller that stands before the first record of the journal, which must be whole.
+    pub fn controller(&self, partition: i32) -> Outcome<Controller> {
+        let (low, _) = self.reader.watermarks(&self.settings.topics.journal, partition)?;
+        if low > 0 {
+            return Err(Failure::setup(
+                format!("partition {partition} of {} begins at offset {low}: what came before is gone", self.settings.topics.journal),
+                "a replay needs the journal from its beginning; export it before its retention takes it",
+            ));
+        }
+        Ok(Controller::new(setup_of(&self.settings, BUILD, partition, self.topology.event_partitions)))
+    }
+
+    /// Shows the journal of a partition to its stable end, or to a record that is younger than `until`.
+    pub fn journal(
+        &mut self,
+        partition: i32,
+        until: Option<Millis>,
+        mut show: impl FnMut(JournalPosition, &JournalRecord) -> Outcome,
+    ) -> Outcome<i64> {
+        let Self { settings, codec, reader, .. } = self;
+        let topic = &settings.topics.journal;
+        let mut result = Ok(());
+        let mut next_offset = 0;
+        reader.read(topic, partition, From::Earliest, Until::StableEnd, |record| {
+            if until.is_some_and(|until| record.timestamp_ms > until) {
+                return ControlFlow::Break(());
+            }
+            let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
+            next_offset = record.offset + 1;
+            result = match codec.journal(record.payload.unwrap_or_default()) {
+                Ok(journal) => show(at, &journal),
+                Err(rejected) => Err(Failure::failed(
+                    format!("record {} of {topic}/{partition} does not decode: {}", record.offset, rejected.detail),
+                    "only Paceline may write this topic",
+                )),
+            };
+            if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        result.map(|()| next_offset)
+    }
+
+    /// Shows the committed records of one output topic's partition.
+    pub fn decisions(&mut self, topic: OutputTopic, partition: i32, mut show: impl FnMut(Committed)) -> Outcome {
+        let name = self.topic(topic).to_owned();
+        let Self { codec, reader, .. } = self;
+        reader.read(&name, partition, From::Earliest, Until::StableEnd, |record| {
+            let payload = record.payload.unwrap_or_default();
+            if let Some((journal_offset, build)) = stamp(codec, topic, payload) {
+                show(Committed { journal_offset, build, payload: payload.to_vec() });
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(())
+    }
+}
+
+/// The journal offset and build that a record names.
+fn stamp(codec: &Codec, topic: OutputTopic, payload: &[u8]) -> Option<(i64, String)> {
+    Some(match topic {
+        OutputTopic::Adjustments | OutputTopic::Proposals => {
+            let command = codec.adjustment(payload).ok()?;
+            (command.explanation.journal_offset, command.explanation.build)
+        }
+        OutputTopic::DesiredState => {
+            let state = codec.desired_state(payload).ok()?;
+            (state.journal_offset, state.build)
+        }
+        OutputTopic::Alerts => {
+            let alert = codec.alert(payload).ok()?;
+            (alert.journal_offset, alert.build)
+        }
+        OutputTopic::Kpis => {
+            let row = codec.kpi_row(payload).ok()?;
+            (row.journal_offset, row.build)
+        }
+    })
+}
