@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Partitions of the journal and of the output topics in tests.
@@ -15,8 +16,24 @@ pub const EVENT_PARTITIONS: i32 = 4;
 
 /// The words of the settings `topics.*`.
 pub const TOPIC_WORDS: [&str; 18] = [
-    "impressions", "clicks", "conversions", "stats", "corrections", "campaigns", "entities", "context", "feedback",
-    "policy", "journal", "epochs", "adjustments", "proposals", "desired_state", "alerts", "kpis", "dead_letters",
+    "impressions",
+    "clicks",
+    "conversions",
+    "stats",
+    "corrections",
+    "campaigns",
+    "entities",
+    "context",
+    "feedback",
+    "policy",
+    "journal",
+    "epochs",
+    "adjustments",
+    "proposals",
+    "desired_state",
+    "alerts",
+    "kpis",
+    "dead_letters",
 ];
 
 /// A deployment on a broker.
@@ -43,6 +60,8 @@ impl Deployment {
     /// A deployment whose topics do not exist yet.
     pub fn without_topics(brokers: &str, name: &str) -> Deployment {
         static MADE: AtomicU32 = AtomicU32::new(0);
+        static CLEARED: Once = Once::new();
+        CLEARED.call_once(clear);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("{name}-{number}");
         let folder = work().join(format!("story-{}-{name}", std::process::id()));
@@ -143,6 +162,17 @@ impl Deployment {
     fn name_topics(&mut self) {
         for (word, topic) in self.topics.clone() {
             self.set(&format!("topics.{word}"), &topic);
+        }
+    }
+}
+
+/// Removes what failed stories of earlier runs left: folders are named after the process that made them.
+fn clear() {
+    for entry in fs::read_dir(work()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix("story-").and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|owner| !Path::new("/proc").join(owner).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }

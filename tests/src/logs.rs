@@ -35,7 +35,8 @@ pub struct Entry {
 impl Entry {
     fn of(message: &BorrowedMessage<'_>) -> Entry {
         let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
-        let headers = message.headers().map(|headers| headers.iter().map(|one| (one.key.to_owned(), text(one.value))).collect());
+        let headers =
+            message.headers().map(|headers| headers.iter().map(|one| (one.key.to_owned(), text(one.value))).collect());
         Entry {
             topic: message.topic().to_owned(),
             partition: message.partition(),
@@ -190,11 +191,8 @@ impl Writer {
 
 /// Sets positions of a group that has no members.
 pub fn commit(brokers: &str, group: &str, positions: &[(String, i32, i64, String)]) {
-    let consumer: BaseConsumer = client(brokers)
-        .set("group.id", group)
-        .set("enable.auto.commit", "false")
-        .create()
-        .expect("a consumer starts");
+    let consumer: BaseConsumer =
+        client(brokers).set("group.id", group).set("enable.auto.commit", "false").create().expect("a consumer starts");
     let mut list = TopicPartitionList::new();
     for (topic, partition, offset, metadata) in positions {
         let mut one = list.add_partition(topic, *partition);

@@ -28,12 +28,10 @@ pub fn events(deployment: &Deployment) -> Recount {
     let mut recount = Recount::default();
     for (word, schema) in [("impressions", "Impression"), ("clicks", "Click"), ("conversions", "Conversion")] {
         let mut seen = HashSet::new();
-        logs::read_each(&deployment.brokers, &[deployment.topic(word)], |entry| {
-            match event(&entry, schema) {
-                Ok(event) => recount.count(&event, schema, &mut seen),
-                Err(reason) => {
-                    recount.rejected.insert((entry.topic, entry.partition, entry.offset), reason);
-                }
+        logs::read_each(&deployment.brokers, &[deployment.topic(word)], |entry| match event(&entry, schema) {
+            Ok(event) => recount.count(&event, schema, &mut seen),
+            Err(reason) => {
+                recount.rejected.insert((entry.topic, entry.partition, entry.offset), reason);
             }
         });
     }

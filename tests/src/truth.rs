@@ -89,7 +89,11 @@ pub fn compare(found: &Cells, expected: &Cells) -> Result<(), String> {
         .map(|key| format!("{} at {}: found {:?}, expected {:?}", key.0, key.1, of(found, key), of(expected, key)))
         .collect();
     let (found, expected) = (total(found), total(expected));
-    Err(format!("{} windows differ; totals: found {found:?}, expected {expected:?}; {}", differ.len(), shown.join("; ")))
+    Err(format!(
+        "{} windows differ; totals: found {found:?}, expected {expected:?}; {}",
+        differ.len(),
+        shown.join("; ")
+    ))
 }
 
 /// A minute.

@@ -23,7 +23,11 @@ fn impressions_and_clicks_of_each_policy_item_and_position_are_those_of_the_file
     let started = Instant::now();
     let data = data();
     let printed = deployment.run(&[
-        "import", "--map", &data.join("men.toml").display().to_string(), "--shift-weeks", "auto",
+        "import",
+        "--map",
+        &data.join("men.toml").display().to_string(),
+        "--shift-weeks",
+        "auto",
         &data.join("men.csv").display().to_string(),
     ]);
     let report: Value = serde_json::from_str(printed.trim()).expect("one JSON document");
@@ -32,9 +36,8 @@ fn impressions_and_clicks_of_each_policy_item_and_position_are_those_of_the_file
     assert_eq!(report["sent"][deployment.topic("clicks")], clicks);
     let expected = recount(&rows, report["shift_weeks"].as_i64().expect("whole weeks"));
 
-    let found = kpis::wait_for(&deployment, "hours are exact", LIMIT, |rows| {
-        truth::compare(&rows.cells("hour"), &expected)
-    });
+    let found =
+        kpis::wait_for(&deployment, "hours are exact", LIMIT, |rows| truth::compare(&rows.cells("hour"), &expected));
     println!(
         "bandit: {} impressions, {clicks} clicks, {} hours of {campaigns} campaigns exact after {:.1?}, in {} records",
         rows.len(),

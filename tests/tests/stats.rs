@@ -80,7 +80,10 @@ fn a_campaign_fed_by_reports_alone_shows_their_spend_and_no_report_twice() {
     let marker = report("m", "added", hours[5], 1, 1, "delta");
     send(&writer, &deployment, "StatsReport", "stats", "added", marker);
     writer.flush();
-    expected.insert(("added".to_owned(), hours[5]), Cell { impressions: 10, clicks: 1, spend_micros: 1, ..Cell::default() });
+    expected.insert(
+        ("added".to_owned(), hours[5]),
+        Cell { impressions: 10, clicks: 1, spend_micros: 1, ..Cell::default() },
+    );
     wait_for_hours(&deployment, "and nothing changes after it", &expected);
     paced(service.http_port(), truth::total(&reported(&expected)).spend_micros);
     service.stop();

@@ -41,11 +41,17 @@ fn a_million_events_are_counted_exactly_and_every_poison_record_is_kept() {
         let mut minutes = rows.cells("minute");
         minutes.retain(|key, _| expected.contains_key(key));
         truth::compare(&minutes, &expected)?;
-        truth::compare(&late_minutes.into_iter().filter(|(key, _)| !late_hours.contains_key(&hour(key))).collect(), &Cells::new())?;
+        truth::compare(
+            &late_minutes.into_iter().filter(|(key, _)| !late_hours.contains_key(&hour(key))).collect(),
+            &Cells::new(),
+        )?;
         let mut hours = rows.cells("hour");
         hours.retain(|key, _| late_hours.contains_key(key));
         let mut closed = late_hours.clone();
-        truth::add(&mut closed, &truth::coarsened(&expected, HOUR_MS).into_iter().filter(|(key, _)| late_hours.contains_key(key)).collect());
+        truth::add(
+            &mut closed,
+            &truth::coarsened(&expected, HOUR_MS).into_iter().filter(|(key, _)| late_hours.contains_key(key)).collect(),
+        );
         truth::compare(&hours, &closed)
     });
     println!(
@@ -70,9 +76,27 @@ fn a_million_events_are_counted_exactly_and_every_poison_record_is_kept() {
 fn generate(deployment: &Deployment, seed: u64) -> (Value, Cells) {
     let file = deployment.folder.join("truth.csv");
     let printed = deployment.run(&[
-        "generate", "--rate", "12500", "--for", "80s", "--campaigns", "200", "--users", "50000",
-        "--seed", &seed.to_string(), "--duplicates-ppm", "50000", "--disorder-ppm", "50000", "--late-ppm", "2000",
-        "--poison-ppm", "200", "--truth", &file.display().to_string(),
+        "generate",
+        "--rate",
+        "12500",
+        "--for",
+        "80s",
+        "--campaigns",
+        "200",
+        "--users",
+        "50000",
+        "--seed",
+        &seed.to_string(),
+        "--duplicates-ppm",
+        "50000",
+        "--disorder-ppm",
+        "50000",
+        "--late-ppm",
+        "2000",
+        "--poison-ppm",
+        "200",
+        "--truth",
+        &file.display().to_string(),
     ]);
     let report: Value = serde_json::from_str(printed.trim()).expect("one JSON document");
     assert_eq!(report["events"], 1_000_000);

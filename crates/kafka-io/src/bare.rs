@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, Isolation};
 use crate::fault::Error;
-use crate::native::{Messages, MessageQueue, SimpleFetch};
+use crate::native::{MessageQueue, Messages, SimpleFetch};
 use crate::witness::Witness;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -17,7 +17,8 @@ pub fn poll_per_second(connection: &Connection, topic: &str, partitions: i32, re
     let consumer = consumer(connection)?;
     let mut list = TopicPartitionList::new();
     for partition in 0..partitions {
-        list.add_partition_offset(topic, partition, Offset::Beginning).map_err(|error| Error::kafka("polling bare", &error))?;
+        list.add_partition_offset(topic, partition, Offset::Beginning)
+            .map_err(|error| Error::kafka("polling bare", &error))?;
     }
     consumer.assign(&list).map_err(|error| Error::kafka("polling bare", &error))?;
     let mut meter = Meter::default();
@@ -52,7 +53,9 @@ pub fn batch_per_second(connection: &Connection, topic: &str, partitions: i32, r
 }
 
 fn consumer(connection: &Connection) -> Result<BaseConsumer<Witness>, Error> {
-    let config = connection.checked()?.reader(Isolation::Committed);
+    let mut config = connection.checked()?.reader(Isolation::Committed);
+    // An assignment by hand wants a name, though nothing is committed under it.
+    config.set("group.id", "paceline-bare");
     config.create_with_context(Witness::default()).map_err(|error| Error::kafka("opening a bare consumer", &error))
 }
 

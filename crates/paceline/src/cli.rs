@@ -16,7 +16,7 @@ pub struct Cli {
 #[derive(Args, Debug, Clone, Default)]
 pub struct ConfigFiles {
     /// Configuration file (TOML); may be given more than once, later ones win
-    #[arg(long = "config", short = 'c', value_name = "FILE")]
+    #[arg(id = "config_file", long = "config", short = 'c', value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
 

@@ -154,7 +154,8 @@ impl Published {
         let Ok(mut alerts) = self.alerts.lock() else { return };
         alerts.insert(alert.alert_id.clone(), alert.clone());
         if alerts.len() > RECENT_MAX {
-            let oldest = alerts.values().min_by_key(|a| (a.state != "resolved", a.updated_at)).map(|a| a.alert_id.clone());
+            let oldest =
+                alerts.values().min_by_key(|a| (a.state != "resolved", a.updated_at)).map(|a| a.alert_id.clone());
             oldest.map(|id| alerts.remove(&id));
         }
     }
@@ -180,7 +181,9 @@ impl Published {
             }
             None => self.rows.iter().for_each(|entry| take(entry.value())),
         }
-        found.sort_by(|a, b| (&a.campaign_id, a.window_start, &a.granularity).cmp(&(&b.campaign_id, b.window_start, &b.granularity)));
+        found.sort_by(|a, b| {
+            (&a.campaign_id, a.window_start, &a.granularity).cmp(&(&b.campaign_id, b.window_start, &b.granularity))
+        });
         let more = found.len() > ANSWER_ROWS_MAX;
         found.truncate(ANSWER_ROWS_MAX);
         (found, more)

@@ -66,12 +66,7 @@ impl<'a> Verifier<'a> {
     ///
     /// # Errors
     /// Where an output cannot be encoded, which is a defect.
-    pub fn journal(
-        &mut self,
-        at: JournalPosition,
-        record: &JournalRecord,
-        compare: bool,
-    ) -> Result<(), EncodeError> {
+    pub fn journal(&mut self, at: JournalPosition, record: &JournalRecord, compare: bool) -> Result<(), EncodeError> {
         let outputs = self.controller.apply(at, record, Authority::Decide);
         let mut decided: BTreeMap<OutputTopic, Vec<Vec<u8>>> = BTreeMap::new();
         for one in wire(self.codec, &outputs)? {

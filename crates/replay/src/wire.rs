@@ -60,7 +60,12 @@ pub fn wire(codec: &Codec, outputs: &Outputs) -> Result<Vec<Wire>, EncodeError> 
         Ok(())
     };
     for command in &outputs.adjustments {
-        put(OutputTopic::Adjustments, &command.campaign_id, &command.command_id, encode(codec, OutputTopic::Adjustments, command))?;
+        put(
+            OutputTopic::Adjustments,
+            &command.campaign_id,
+            &command.command_id,
+            encode(codec, OutputTopic::Adjustments, command),
+        )?;
     }
     for proposal in &outputs.proposals {
         let id = format!("{}/{}", proposal.command_id, proposal.state);

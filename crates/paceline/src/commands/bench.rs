@@ -64,7 +64,26 @@ impl Fixture {
         for (setting, port) in [("HTTP__LISTEN", free_port()?), ("METRICS__LISTEN", free_port()?)] {
             set(setting, format!("127.0.0.1:{port}"));
         }
-        for topic in ["impressions", "clicks", "conversions", "stats", "corrections", "campaigns", "entities", "context", "feedback", "policy", "journal", "epochs", "adjustments", "proposals", "desired_state", "alerts", "kpis", "dead_letters"] {
+        for topic in [
+            "impressions",
+            "clicks",
+            "conversions",
+            "stats",
+            "corrections",
+            "campaigns",
+            "entities",
+            "context",
+            "feedback",
+            "policy",
+            "journal",
+            "epochs",
+            "adjustments",
+            "proposals",
+            "desired_state",
+            "alerts",
+            "kpis",
+            "dead_letters",
+        ] {
             set(&format!("TOPICS__{}", topic.to_uppercase()), format!("{prefix}.{topic}"));
         }
         let (settings, _) = Settings::load_with(&[], &environment)?;
@@ -149,12 +168,8 @@ impl Fixture {
     fn start_service(&mut self) -> Outcome {
         let failed = |error: std::io::Error| Failure::failed(format!("cannot start the service: {error}"), "");
         let program = std::env::current_exe().map_err(failed)?;
-        let child = Command::new(program)
-            .arg("run")
-            .envs(&self.environment)
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
+        let child =
+            Command::new(program).arg("run").envs(&self.environment).stdout(Stdio::null()).spawn().map_err(failed)?;
         self.child = Some(child);
         Ok(())
     }
@@ -203,7 +218,10 @@ impl Fixture {
         if stream.write_all(request).is_err() || stream.read_to_string(&mut text).is_err() {
             return Ok(None);
         }
-        let values = text.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        let values = text
+            .lines()
+            .filter(|line| line.starts_with(name))
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
         Ok(Some(values.sum()))
     }
 
@@ -273,7 +291,9 @@ impl Fixture {
             })?;
         }
         latencies.sort_unstable();
-        let quantile = |share: f64| latencies.get(((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1))).copied();
+        let quantile = |share: f64| {
+            latencies.get(((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1))).copied()
+        };
         Ok(json!({ "p50": quantile(0.5), "p99": quantile(0.99), "max": latencies.last(), "commands": latencies.len() }))
     }
 
@@ -299,7 +319,13 @@ impl Fixture {
     }
 }
 
-fn send(codec: &Codec, settings: &Settings, sender: &mut Sender, payload: &mut Vec<u8>, record: &Record<'_>) -> Outcome {
+fn send(
+    codec: &Codec,
+    settings: &Settings,
+    sender: &mut Sender,
+    payload: &mut Vec<u8>,
+    record: &Record<'_>,
+) -> Outcome {
     super::wire::encode_event(codec, record, payload)?;
     Ok(sender.send(settings.topics.event(record.kind()), None, Some(record.key().as_bytes()), Some(payload), None)?)
 }

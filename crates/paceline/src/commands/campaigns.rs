@@ -37,7 +37,10 @@ pub fn run(command: &CampaignsCommand) -> Outcome {
     }
     if !mistakes.is_empty() {
         let shown = mistakes.iter().take(MISTAKES_SHOWN).cloned().collect::<Vec<_>>().join("\n  - ");
-        return Err(Failure::failed(format!("{} mistake(s), nothing was sent:\n  - {shown}", mistakes.len()), "correct them"));
+        return Err(Failure::failed(
+            format!("{} mistake(s), nothing was sent:\n  - {shown}", mistakes.len()),
+            "correct them",
+        ));
     }
     let codec = Codec::fixed();
     let mut sender = sender(&connect(&settings, "campaigns"))?;
@@ -58,7 +61,9 @@ fn read(path: &Path) -> Result<Vec<CampaignSpec>, String> {
         "json" => from_json(serde_json::from_str(&text).map_err(|error| error.to_string())?)?,
         "jsonl" | "ndjson" => {
             let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-            lines.map(|(at, line)| serde_json::from_str(line).map_err(|e| format!("line {}: {e}", at + 1))).collect::<Result<_, _>>()?
+            lines
+                .map(|(at, line)| serde_json::from_str(line).map_err(|e| format!("line {}: {e}", at + 1)))
+                .collect::<Result<_, _>>()?
         }
         "csv" => from_csv(&text)?,
         _ => return Err("name it .toml, .json, .jsonl or .csv".into()),
@@ -145,7 +150,9 @@ fn cell(name: &str, text: &str, form: Option<&Value>) -> Value {
 /// Everything that is wrong with one specification.
 fn check(spec: &CampaignSpec) -> Vec<String> {
     let mut wrong = Vec::new();
-    for (name, value) in [("campaign_id", &spec.campaign_id), ("account_id", &spec.account_id), ("channel", &spec.channel)] {
+    for (name, value) in
+        [("campaign_id", &spec.campaign_id), ("account_id", &spec.account_id), ("channel", &spec.channel)]
+    {
         if value.is_empty() || value.len() > 256 {
             wrong.push(format!("{name} must have 1 to 256 bytes"));
         }
@@ -161,7 +168,11 @@ fn check(spec: &CampaignSpec) -> Vec<String> {
         ("daily_cap", &spec.daily_cap, &["profile", "hard", "average"]),
         ("bid_control", &spec.bid_control, &["none", "paceline", "platform"]),
         ("budget_control", &spec.budget_control, &["none", "paceline", "platform"]),
-        ("bid_strategy", &spec.bid_strategy, &["manual", "max_clicks", "max_conversions", "max_value", "target_cpa", "target_roas"]),
+        (
+            "bid_strategy",
+            &spec.bid_strategy,
+            &["manual", "max_clicks", "max_conversions", "max_value", "target_cpa", "target_roas"],
+        ),
         ("attribution_model", &spec.attribution_model, &["last", "first", "linear", "position", "time_decay"]),
         ("spend_source", &spec.spend_source, &["events", "stats"]),
         ("mode", &spec.mode, &["observe", "approve", "auto"]),

@@ -30,7 +30,10 @@ pub fn run(arguments: &Check) -> Outcome {
 pub fn connection_properties(settings: &Settings) -> Outcome {
     connect(settings, "check").check().map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        Failure::setup(format!("kafka.properties has {} mistake(s):\n  - {}", lines.len(), lines.join("\n  - ")), "correct them")
+        Failure::setup(
+            format!("kafka.properties has {} mistake(s):\n  - {}", lines.len(), lines.join("\n  - ")),
+            "correct them",
+        )
     })?;
     secret(settings)
 }
@@ -72,7 +75,8 @@ pub fn topics(settings: &Settings, admin: &Admin) -> Outcome<Vec<String>> {
         return Err(Failure::setup(refusals.join("; "), "correct the topics' settings; see `paceline topics plan`"));
     }
     if settings.user_key_secret.is_none() {
-        warnings.push("user_key.secret is not set: user keys are hashed with a built-in key that everybody knows".into());
+        warnings
+            .push("user_key.secret is not set: user keys are hashed with a built-in key that everybody knows".into());
     }
     Ok(warnings)
 }

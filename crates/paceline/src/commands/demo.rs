@@ -38,9 +38,9 @@ const DEMO_POLICY: &str = "[stage1]\nconversion_wait_ms = 120000\nsibling_skew_m
 
 /// Runs the demo to its end, or to the first Ctrl-C, and prints the summary.
 pub fn run(arguments: &Demo) -> Outcome {
-    let span_ms = parse_duration_ms(&arguments.span)
-        .filter(|span| *span > 0)
-        .ok_or_else(|| Failure::failed(format!("--for {:?} is not a duration", arguments.span), "use for example 120s"))?;
+    let span_ms = parse_duration_ms(&arguments.span).filter(|span| *span > 0).ok_or_else(|| {
+        Failure::failed(format!("--for {:?} is not a duration", arguments.span), "use for example 120s")
+    })?;
     start_logging("warn", "text")?;
     let broker = MockBroker::start()?;
     let settings = settings(&broker, arguments)?;
@@ -67,7 +67,9 @@ pub fn run(arguments: &Demo) -> Outcome {
     let started = Instant::now();
     let played = world.play(&context, start_ms + flight_ms);
     context.stop.ask();
-    let served = service.join().unwrap_or_else(|_| Err(Failure::failed("the service panicked", "please report the panic above")));
+    let served = service
+        .join()
+        .unwrap_or_else(|_| Err(Failure::failed("the service panicked", "please report the panic above")));
     played.and(served)?;
     let summary = world.summary(arguments.seed, started.elapsed().as_secs_f64(), &context);
     let _ = std::fs::remove_dir_all(&context.settings.state_dir);
@@ -214,7 +216,8 @@ impl World {
     }
 
     fn fact(&mut self, topic: &str, fact: &Fact, at_ms: Millis) -> Outcome {
-        let payload = self.codec.encode_fact(fact).map_err(|error| Failure::failed(format!("encoding a fact: {error}"), ""))?;
+        let payload =
+            self.codec.encode_fact(fact).map_err(|error| Failure::failed(format!("encoding a fact: {error}"), ""))?;
         let key = fact.account_id().unwrap_or("global").to_owned();
         Ok(self.sender.send(topic, Some(0), Some(key.as_bytes()), Some(&payload), Some(at_ms))?)
     }
@@ -223,15 +226,33 @@ impl World {
     fn tell(&mut self, context: &Context) {
         for command in context.published.adjustments().iter().rev() {
             if self.told.commands.insert(command.command_id.clone()) {
-                let value = command.value_micros.map(|micros| format!(" {}", money(micros, &command.currency))).unwrap_or_default();
-                eprintln!("{}  {:<16} {}{}  {}: {}", time(command.issued_at), command.campaign_id, command.kind, value, command.reason, command.explanation.text);
+                let value = command
+                    .value_micros
+                    .map(|micros| format!(" {}", money(micros, &command.currency)))
+                    .unwrap_or_default();
+                eprintln!(
+                    "{}  {:<16} {}{}  {}: {}",
+                    time(command.issued_at),
+                    command.campaign_id,
+                    command.kind,
+                    value,
+                    command.reason,
+                    command.explanation.text
+                );
             }
         }
         for alert in context.published.alerts().iter().rev() {
             if self.told.alerts.insert((alert.alert_id.clone(), alert.state.clone())) {
                 self.told.alerts_opened.insert(alert.alert_id.clone());
                 let campaign = alert.campaign_id.as_deref().or(alert.account_id.as_deref()).unwrap_or("all");
-                eprintln!("{}  {:<16} ALERT {} {}  {}", time(alert.updated_at), campaign, alert.kind, alert.state, alert.text);
+                eprintln!(
+                    "{}  {:<16} ALERT {} {}  {}",
+                    time(alert.updated_at),
+                    campaign,
+                    alert.kind,
+                    alert.state,
+                    alert.text
+                );
             }
         }
     }
@@ -256,7 +277,14 @@ impl World {
     }
 }
 
-fn send(codec: &Codec, sender: &mut Sender, topic: &str, payload: &mut Vec<u8>, record: &Record<'_>, at_ms: Millis) -> Outcome {
+fn send(
+    codec: &Codec,
+    sender: &mut Sender,
+    topic: &str,
+    payload: &mut Vec<u8>,
+    record: &Record<'_>,
+    at_ms: Millis,
+) -> Outcome {
     encode_event(codec, record, payload)?;
     Ok(sender.send(topic, None, Some(record.key().as_bytes()), Some(payload), Some(at_ms))?)
 }
@@ -287,7 +315,8 @@ fn campaigns(with: &Totals, without: &Totals, _: &Context) -> Value {
 
 fn table(context: &Context, totals: &Totals, now_ms: Millis) {
     eprintln!("{}  campaign          spend of budget so far        pace      bound by  clicks", time(now_ms));
-    let views: BTreeMap<String, _> = context.published.campaigns().into_iter().map(|view| (view.campaign_id.clone(), view)).collect();
+    let views: BTreeMap<String, _> =
+        context.published.campaigns().into_iter().map(|view| (view.campaign_id.clone(), view)).collect();
     for campaign in &totals.campaigns {
         let view = views.get(&campaign.campaign_id);
         eprintln!(
@@ -306,13 +335,32 @@ fn print_summary(summary: &Value) -> Outcome {
     let amount = |side: &str, name: &str| summary[side][name].as_i64().unwrap_or(0);
     say(&format!(
         "{} events in {:.0} s; {} commands issued, {} applied, {} alerts opened",
-        summary["events"], summary["wall_seconds"].as_f64().unwrap_or(0.0), summary["commands_issued"], summary["commands_applied"], summary["alerts_opened"]
+        summary["events"],
+        summary["wall_seconds"].as_f64().unwrap_or(0.0),
+        summary["commands_issued"],
+        summary["commands_applied"],
+        summary["alerts_opened"]
     ))?;
     say(&format!("{:<12} {:>16} {:>16}", "", "with Paceline", "left alone"))?;
-    for (word, name) in [("spend", "spend_micros"), ("budget", "budget_micros"), ("overspend", "overspend_micros"), ("underspend", "underspend_micros"), ("value", "value_micros")] {
-        say(&format!("{word:<12} {:>16} {:>16}", money(amount("with", name), "EUR"), money(amount("without", name), "EUR")))?;
+    for (word, name) in [
+        ("spend", "spend_micros"),
+        ("budget", "budget_micros"),
+        ("overspend", "overspend_micros"),
+        ("underspend", "underspend_micros"),
+        ("value", "value_micros"),
+    ] {
+        say(&format!(
+            "{word:<12} {:>16} {:>16}",
+            money(amount("with", name), "EUR"),
+            money(amount("without", name), "EUR")
+        ))?;
     }
-    say(&format!("{:<12} {:>16} {:>16}", "conversions", amount("with", "conversions"), amount("without", "conversions")))
+    say(&format!(
+        "{:<12} {:>16} {:>16}",
+        "conversions",
+        amount("with", "conversions"),
+        amount("without", "conversions")
+    ))
 }
 
 fn money(micros: i64, currency: &str) -> String {

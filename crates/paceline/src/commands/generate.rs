@@ -26,8 +26,9 @@ const POISON_KINDS: u64 = 5;
 /// Sends the campaigns' specifications, then the load.
 pub fn run(arguments: &Generate) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
-    let span_ms = parse_duration_ms(&arguments.span)
-        .ok_or_else(|| Failure::failed(format!("--for {:?} is not a duration", arguments.span), "use for example 60s"))?;
+    let span_ms = parse_duration_ms(&arguments.span).ok_or_else(|| {
+        Failure::failed(format!("--for {:?} is not a duration", arguments.span), "use for example 60s")
+    })?;
     let start_ms = Clock::System.now_ms();
     let scenario = LoadScenario {
         duplicate_ppm: arguments.duplicates_ppm,
@@ -151,7 +152,13 @@ fn write_truth(path: &std::path::Path, load: &Load) -> Outcome {
                 writeln!(
                     file,
                     "{share},{},{},{},{},{},{},{}",
-                    row.campaign_id, row.minute, cell.impressions, cell.clicks, cell.spend_micros, cell.conversions, cell.value_micros
+                    row.campaign_id,
+                    row.minute,
+                    cell.impressions,
+                    cell.clicks,
+                    cell.spend_micros,
+                    cell.conversions,
+                    cell.value_micros
                 )?;
             }
         }

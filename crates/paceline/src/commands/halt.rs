@@ -37,9 +37,8 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
 
 /// `global`, `account=ID` or `campaign=ACCOUNT/ID`.
 fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
-    let wrong = || {
-        Failure::failed(format!("--scope {text:?} is not a scope"), "use global, account=ID or campaign=ACCOUNT/ID")
-    };
+    let wrong =
+        || Failure::failed(format!("--scope {text:?} is not a scope"), "use global, account=ID or campaign=ACCOUNT/ID");
     match text.split_once('=') {
         None if text == "global" => Ok(("global", None, None)),
         Some(("account", id)) if !id.is_empty() => Ok(("account", Some(id.to_owned()), None)),
@@ -56,9 +55,9 @@ fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<Stri
 
 fn publish(settings: &Settings, halt: &Halt) -> Outcome {
     let key = halt.campaign_id.clone().or_else(|| halt.account_id.clone()).unwrap_or_else(|| "global".into());
-    let payload = Codec::fixed()
-        .encode_fact(&Fact::Halt(Box::new(halt.clone())))
-        .map_err(|error| Failure::failed(format!("encoding the halt: {error}"), "this is a defect; please report it"))?;
+    let payload = Codec::fixed().encode_fact(&Fact::Halt(Box::new(halt.clone()))).map_err(|error| {
+        Failure::failed(format!("encoding the halt: {error}"), "this is a defect; please report it")
+    })?;
     let mut sender = sender(&connect(settings, "halt"))?;
     sender.send(&settings.topics.feedback, None, Some(key.as_bytes()), Some(&payload), None)?;
     sender.flush(ANSWER_LIMIT)?;

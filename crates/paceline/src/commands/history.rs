@@ -53,7 +53,10 @@ impl History {
         let (low, _) = self.reader.watermarks(&self.settings.topics.journal, partition)?;
         if low > 0 {
             return Err(Failure::setup(
-                format!("partition {partition} of {} begins at offset {low}: what came before is gone", self.settings.topics.journal),
+                format!(
+                    "partition {partition} of {} begins at offset {low}: what came before is gone",
+                    self.settings.topics.journal
+                ),
                 "a replay needs the journal from its beginning; export it before its retention takes it",
             ));
         }

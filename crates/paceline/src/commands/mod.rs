@@ -20,8 +20,8 @@ mod wire;
 
 use crate::cli::{Command, Output};
 use crate::failure::{Failure, Outcome};
-use crate::settings::Settings;
 use crate::service::topology::ANSWER_LIMIT;
+use crate::settings::Settings;
 use kafka_io::{Admin, Connection, Sender};
 use std::io::Write;
 
@@ -81,5 +81,9 @@ pub fn say_json(value: &serde_json::Value, output: Output) -> Outcome {
 
 /// Who gives a command: the login name, or a word that says it is unknown.
 pub fn actor(given: Option<&str>) -> String {
-    given.map(str::to_owned).or_else(|| std::env::var("USER").ok()).or_else(|| std::env::var("LOGNAME").ok()).unwrap_or_else(|| "unknown".into())
+    given
+        .map(str::to_owned)
+        .or_else(|| std::env::var("USER").ok())
+        .or_else(|| std::env::var("LOGNAME").ok())
+        .unwrap_or_else(|| "unknown".into())
 }

@@ -28,7 +28,10 @@ pub fn run(command: &PolicyCommand) -> Outcome {
             let (settings, _) = Settings::load(&config.files)?;
             match newest(&settings, name)? {
                 Some(policy) => {
-                    eprintln!("{} version {}, by {}, sha256 {}", policy.name, policy.version, policy.author, policy.sha256);
+                    eprintln!(
+                        "{} version {}, by {}, sha256 {}",
+                        policy.name, policy.version, policy.author, policy.sha256
+                    );
                     say(policy.body.trim_end())
                 }
                 None => say("no policy was applied; the built-in defaults hold"),
@@ -46,7 +49,10 @@ fn checked(file: &Path) -> Outcome<String> {
         .map_err(|error| Failure::failed(format!("cannot read {}: {error}", file.display()), ""))?;
     policy::settings::check(&body).map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        Failure::failed(format!("{} has {} mistake(s):\n  - {}", file.display(), lines.len(), lines.join("\n  - ")), "correct them")
+        Failure::failed(
+            format!("{} has {} mistake(s):\n  - {}", file.display(), lines.len(), lines.join("\n  - ")),
+            "correct them",
+        )
     })?;
     Ok(body)
 }
@@ -63,9 +69,9 @@ fn apply(settings: &Settings, name: &str, file: &Path) -> Outcome {
         author: actor(None),
         applied_at: Clock::System.now_ms(),
     };
-    let payload = Codec::fixed()
-        .encode_fact(&Fact::PolicyVersion(Box::new(policy)))
-        .map_err(|error| Failure::failed(format!("encoding the policy: {error}"), "a policy file may have at most some 900 kB"))?;
+    let payload = Codec::fixed().encode_fact(&Fact::PolicyVersion(Box::new(policy))).map_err(|error| {
+        Failure::failed(format!("encoding the policy: {error}"), "a policy file may have at most some 900 kB")
+    })?;
     let mut sender = sender(&connect(settings, "policy"))?;
     sender.send(&settings.topics.policy, None, Some(name.as_bytes()), Some(&payload), None)?;
     sender.flush(PATIENCE)?;
@@ -75,15 +81,20 @@ fn apply(settings: &Settings, name: &str, file: &Path) -> Outcome {
 fn newest(settings: &Settings, name: &str) -> Outcome<Option<PolicyVersion>> {
     let connection = connect(settings, "policy");
     let topic = &settings.topics.policy;
-    let partitions = Admin::connect(&connection, ANSWER_LIMIT)?.partitions(&[topic])?.remove(topic).flatten().ok_or_else(|| {
-        Failure::setup(format!("the topic {topic} does not exist on {}", settings.brokers), "create it with `paceline topics apply`")
-    })?;
+    let partitions =
+        Admin::connect(&connection, ANSWER_LIMIT)?.partitions(&[topic])?.remove(topic).flatten().ok_or_else(|| {
+            Failure::setup(
+                format!("the topic {topic} does not exist on {}", settings.brokers),
+                "create it with `paceline topics apply`",
+            )
+        })?;
     let codec = Codec::fixed();
     let mut reader = LogReader::open(&connection, PATIENCE)?;
     let mut newest: Option<PolicyVersion> = None;
     for partition in 0..partitions {
         reader.read(topic, partition, From::Earliest, Until::StableEnd, |record| {
-            if let Some(Ok(Fact::PolicyVersion(policy))) = record.payload.map(|bytes| codec.fact(ControlTopic::Policy, bytes))
+            if let Some(Ok(Fact::PolicyVersion(policy))) =
+                record.payload.map(|bytes| codec.fact(ControlTopic::Policy, bytes))
                 && policy.name == name
                 && newest.as_ref().is_none_or(|last| last.version < policy.version)
             {

@@ -54,10 +54,18 @@ fn list(settings: &Settings, output: Output) -> Outcome {
         return say_json(&json!({ "proposals": open }), output);
     }
     for proposal in &open {
-        let value = proposal.value_micros.map(|micros| format!(" {}.{:06} {}", micros / 1_000_000, micros.rem_euclid(1_000_000), proposal.currency));
+        let value = proposal
+            .value_micros
+            .map(|micros| format!(" {}.{:06} {}", micros / 1_000_000, micros.rem_euclid(1_000_000), proposal.currency));
         say(&format!(
             "{}  {}/{}  {}{}  {}: {}",
-            proposal.command_id, proposal.account_id, proposal.campaign_id, proposal.kind, value.unwrap_or_default(), proposal.reason, proposal.explanation.text
+            proposal.command_id,
+            proposal.account_id,
+            proposal.campaign_id,
+            proposal.kind,
+            value.unwrap_or_default(),
+            proposal.reason,
+            proposal.explanation.text
         ))?;
     }
     if open.is_empty() { say("no proposal waits") } else { Ok(()) }
@@ -69,7 +77,10 @@ fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
         Failure::failed(format!("no proposal has the id {}", arguments.command_id), "see `paceline proposals list`")
     })?;
     if proposal.state != "proposed" {
-        return Err(Failure::failed(format!("the proposal {} is {} already", arguments.command_id, proposal.state), ""));
+        return Err(Failure::failed(
+            format!("the proposal {} is {} already", arguments.command_id, proposal.state),
+            "",
+        ));
     }
     let record = Decision {
         command_id: proposal.command_id.clone(),
@@ -82,9 +93,9 @@ fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
         reason: arguments.reason.clone(),
         decided_at: Clock::System.now_ms(),
     };
-    let payload = Codec::fixed()
-        .encode_fact(&Fact::Decision(Box::new(record)))
-        .map_err(|error| Failure::failed(format!("encoding the decision: {error}"), "this is a defect; please report it"))?;
+    let payload = Codec::fixed().encode_fact(&Fact::Decision(Box::new(record))).map_err(|error| {
+        Failure::failed(format!("encoding the decision: {error}"), "this is a defect; please report it")
+    })?;
     let mut sender = sender(&connect(&settings, "proposals"))?;
     sender.send(&settings.topics.feedback, None, Some(proposal.campaign_id.as_bytes()), Some(&payload), None)?;
     sender.flush(PATIENCE)?;

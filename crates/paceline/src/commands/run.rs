@@ -59,7 +59,9 @@ pub fn stop_on_signal(stop: Arc<Stop>) -> Outcome {
     let wait = move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+            let (Ok(mut terminate), Ok(mut interrupt)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
                 return;
             };
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
@@ -72,4 +74,3 @@ pub fn stop_on_signal(stop: Arc<Stop>) -> Outcome {
     std::thread::Builder::new().name("signals".into()).spawn(wait).map_err(failed)?;
     Ok(())
 }
-

@@ -22,7 +22,10 @@ pub fn run(arguments: &Tap) -> Outcome {
     let connection = connect(&settings, "tap");
     let admin = Admin::connect(&connection, ANSWER_LIMIT)?;
     let partitions = admin.partitions(&[&arguments.topic])?.remove(&arguments.topic).flatten().ok_or_else(|| {
-        Failure::setup(format!("the topic {} does not exist on {}", arguments.topic, settings.brokers), "check the name; `paceline topics plan` lists ours")
+        Failure::setup(
+            format!("the topic {} does not exist on {}", arguments.topic, settings.brokers),
+            "check the name; `paceline topics plan` lists ours",
+        )
     })?;
     let from = match arguments.from.as_deref().map(instant).transpose() {
         Ok(from) => from.map_or(From::Earliest, From::Time),

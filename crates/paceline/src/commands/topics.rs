@@ -21,7 +21,8 @@ pub fn run(command: &TopicsCommand) -> Outcome {
     let names: Vec<&str> = needs.iter().map(|need| need.name.as_str()).collect();
     let found = admin.describe(&names)?;
     let (refusals, warnings) = judge(&settings, &found);
-    let missing: Vec<&TopicNeed> = needs.iter().filter(|need| !matches!(found.get(&need.name), Some(Some(_)))).collect();
+    let missing: Vec<&TopicNeed> =
+        needs.iter().filter(|need| !matches!(found.get(&need.name), Some(Some(_)))).collect();
     let mut created = Vec::new();
     if apply && !missing.is_empty() {
         let plans: Vec<TopicPlan> = missing.iter().map(|need| plan(need, arguments)).collect();
@@ -75,7 +76,12 @@ fn report(
         let retention = need.retention_ms.map_or("compact".to_owned(), |ms| format!("{} d", ms / 86_400_000));
         say(&format!(
             "{:<8} {:<18} {:>3} partitions  {:<8} written by {}; read by {}",
-            state(&need.name), need.name, need.partitions, retention, need.writer, need.reader
+            state(&need.name),
+            need.name,
+            need.partitions,
+            retention,
+            need.writer,
+            need.reader
         ))?;
     }
     for warning in warnings {

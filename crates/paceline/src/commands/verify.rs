@@ -54,9 +54,9 @@ fn verify(
         if compare {
             from_offset = from_offset.min(at.offset);
         }
-        verifier
-            .journal(at, record, compare)
-            .map_err(|error| Failure::failed(format!("encoding a replayed decision: {error}"), "this is a defect; please report it"))
+        verifier.journal(at, record, compare).map_err(|error| {
+            Failure::failed(format!("encoding a replayed decision: {error}"), "this is a defect; please report it")
+        })
     })?;
     Ok(verifier.finish(until, from_offset))
 }
@@ -70,12 +70,15 @@ fn report(
 ) -> Outcome {
     let different: u64 = total.values().map(|tally| tally.different).sum();
     let show = |bytes: &Option<Vec<u8>>| {
-        bytes.as_deref().map_or(Value::Null, |bytes| history.codec.to_json(bytes).unwrap_or_else(|rejected| json!(rejected.to_string())))
+        bytes.as_deref().map_or(Value::Null, |bytes| {
+            history.codec.to_json(bytes).unwrap_or_else(|rejected| json!(rejected.to_string()))
+        })
     };
     let topics: serde_json::Map<String, Value> = total
         .iter()
         .map(|(topic, tally)| {
-            let counts = json!({ "equal": tally.equal, "different": tally.different, "not_comparable": tally.not_comparable });
+            let counts =
+                json!({ "equal": tally.equal, "different": tally.different, "not_comparable": tally.not_comparable });
             (history.topic(*topic).to_owned(), counts)
         })
         .collect();
@@ -96,7 +99,10 @@ fn report(
             for (topic, tally) in total {
                 say(&format!(
                     "{:<18} {:>8} equal {:>8} different {:>8} of other builds, not comparable",
-                    history.topic(*topic), tally.equal, tally.different, tally.not_comparable
+                    history.topic(*topic),
+                    tally.equal,
+                    tally.different,
+                    tally.not_comparable
                 ))?;
             }
             if let Some(difference) = &difference {
@@ -106,6 +112,10 @@ fn report(
     }
     match different {
         0 => Ok(()),
-        count => Err(Failure::new(Kind::Difference, format!("{count} committed record(s) differ from the replay"), "the first is shown on stdout, from both sides")),
+        count => Err(Failure::new(
+            Kind::Difference,
+            format!("{count} committed record(s) differ from the replay"),
+            "the first is shown on stdout, from both sides",
+        )),
     }
 }

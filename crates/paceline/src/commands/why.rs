@@ -24,7 +24,9 @@ pub fn run(arguments: &Why) -> Outcome {
             let at = at.map_err(|reason| Failure::failed(format!("--at {reason}"), ""))?;
             nothing(&mut history, campaign, at, arguments.output)
         }
-        (None, None) => Err(Failure::failed("neither a command id nor --campaign was given", "see `paceline why --help`")),
+        (None, None) => {
+            Err(Failure::failed("neither a command id nor --campaign was given", "see `paceline why --help`"))
+        }
     }
 }
 
@@ -54,12 +56,19 @@ fn command(history: &mut History, id: &str, output: Output) -> Outcome {
 /// A good analyst's note of a few lines.
 fn note(command: &Adjustment) -> Outcome {
     let why = &command.explanation;
-    say(&format!("{} of {}/{} ({}, {})", command.kind, command.account_id, command.campaign_id, command.state, command.reason))?;
+    say(&format!(
+        "{} of {}/{} ({}, {})",
+        command.kind, command.account_id, command.campaign_id, command.state, command.reason
+    ))?;
     say(&why.text)?;
     for window in &why.windows {
         say(&format!(
             "seen in {}: {} impressions, {} clicks, {} {} spent",
-            window.name, window.impressions, window.clicks, amount(window.spend_micros), command.currency
+            window.name,
+            window.impressions,
+            window.clicks,
+            amount(window.spend_micros),
+            command.currency
         ))?;
     }
     let terms: Vec<String> = why.terms.iter().map(|term| format!("{} {}", term.name, term.value)).collect();
@@ -70,7 +79,12 @@ fn note(command: &Adjustment) -> Outcome {
     say(&format!("without it: {}", why.without))?;
     say(&format!(
         "worst case under silence {} {}; decided at journal {}/{}, policy version {}, build {}",
-        amount(command.risk.worst_case_micros), command.currency, why.journal_partition, why.journal_offset, why.policy_version, why.build
+        amount(command.risk.worst_case_micros),
+        command.currency,
+        why.journal_partition,
+        why.journal_offset,
+        why.policy_version,
+        why.build
     ))
 }
 
@@ -88,10 +102,18 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
         if output == Output::Json {
             return say_json(&json!(view), output);
         }
-        say(&format!("{}/{}: {}, bound by {}", view.account_id, view.campaign_id, view.pace.replace('_', " "), view.binding))?;
+        say(&format!(
+            "{}/{}: {}, bound by {}",
+            view.account_id,
+            view.campaign_id,
+            view.pace.replace('_', " "),
+            view.binding
+        ))?;
         say(&format!(
             "{} of {} {} of the day spent",
-            amount(view.spend_day_micros), view.budget_day_micros.map_or("no budget".into(), amount), view.currency
+            amount(view.spend_day_micros),
+            view.budget_day_micros.map_or("no budget".into(), amount),
+            view.currency
         ))?;
         for holder in &view.pause_holders {
             say(&format!("paused by {holder}"))?;
@@ -105,5 +127,10 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
 }
 
 fn amount(micros: i64) -> String {
-    format!("{}{}.{:06}", if micros < 0 { "-" } else { "" }, micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000)
+    format!(
+        "{}{}.{:06}",
+        if micros < 0 { "-" } else { "" },
+        micros.unsigned_abs() / 1_000_000,
+        micros.unsigned_abs() % 1_000_000
+    )
 }

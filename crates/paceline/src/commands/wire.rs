@@ -12,5 +12,6 @@ pub fn encode_event(codec: &Codec, record: &Record<'_>, payload: &mut Vec<u8>) -
         Record::Click(click) => codec.encode_into(RecordName::Click, *click, payload),
         Record::Conversion(conversion) => codec.encode_into(RecordName::Conversion, *conversion, payload),
     };
-    encoded.map_err(|error| Failure::failed(format!("encoding an event: {error}"), "this is a defect; please report it"))
+    encoded
+        .map_err(|error| Failure::failed(format!("encoding an event: {error}"), "this is a defect; please report it"))
 }

@@ -160,8 +160,7 @@ impl CutWriter {
 
 /// Encodes one of our records.
 pub fn encode<T: serde::Serialize>(context: &Context, name: RecordName, value: &T) -> Outcome<Vec<u8>> {
-    context
-        .codec
-        .encode(name, value)
-        .map_err(|error| Failure::failed(format!("encoding a {}: {error}", name.as_str()), "this is a defect; please report it"))
+    context.codec.encode(name, value).map_err(|error| {
+        Failure::failed(format!("encoding a {}: {error}", name.as_str()), "this is a defect; please report it")
+    })
 }

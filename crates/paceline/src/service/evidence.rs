@@ -49,7 +49,10 @@ impl Cut {
 fn pick(ranges: &[Range], sources: &[SourceKey]) -> Option<Vec<Range>> {
     let by_source: BTreeMap<(&str, i32), &Range> =
         ranges.iter().map(|range| ((range.topic.as_str(), range.partition), range)).collect();
-    sources.iter().map(|(topic, partition)| by_source.get(&(topic.as_str(), *partition)).map(|r| (*r).clone())).collect()
+    sources
+        .iter()
+        .map(|(topic, partition)| by_source.get(&(topic.as_str(), *partition)).map(|r| (*r).clone()))
+        .collect()
 }
 
 /// What the logs say together.

@@ -42,7 +42,11 @@ pub fn run(context: &Context, role: Role) -> Outcome {
             .spawn(move || {
                 let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| stage(context)));
                 let outcome = ended.unwrap_or_else(|_| {
-                    Err(Failure::new(Kind::Failed, format!("the {name} panicked"), "start it again, and please report the panic above"))
+                    Err(Failure::new(
+                        Kind::Failed,
+                        format!("the {name} panicked"),
+                        "start it again, and please report the panic above",
+                    ))
                 });
                 let _ = tell.send((name, outcome));
             })

@@ -37,7 +37,10 @@ struct Version {
 impl PolicyFeed {
     /// Reads the topic to its end, then follows it on a thread of its own.
     pub fn start(context: &Context) -> Outcome<Self> {
-        let versions = Arc::new(Mutex::new(BTreeMap::from([(0, Version { semantics: Semantics::default(), idle_period_ms: [0; 3] })])));
+        let versions = Arc::new(Mutex::new(BTreeMap::from([(
+            0,
+            Version { semantics: Semantics::default(), idle_period_ms: [0; 3] },
+        )])));
         let feed = Self { versions };
         let mut positions = BTreeMap::new();
         let mut reader = LogReader::open(&context.connection("policy"), PATIENCE)?;
@@ -126,11 +129,7 @@ fn parse(policy: &PolicyVersion) -> Result<Version, String> {
         impressions_per_user: stage1.impressions_per_user_max,
         click_lookback_ms: stage1.lookback_clicks_ms,
         impression_lookback_ms: stage1.lookback_impressions_ms,
-        dedupe_horizons_ms: [
-            stage1.dedupe_impressions_ms,
-            stage1.dedupe_clicks_ms,
-            stage1.dedupe_conversions_ms,
-        ],
+        dedupe_horizons_ms: [stage1.dedupe_impressions_ms, stage1.dedupe_clicks_ms, stage1.dedupe_conversions_ms],
         future_max_ms: stage1.future_max_ms,
         age_max_ms: stage1.age_max_ms,
         ..Semantics::default()

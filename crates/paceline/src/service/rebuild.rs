@@ -198,7 +198,10 @@ fn lost(context: &Context, partition: i32, epoch: i64, reader: &mut LogReader) -
 fn last_positions(context: &Context, reader: &mut LogReader, partition: i32, epoch: i64) -> Outcome<[i64; 3]> {
     let cuts = recorded_cuts(context, reader, partition, epoch - 1, epoch)?;
     cuts.last().map(|cut| cut.to).ok_or_else(|| {
-        Failure::setup(format!("the cut {epoch} of event partition {partition} is not in {}", context.settings.topics.epochs), "restore the topic")
+        Failure::setup(
+            format!("the cut {epoch} of event partition {partition} is not in {}", context.settings.topics.epochs),
+            "restore the topic",
+        )
     })
 }
 
@@ -232,7 +235,10 @@ fn fold_one(
         false => None,
         true => Some(policy.version(cut.policy_version).ok_or_else(|| {
             Failure::setup(
-                format!("policy version {} that cut {} names is neither on the policy topic nor in the journal", cut.policy_version, cut.epoch),
+                format!(
+                    "policy version {} that cut {} names is neither on the policy topic nor in the journal",
+                    cut.policy_version, cut.epoch
+                ),
                 "publish that version again, or restore a newer snapshot",
             )
         })?),
@@ -242,7 +248,8 @@ fn fold_one(
     for kind in EventKind::ALL {
         let feed = &mut feeds[kind.index()];
         while let Some(record) = feed.next_before(cut.to[kind.index()])? {
-            let meta = RecordMeta { offset: record.offset, timestamp_ms: record.timestamp_ms, key: record.key.as_deref() };
+            let meta =
+                RecordMeta { offset: record.offset, timestamp_ms: record.timestamp_ms, key: record.key.as_deref() };
             let decoded = context.codec.event(kind, &record.payload, &mut scratch);
             let verdict = set.fold(kind, meta, decoded.map_err(|rejected| rejected.reason.as_str()));
             if verdict == Verdict::Full {

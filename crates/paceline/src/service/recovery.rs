@@ -74,12 +74,12 @@ pub fn recover(context: &Context, partitions: &[i32]) -> Outcome<Vec<Recovered>>
     let topic = &context.settings.topics.journal;
     let places: Vec<TopicPartition> = partitions.iter().map(|p| TopicPartition::new(topic.as_str(), *p)).collect();
     let group = format!("{}-controller", context.settings.group);
-    let committed: BTreeMap<i32, i64> = reader
-        .committed(&group, &places)?
-        .into_iter()
-        .map(|(place, (offset, _))| (place.partition, offset))
-        .collect();
-    partitions.iter().map(|partition| one(context, &mut reader, *partition, committed.get(partition).copied())).collect()
+    let committed: BTreeMap<i32, i64> =
+        reader.committed(&group, &places)?.into_iter().map(|(place, (offset, _))| (place.partition, offset)).collect();
+    partitions
+        .iter()
+        .map(|partition| one(context, &mut reader, *partition, committed.get(partition).copied()))
+        .collect()
 }
 
 fn one(context: &Context, reader: &mut LogReader, partition: i32, committed: Option<i64>) -> Outcome<Recovered> {
@@ -105,13 +105,19 @@ fn one(context: &Context, reader: &mut LogReader, partition: i32, committed: Opt
                 ControlFlow::Continue(())
             }
             Err(rejected) => {
-                wrong = Some(format!("record {} of {topic}/{partition} does not decode: {}", record.offset, rejected.detail));
+                wrong = Some(format!(
+                    "record {} of {topic}/{partition} does not decode: {}",
+                    record.offset, rejected.detail
+                ));
                 ControlFlow::Break(())
             }
         }
     })?;
     if let Some(words) = wrong {
-        return Err(Failure::failed(words, "only Paceline may write this topic; remove what another program wrote there"));
+        return Err(Failure::failed(
+            words,
+            "only Paceline may write this topic; remove what another program wrote there",
+        ));
     }
     already.starts_at = target.max(controller.next_offset());
     // What lies before the committed position was only needed for the replay.
@@ -136,8 +142,9 @@ pub fn setup_of(settings: &Settings, build: &str, partition: i32, input_partitio
 
 fn restore(context: &Context, partition: i32, target: i64) -> Outcome<(Controller, Option<PartitionHeader>)> {
     let folder = partition_folder(context, partition);
-    let unreadable =
-        |error: std::io::Error| Failure::setup(format!("cannot read snapshots in {}: {error}", folder.display()), "check state.dir");
+    let unreadable = |error: std::io::Error| {
+        Failure::setup(format!("cannot read snapshots in {}: {error}", folder.display()), "check state.dir")
+    };
     let snapshots = Snapshots::open(Box::new(Directory::open(&folder).map_err(unreadable)?)).map_err(unreadable)?;
     let mut ceiling = target;
     loop {

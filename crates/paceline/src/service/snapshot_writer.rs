@@ -42,7 +42,10 @@ impl SnapshotWriter {
     pub fn start(context: &Context) -> Outcome<Self> {
         let folder = context.settings.state_dir.clone();
         std::fs::create_dir_all(&folder).map_err(|error| {
-            Failure::setup(format!("cannot create state.dir {}: {error}", folder.display()), "set state.dir to a folder that can be written")
+            Failure::setup(
+                format!("cannot create state.dir {}: {error}", folder.display()),
+                "set state.dir to a folder that can be written",
+            )
         })?;
         let (jobs, queue) = channel::<SnapshotJob>();
         let metrics = context.metrics.clone();
@@ -64,7 +67,8 @@ impl SnapshotWriter {
                 }
             }
         });
-        let thread = thread.map_err(|error| Failure::failed(format!("cannot start the snapshot thread: {error}"), ""))?;
+        let thread =
+            thread.map_err(|error| Failure::failed(format!("cannot start the snapshot thread: {error}"), ""))?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread) })
     }
 

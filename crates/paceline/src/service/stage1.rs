@@ -185,7 +185,8 @@ impl Stage1 {
                 self.context.metrics.rebalances.with_label_values(&["revoked"]).inc();
                 tracing::info!(partitions = places.len(), "assignment revoked: draining");
                 self.drain()?;
-                self.parked = Parked { sets: std::mem::take(&mut self.sets), controls: std::mem::take(&mut self.controls) };
+                self.parked =
+                    Parked { sets: std::mem::take(&mut self.sets), controls: std::mem::take(&mut self.controls) };
                 Ok(self.consumer.release()?)
             }
             Life::Lost(_) => Err(Failure::new(
@@ -217,11 +218,14 @@ impl Stage1 {
         kept_sets.retain(|partition, _| partitions.contains(partition));
         kept_controls.retain(|key, _| controls.iter().any(|(source, place)| (*source, place.partition) == *key));
         let new_sets: Vec<i32> = partitions.iter().copied().filter(|p| !kept_sets.contains_key(p)).collect();
-        let new_controls: Vec<(usize, TopicPartition)> =
-            controls.into_iter().filter(|(source, place)| !kept_controls.contains_key(&(*source, place.partition))).collect();
+        let new_controls: Vec<(usize, TopicPartition)> = controls
+            .into_iter()
+            .filter(|(source, place)| !kept_controls.contains_key(&(*source, place.partition)))
+            .collect();
         if !new_sets.is_empty() || !new_controls.is_empty() {
             let committer = self.committer.as_mut().ok_or_else(no_committer)?;
-            let found: Owned = takeover::take_over(&self.context, committer, &self.writer, &self.policy, &new_sets, &new_controls)?;
+            let found: Owned =
+                takeover::take_over(&self.context, committer, &self.writer, &self.policy, &new_sets, &new_controls)?;
             last_clock_ms = last_clock_ms.max(found.last_clock_ms);
             self.adopt(found, &mut kept_sets, &mut kept_controls);
         }
@@ -244,7 +248,12 @@ impl Stage1 {
             // The first cut has no records: it adopts the policy in force before anything is judged by it.
             self.cut(true)?;
         }
-        tracing::info!(sets = self.sets.len(), controls = self.controls.len(), took_ms = took.as_millis() as u64, "partitions taken over");
+        tracing::info!(
+            sets = self.sets.len(),
+            controls = self.controls.len(),
+            took_ms = took.as_millis() as u64,
+            "partitions taken over"
+        );
         self.context.metrics.enter("running");
         Ok(())
     }
@@ -262,7 +271,10 @@ impl Stage1 {
         }
         let torn: Vec<String> = siblings.iter().filter(|(_, count)| **count < 3).map(|(p, _)| p.to_string()).collect();
         let incomplete = (!torn.is_empty()).then(|| {
-            format!("partitions {} of impressions, clicks and conversions are not all assigned here: they are not read", torn.join(", "))
+            format!(
+                "partitions {} of impressions, clicks and conversions are not all assigned here: they are not read",
+                torn.join(", ")
+            )
         });
         if let Some(words) = &incomplete {
             tracing::error!("{words}");
@@ -270,11 +282,17 @@ impl Stage1 {
         (siblings.into_iter().filter(|(_, count)| *count == 3).map(|(p, _)| p).collect(), controls, incomplete)
     }
 
-    fn adopt(&self, found: Owned, sets: &mut BTreeMap<i32, OwnedSet>, controls: &mut BTreeMap<(usize, i32), OwnedControl>) {
+    fn adopt(
+        &self,
+        found: Owned,
+        sets: &mut BTreeMap<i32, OwnedSet>,
+        controls: &mut BTreeMap<(usize, i32), OwnedControl>,
+    ) {
         let now_ms = self.context.clock.now_ms();
         for set in found.sets {
             let partition = set.0;
-            let places = EventKind::ALL.map(|kind| TopicPartition::new(self.context.settings.topics.event(kind), partition));
+            let places =
+                EventKind::ALL.map(|kind| TopicPartition::new(self.context.settings.topics.event(kind), partition));
             sets.insert(partition, OwnedSet::new(set.1, places, now_ms));
         }
         for (source, control) in found.controls {
@@ -415,7 +433,8 @@ impl Stage1 {
         let mut counters = Counters::default();
         let next_semantics = self.policy.semantics();
         let period_ms = self.policy.idle_period_ms();
-        let idle_after_ms = EventKind::ALL.map(|kind| self.context.settings.epoch.idle_after_ms + period_ms[kind.index()]);
+        let idle_after_ms =
+            EventKind::ALL.map(|kind| self.context.settings.epoch.idle_after_ms + period_ms[kind.index()]);
         for owned in self.sets.values_mut() {
             let is_idle = |at: usize, s: &Sibling| {
                 !in_batch && s.at_end && s.held.is_empty() && clock_ms - s.quiet_since_ms >= idle_after_ms[at]
@@ -426,10 +445,9 @@ impl Stage1 {
                 next_semantics,
                 lag_records: owned.siblings.iter().filter_map(|s| self.consumer.lag(&s.place)).sum::<u64>() as i64,
             };
-            let closed = owned
-                .set
-                .close(end, &mut self.sums)
-                .map_err(|error| Failure::failed(format!("closing an epoch: {error}"), "this is a defect; please report it"))?;
+            let closed = owned.set.close(end, &mut self.sums).map_err(|error| {
+                Failure::failed(format!("closing an epoch: {error}"), "this is a defect; please report it")
+            })?;
             add(&mut counters, &closed.counters);
             epochs.push(closed.epoch);
         }
@@ -540,7 +558,11 @@ impl Stage1 {
         while self.in_flight.is_some() {
             self.hear_committer(Duration::from_millis(20))?;
             if started.elapsed() > DRAIN_LIMIT {
-                return Err(Failure::new(Kind::TryLater, "a cut was not committed in time", "check the cluster, then start again"));
+                return Err(Failure::new(
+                    Kind::TryLater,
+                    "a cut was not committed in time",
+                    "check the cluster, then start again",
+                ));
             }
         }
         Ok(())
@@ -766,4 +788,3 @@ fn add(total: &mut Counters, one: &Counters) {
     total.conversions_waited += one.conversions_waited;
     total.conversions_crowded += one.conversions_crowded;
 }
-

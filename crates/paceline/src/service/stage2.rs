@@ -14,7 +14,8 @@ use crate::snapshots::{Chunk, Directory, Snapshots};
 use avro_codec::RecordName;
 use controller::{Authority, Controller, JournalPosition, Outputs};
 use kafka_io::{
-    Committer, Life, Membership, OffsetOut, OutRecord, Outcome as Committed, SourceConsumer, TopicPartition, Transaction,
+    Committer, Life, Membership, OffsetOut, OutRecord, Outcome as Committed, SourceConsumer, TopicPartition,
+    Transaction,
 };
 use model::time::Millis;
 use replay::{OutputTopic, wire};
@@ -203,7 +204,10 @@ impl Stage2 {
             let Some(owned) = partitions.get_mut(&record.partition) else { continue };
             let journal = context.codec.journal(record.payload.unwrap_or_default()).map_err(|rejected| {
                 Failure::failed(
-                    format!("record {} of {}/{} does not decode: {}", record.offset, topics.journal, record.partition, rejected.detail),
+                    format!(
+                        "record {} of {}/{} does not decode: {}",
+                        record.offset, topics.journal, record.partition, rejected.detail
+                    ),
                     "only Paceline may write this topic; remove what another program wrote there",
                 )
             })?;
@@ -218,7 +222,14 @@ impl Stage2 {
                 let clock = journal.clock;
                 *waiting_clock_ms = Some(waiting_clock_ms.map_or(clock, |earlier| earlier.min(clock)));
             }
-            let mut sink = Sink { context, topics, partition: record.partition, offset: record.offset, already: &owned.already, out: waiting };
+            let mut sink = Sink {
+                context,
+                topics,
+                partition: record.partition,
+                offset: record.offset,
+                already: &owned.already,
+                out: waiting,
+            };
             sink.take(&outputs)?;
         }
         Ok(())
@@ -241,9 +252,15 @@ impl Stage2 {
     }
 
     fn submit(&mut self, transaction: Transaction) -> Outcome {
-        let committer = self.committer.as_mut().ok_or_else(|| Failure::failed("no committer", "this is a defect; please report it"))?;
+        let committer = self
+            .committer
+            .as_mut()
+            .ok_or_else(|| Failure::failed("no committer", "this is a defect; please report it"))?;
         committer.submit(transaction).map_err(|_| {
-            Failure::failed("a second transaction was submitted while one is in flight", "this is a defect; please report it")
+            Failure::failed(
+                "a second transaction was submitted while one is in flight",
+                "this is a defect; please report it",
+            )
         })
     }
 
@@ -350,7 +367,11 @@ impl Stage2 {
                 self.submit_if_due()?;
             }
             if started.elapsed() > DRAIN_LIMIT {
-                return Err(Failure::new(Kind::TryLater, "decisions were not committed in time", "check the cluster, then start again"));
+                return Err(Failure::new(
+                    Kind::TryLater,
+                    "decisions were not committed in time",
+                    "check the cluster, then start again",
+                ));
             }
         }
     }
@@ -377,7 +398,8 @@ fn write_snapshot(context: &Context, partition: i32, owned: &mut OwnedPartition)
     let header = PartitionHeader { next_offset: owned.controller.next_offset(), timestamp_ms: owned.last_timestamp_ms };
     let header = postcard::to_allocvec(&header).map_err(std::io::Error::other)?;
     let bytes = owned.controller.snapshot();
-    let chunk = Chunk { id: "state".into(), version: owned.controller.next_offset() as u64, encode: Box::new(move || bytes) };
+    let chunk =
+        Chunk { id: "state".into(), version: owned.controller.next_offset() as u64, encode: Box::new(move || bytes) };
     if let Some(snapshots) = &mut owned.snapshots {
         snapshots.write(header, context.clock.now_ms(), vec![chunk])?;
     }
@@ -397,8 +419,9 @@ struct Sink<'a> {
 impl Sink<'_> {
     fn take(&mut self, outputs: &Outputs) -> Outcome {
         self.publish(outputs);
-        let wires = wire(&self.context.codec, outputs)
-            .map_err(|error| Failure::failed(format!("encoding a decision: {error}"), "this is a defect; please report it"))?;
+        let wires = wire(&self.context.codec, outputs).map_err(|error| {
+            Failure::failed(format!("encoding a decision: {error}"), "this is a defect; please report it")
+        })?;
         for one in wires {
             let topic = self.topics.of(one.topic);
             if self.already.holds(topic, self.offset) {

@@ -313,18 +313,24 @@ impl Repair {
             group.sources.first().is_some_and(|(name, _)| context.settings.topics.control(*topic) == name)
         });
         for (range, topic) in cut.ranges.iter().zip(topic) {
-            reader.read(&range.topic, range.partition, From::Offset(range.from), Until::Offset(range.to), |record| {
-                if let Some(Ok(fact)) = record.payload.map(|payload| context.codec.fact(topic, payload)) {
-                    facts.push(CopiedFact {
-                        topic: range.topic.clone(),
-                        partition: range.partition,
-                        offset: record.offset,
-                        timestamp: record.timestamp_ms,
-                        record: fact,
-                    });
-                }
-                ControlFlow::Continue(())
-            })?;
+            reader.read(
+                &range.topic,
+                range.partition,
+                From::Offset(range.from),
+                Until::Offset(range.to),
+                |record| {
+                    if let Some(Ok(fact)) = record.payload.map(|payload| context.codec.fact(topic, payload)) {
+                        facts.push(CopiedFact {
+                            topic: range.topic.clone(),
+                            partition: range.partition,
+                            offset: record.offset,
+                            timestamp: record.timestamp_ms,
+                            record: fact,
+                        });
+                    }
+                    ControlFlow::Continue(())
+                },
+            )?;
         }
         let ranges = cut.ranges.iter().map(|range| Range { watermark: NO_WATERMARK, ..range.clone() }).collect();
         self.parts.push((Vec::new(), ranges, EpochSums::new(), facts, cut.clock));
@@ -364,12 +370,19 @@ fn submit_and_wait(committer: &mut Committer, transaction: kafka_io::Transaction
             None => {}
         }
     }
-    Err(Failure::new(Kind::TryLater, "a torn cut could not be emitted again in time", "check the cluster, then start again"))
+    Err(Failure::new(
+        Kind::TryLater,
+        "a torn cut could not be emitted again in time",
+        "check the cluster, then start again",
+    ))
 }
 
 fn unreadable(topic: &str, partition: i32, detail: &str) -> Failure {
     Failure::failed(
-        format!("a record of {topic}/{partition} does not decode as a {}: {detail}", RecordName::JournalRecord.as_str()),
+        format!(
+            "a record of {topic}/{partition} does not decode as a {}: {detail}",
+            RecordName::JournalRecord.as_str()
+        ),
         "only Paceline may write this topic; remove what another program wrote there",
     )
 }

@@ -51,7 +51,10 @@ pub fn needs(settings: &Settings, event_partitions: i32) -> Vec<TopicNeed> {
             ControlTopic::Campaigns | ControlTopic::Entities | ControlTopic::Policy => None,
             _ => Some(JOURNAL_RETENTION_MS),
         };
-        needs.push(TopicNeed { partitions_fixed: false, ..need(topics.control(control), 1, retention, "your systems, the command line", "aggregator") });
+        needs.push(TopicNeed {
+            partitions_fixed: false,
+            ..need(topics.control(control), 1, retention, "your systems, the command line", "aggregator")
+        });
     }
     let fixed = |name: &str, partitions: i32, retention: Option<i64>, writer, reader| TopicNeed {
         partitions_fixed: true,
@@ -83,7 +86,13 @@ fn decision_topics(topics: &Topics) -> [(&str, Option<i64>); 5] {
     ]
 }
 
-fn need(name: &str, partitions: i32, retention_ms: Option<i64>, writer: &'static str, reader: &'static str) -> TopicNeed {
+fn need(
+    name: &str,
+    partitions: i32,
+    retention_ms: Option<i64>,
+    writer: &'static str,
+    reader: &'static str,
+) -> TopicNeed {
     TopicNeed {
         name: name.to_owned(),
         partitions,
@@ -136,11 +145,18 @@ pub fn inspect(settings: &Settings, admin: &Admin) -> Outcome<Topology> {
     }
     for name in std::iter::once(topics.journal.as_str()).chain(topics.decision_log()) {
         if count(name) != settings.journal_partitions {
-            wrong.push(format!("{name} needs {} partitions (journal.partitions) and has {}", settings.journal_partitions, count(name)));
+            wrong.push(format!(
+                "{name} needs {} partitions (journal.partitions) and has {}",
+                settings.journal_partitions,
+                count(name)
+            ));
         }
     }
     if !wrong.is_empty() {
-        return Err(Failure::setup(wrong.join("; "), "correct the topics or journal.partitions; see `paceline topics plan`"));
+        return Err(Failure::setup(
+            wrong.join("; "),
+            "correct the topics or journal.partitions; see `paceline topics plan`",
+        ));
     }
     Ok(Topology {
         event_partitions: events[0].1,

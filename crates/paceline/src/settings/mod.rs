@@ -131,9 +131,7 @@ impl Topics {
     }
 
     fn read(reader: &mut Reader) -> Self {
-        let mut name = |key: &str, default: &str| {
-            reader.text(&format!("topics.{key}"), default, "name of the topic")
-        };
+        let mut name = |key: &str, default: &str| reader.text(&format!("topics.{key}"), default, "name of the topic");
         Self {
             impressions: name("impressions", "ads.impressions"),
             clicks: name("clicks", "ads.clicks"),
@@ -165,10 +163,7 @@ impl Settings {
     }
 
     /// Reads files and the given environment.
-    pub fn load_with(
-        files: &[PathBuf],
-        environment: &BTreeMap<String, String>,
-    ) -> Outcome<(Self, Vec<Effective>)> {
+    pub fn load_with(files: &[PathBuf], environment: &BTreeMap<String, String>) -> Outcome<(Self, Vec<Effective>)> {
         let mut reader = Reader::load(files, environment);
         let settings = Self::read(&mut reader);
         match reader.finish() {
@@ -181,28 +176,53 @@ impl Settings {
     }
 
     fn read(reader: &mut Reader) -> Self {
-        let brokers = reader.text("kafka.brokers", "127.0.0.1:9092", "cluster addresses, host:port separated by commas");
+        let brokers =
+            reader.text("kafka.brokers", "127.0.0.1:9092", "cluster addresses, host:port separated by commas");
         if !brokers.split(',').all(is_host_port) {
             reader.mistake(format!("kafka.brokers: {brokers:?} is not a list of host:port"));
         }
         let kafka_properties = reader.open_table("kafka.properties", "setting of the Kafka client, passed through");
-        let registry = reader.text("registry.url", "", "schema registry; not supported yet, ids are those of schemas/index.toml");
+        let registry =
+            reader.text("registry.url", "", "schema registry; not supported yet, ids are those of schemas/index.toml");
         if !registry.is_empty() {
-            reader.mistake("registry.url: a registry is not supported yet; leave it out, the ids of schemas/index.toml hold".into());
+            reader.mistake(
+                "registry.url: a registry is not supported yet; leave it out, the ids of schemas/index.toml hold"
+                    .into(),
+            );
         }
-        let slot = reader.text("slot", "0", "stable name of this process; two processes with one slot fence each other");
+        let slot =
+            reader.text("slot", "0", "stable name of this process; two processes with one slot fence each other");
         let group = reader.text("group", "paceline", "consumer groups and transactional ids begin with it");
         for (path, value) in [("slot", &slot), ("group", &group)] {
             if value.is_empty() || !value.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c)) {
-                reader.mistake(format!("{path}: {value:?} may hold letters, digits, '.', '_' and '-' only, and at least one"));
+                reader.mistake(format!(
+                    "{path}: {value:?} may hold letters, digits, '.', '_' and '-' only, and at least one"
+                ));
             }
         }
         let epoch = EpochSettings {
             interval_ms: reader.duration_ms("epoch.interval", "500ms", "time between two cuts of stage 1"),
-            interval_max_ms: reader.duration_ms("epoch.interval_max", "2s", "longest cut, while the one before is being committed"),
-            records_max: reader.number("epoch.records_max", 2_000_000, 1..=100_000_000, "records after which a cut is due earlier") as usize,
-            sibling_skew_ms: reader.duration_ms("epoch.sibling_skew", "5s", "how far impressions, clicks and conversions may run apart in record time"),
-            idle_after_ms: reader.duration_ms("epoch.idle_after", "5s", "a source read to its end with nothing for this long is idle"),
+            interval_max_ms: reader.duration_ms(
+                "epoch.interval_max",
+                "2s",
+                "longest cut, while the one before is being committed",
+            ),
+            records_max: reader.number(
+                "epoch.records_max",
+                2_000_000,
+                1..=100_000_000,
+                "records after which a cut is due earlier",
+            ) as usize,
+            sibling_skew_ms: reader.duration_ms(
+                "epoch.sibling_skew",
+                "5s",
+                "how far impressions, clicks and conversions may run apart in record time",
+            ),
+            idle_after_ms: reader.duration_ms(
+                "epoch.idle_after",
+                "5s",
+                "a source read to its end with nothing for this long is idle",
+            ),
         };
         if epoch.interval_ms < 50 || epoch.interval_max_ms < epoch.interval_ms {
             reader.mistake("epoch.interval: must be at least 50ms and not above epoch.interval_max".into());
@@ -212,8 +232,15 @@ impl Settings {
             kafka_properties,
             slot,
             group,
-            state_dir: PathBuf::from(reader.text("state.dir", "paceline-state", "folder of snapshots and of the local halt file")),
-            start_from: match reader.word("start_from", &["earliest", "latest"], "where a source begins that has no position at all").as_str() {
+            state_dir: PathBuf::from(reader.text(
+                "state.dir",
+                "paceline-state",
+                "folder of snapshots and of the local halt file",
+            )),
+            start_from: match reader
+                .word("start_from", &["earliest", "latest"], "where a source begins that has no position at all")
+                .as_str()
+            {
                 "latest" => StartFrom::Latest,
                 _ => StartFrom::Earliest,
             },
@@ -221,11 +248,24 @@ impl Settings {
             minute_rows: reader.flag("kpis.minute_rows", false, "publish a KPI row for each closed minute too"),
             http_listen: address(reader, "http.listen", "127.0.0.1:8080", "dashboard and API"),
             metrics_listen: address(reader, "metrics.listen", "127.0.0.1:9464", "Prometheus metrics"),
-            user_key_secret: reader.secret("user_key.secret", "secret of the keyed hashes of user keys, shared by all workers; @file:PATH reads a file"),
+            user_key_secret: reader.secret(
+                "user_key.secret",
+                "secret of the keyed hashes of user keys, shared by all workers; @file:PATH reads a file",
+            ),
             epoch,
-            journal_partitions: reader.number("journal.partitions", 16, 1..=1024, "partitions of the journal and of each output topic; fixed for a journal's life") as i32,
+            journal_partitions: reader.number(
+                "journal.partitions",
+                16,
+                1..=1024,
+                "partitions of the journal and of each output topic; fixed for a journal's life",
+            ) as i32,
             snapshot_interval_ms: reader.duration_ms("snapshots.interval", "10m", "time between two snapshots"),
-            snapshot_log_bytes: reader.number("snapshots.log_bytes", 1_000_000_000, 1_000_000..=1_000_000_000_000, "bytes of log after which a snapshot is due earlier"),
+            snapshot_log_bytes: reader.number(
+                "snapshots.log_bytes",
+                1_000_000_000,
+                1_000_000..=1_000_000_000_000,
+                "bytes of log after which a snapshot is due earlier",
+            ),
             log_format: reader.word("log.format", &["text", "json"], "form of the log on stderr"),
             log_level: reader.text("log.level", "info", "log filter, for example info or paceline=debug,warn"),
         }

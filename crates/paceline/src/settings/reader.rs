@@ -109,7 +109,13 @@ impl Reader {
     }
 
     /// A whole number inside a range.
-    pub fn number(&mut self, path: &str, default: i64, range: std::ops::RangeInclusive<i64>, about: &'static str) -> i64 {
+    pub fn number(
+        &mut self,
+        path: &str,
+        default: i64,
+        range: std::ops::RangeInclusive<i64>,
+        about: &'static str,
+    ) -> i64 {
         let wanted = format!("a whole number from {} to {}", range.start(), range.end());
         self.parsed(path, &default.to_string(), about, &wanted, |text| {
             text.parse().ok().filter(|number| range.contains(number))
@@ -273,8 +279,7 @@ mod tests {
 
     #[test]
     fn underscores_of_the_environment_are_dots_of_the_client_properties_and_passwords_stay_hidden() {
-        let mut reader =
-            Reader::load(&[], &environment(&[("PACELINE__KAFKA__PROPERTIES__SASL_PASSWORD", "hunter2")]));
+        let mut reader = Reader::load(&[], &environment(&[("PACELINE__KAFKA__PROPERTIES__SASL_PASSWORD", "hunter2")]));
         let table = reader.open_table("kafka.properties", "");
         assert_eq!(table["sasl.password"], "hunter2");
         assert_eq!(reader.finish().unwrap()[0].value, "***");

@@ -126,12 +126,7 @@ impl Snapshots {
         if !pack.is_empty() {
             self.store.put(&pack_name(sequence), &pack)?;
         }
-        let manifest = Manifest {
-            format: FORMAT,
-            taken_at_ms,
-            header,
-            chunks: places.values().cloned().collect(),
-        };
+        let manifest = Manifest { format: FORMAT, taken_at_ms, header, chunks: places.values().cloned().collect() };
         let bytes = seal(&manifest)?;
         self.store.put(&manifest_name(sequence), &bytes)?;
         summary.bytes = (pack.len() + bytes.len()) as u64;
@@ -191,7 +186,13 @@ impl Snapshots {
     }
 
     fn manifests(&self) -> io::Result<Vec<u64>> {
-        Ok(self.store.list()?.iter().filter(|name| name.starts_with("manifest-")).filter_map(|n| sequence_of(n)).collect())
+        Ok(self
+            .store
+            .list()?
+            .iter()
+            .filter(|name| name.starts_with("manifest-"))
+            .filter_map(|n| sequence_of(n))
+            .collect())
     }
 
     fn packs_in_use(&self) -> usize {
@@ -282,7 +283,8 @@ mod tests {
     fn contents(snapshots: &Snapshots) -> (Vec<u8>, Vec<String>, Vec<String>) {
         let (loaded, skipped) = snapshots.newest(|_| true).unwrap();
         let loaded = loaded.expect("one is valid");
-        let texts = loaded.chunks.into_iter().map(|(id, _, bytes)| format!("{id}={}", String::from_utf8(bytes).unwrap()));
+        let texts =
+            loaded.chunks.into_iter().map(|(id, _, bytes)| format!("{id}={}", String::from_utf8(bytes).unwrap()));
         (loaded.header, texts.collect(), skipped)
     }
 
@@ -291,7 +293,8 @@ mod tests {
         let memory = Memory::default();
         let mut snapshots = Snapshots::open(Box::new(memory.clone())).unwrap();
         snapshots.write(vec![1], 10, vec![chunk("a", 1, "one"), chunk("b", 1, "two")]).unwrap();
-        let second = snapshots.write(vec![2], 20, vec![chunk("a", 1, "never encoded"), chunk("b", 2, "three")]).unwrap();
+        let second =
+            snapshots.write(vec![2], 20, vec![chunk("a", 1, "never encoded"), chunk("b", 2, "three")]).unwrap();
         assert_eq!((second.chunks_written, second.chunks_kept), (1, 1));
         assert_eq!(contents(&snapshots), (vec![2], vec!["a=one".into(), "b=three".into()], vec![]));
     }
@@ -305,7 +308,11 @@ mod tests {
         for name in [manifest_name(2), pack_name(2)] {
             let whole = memory.get(&name).unwrap().unwrap();
             for at in 0..whole.len() {
-                for damage in [whole[..at].to_vec(), { let mut b = whole.clone(); b[at] ^= 0x40; b }] {
+                for damage in [whole[..at].to_vec(), {
+                    let mut b = whole.clone();
+                    b[at] ^= 0x40;
+                    b
+                }] {
                     memory.put(&name, &damage).unwrap();
                     let (header, chunks, skipped) = contents(&snapshots);
                     assert_eq!((header, chunks), (vec![1], vec!["a=one".to_owned()]), "{name} at {at}");

@@ -49,11 +49,17 @@ fn maps(arguments: &Import) -> Outcome<Vec<RecordMap>> {
         let text = std::fs::read_to_string(path)
             .map_err(|error| Failure::failed(format!("cannot read the map {}: {error}", path.display()), ""))?;
         return map::parse(&text, field_names).map_err(|mistakes| {
-            Failure::failed(format!("the map {} has mistakes:\n  - {}", path.display(), mistakes.join("\n  - ")), "correct it")
+            Failure::failed(
+                format!("the map {} has mistakes:\n  - {}", path.display(), mistakes.join("\n  - ")),
+                "correct it",
+            )
         });
     }
     let kind = arguments.kind.ok_or_else(|| {
-        Failure::failed("neither --map nor --kind says what the rows are", "give --kind where the columns bear the fields' names, else --map")
+        Failure::failed(
+            "neither --map nor --kind says what the rows are",
+            "give --kind where the columns bear the fields' names, else --map",
+        )
     })?;
     let kind = match kind {
         ImportKind::Impressions => Kind::Event(EventKind::Impression),
@@ -123,8 +129,12 @@ fn prepare(arguments: &Import, maps: &[RecordMap]) -> Outcome<Vec<Prepared>> {
         };
         let columns = rows::read(path, &mut take)?;
         if let Some(columns) = columns.filter(|_| arguments.map.is_some()) {
-            let absent: Vec<&str> =
-                maps.iter().flat_map(|map| map.fields.values()).flat_map(|field| field.columns()).filter(|name| !columns.iter().any(|c| c == name)).collect();
+            let absent: Vec<&str> = maps
+                .iter()
+                .flat_map(|map| map.fields.values())
+                .flat_map(|field| field.columns())
+                .filter(|name| !columns.iter().any(|c| c == name))
+                .collect();
             if !absent.is_empty() {
                 return Err(Failure::failed(
                     format!("{} has no column {}", path.display(), absent.join(", ")),
@@ -218,7 +228,10 @@ fn encode(prepared: Vec<Prepared>, weeks: i64) -> Outcome<Vec<Encoded>> {
         }
         let made = encode_one(&codec, record.kind, Value::Object(record.fields));
         encoded.push(made.map_err(|reason| {
-            Failure::failed(format!("record {} in event-time order would be refused: {reason}; nothing was sent", at + 1), "correct the file or the map")
+            Failure::failed(
+                format!("record {} in event-time order would be refused: {reason}; nothing was sent", at + 1),
+                "correct the file or the map",
+            )
         })?);
     }
     Ok(encoded)
@@ -240,7 +253,8 @@ fn encode_one(codec: &Codec, kind: Kind, value: Value) -> Result<Encoded, String
         }
         Kind::Event(EventKind::Conversion) => {
             let record: Conversion = serde_json::from_value(value).map_err(|e| words(&e))?;
-            let key = partition_key(record.user_key.as_deref(), record.click_id.as_deref(), &record.event_id).to_owned();
+            let key =
+                partition_key(record.user_key.as_deref(), record.click_id.as_deref(), &record.event_id).to_owned();
             (key, codec.encode(name, &record).map_err(|e| words(&e))?)
         }
         Kind::Stats => {

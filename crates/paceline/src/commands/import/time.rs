@@ -25,7 +25,11 @@ impl TimeFormat {
             "epoch_s" => Self::EpochSeconds,
             "rfc3339" => Self::Rfc3339,
             pattern if pattern.contains('%') => Self::Pattern(pattern.to_owned()),
-            other => return Err(format!("format {other:?} is not epoch_ms, epoch_s, rfc3339 or a pattern such as %Y-%m-%d %H:%M:%S")),
+            other => {
+                return Err(format!(
+                    "format {other:?} is not epoch_ms, epoch_s, rfc3339 or a pattern such as %Y-%m-%d %H:%M:%S"
+                ));
+            }
         })
     }
 
@@ -36,7 +40,9 @@ impl TimeFormat {
             Self::Any if text.bytes().all(|b| b.is_ascii_digit()) => text.parse().ok(),
             Self::Any | Self::Rfc3339 => rfc3339(text),
             Self::EpochMs => text.parse().ok(),
-            Self::EpochSeconds => super::map::decimal_micros(text, 1_000_000).ok().map(|micros| micros.div_euclid(1_000)),
+            Self::EpochSeconds => {
+                super::map::decimal_micros(text, 1_000_000).ok().map(|micros| micros.div_euclid(1_000))
+            }
             Self::Pattern(pattern) => by_pattern(pattern, text),
         };
         parsed.ok_or_else(|| format!("{text:?} is not an instant of format {}", self.name()))
