@@ -80,6 +80,8 @@ impl Deployment {
         deployment.set("state.dir", &folder.join("state").display().to_string());
         deployment.set("journal.partitions", &JOURNAL_PARTITIONS.to_string());
         deployment.set("kpis.minute_rows", "true");
+        deployment.set("http.listen", "127.0.0.1:0");
+        deployment.set("metrics.listen", "127.0.0.1:0");
         deployment.name_topics();
         deployment
     }

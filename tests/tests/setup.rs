@@ -122,11 +122,11 @@ fn a_wrong_password_is_a_matter_for_a_person_and_is_not_shown() {
 fn every_mistake_in_the_configuration_is_told_at_once_with_the_nearest_name() {
     let deployment = Deployment::without_topics("127.0.0.1:1", "mistakes");
     let file = deployment.folder.join("paceline.toml");
-    fs::write(&file, "[kafka]\nbrokrs = \"x:1\"\n[kpis]\nminute_rows = \"perhaps\"\n").expect("a file can be written");
+    fs::write(&file, "[kafka]\nbrokrs = \"x:1\"\n[epoch]\ninterval = \"fast\"\n").expect("a file can be written");
     let path = file.display().to_string();
     for command in [&["run", "--config", &path][..], &["check", "--no-environment", "--config", &path]] {
         let words = refused(&deployment, command, SETUP);
-        says(&words, &["kafka.brokrs", "kafka.brokers", "kpis.minute_rows"]);
+        says(&words, &["kafka.brokrs", "kafka.brokers", "epoch.interval"]);
     }
     let mut deployment = deployment;
     deployment.set("snapshot.interval", "5m");

@@ -84,6 +84,22 @@ impl Names {
         self.index[print[0] as usize & (self.index.len() - 1)].print[0]
     }
 
+    /// The code of a known name; changes nothing.
+    pub fn find(&self, Print(print): Print) -> Option<u32> {
+        let mask = self.index.len() - 1;
+        let mut at = print[0] as usize & mask;
+        loop {
+            let place = &self.index[at];
+            if place.code == 0 {
+                return None;
+            }
+            if place.print == print {
+                return Some(place.code - 1);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
     /// The code of a name; `None` where it is new and `names_max` are held.
     pub fn code(&mut self, named: Named<'_>, names_max: usize) -> Option<u32> {
         self.code_of(self.print(named), || named, names_max)
@@ -96,18 +112,9 @@ impl Names {
         named: impl FnOnce() -> Named<'a>,
         names_max: usize,
     ) -> Option<u32> {
-        let mask = self.index.len() - 1;
-        let mut at = print[0] as usize & mask;
-        loop {
-            let place = self.index[at];
-            if place.code == 0 {
-                break;
-            }
-            if place.print == print {
-                self.flags[place.code as usize - 1].used = true;
-                return Some(place.code - 1);
-            }
-            at = (at + 1) & mask;
+        if let Some(code) = self.find(Print(print)) {
+            self.flags[code as usize].used = true;
+            return Some(code);
         }
         (self.len() < names_max).then(|| self.add(named(), print))
     }

@@ -12,6 +12,9 @@ pub const RECORD_BYTES_MAX: usize = 900_000;
 
 /// Splits into parts of at most about `bytes_max`; a single delta or fact is never divided.
 pub fn split(record: JournalRecord, bytes_max: usize) -> Vec<JournalRecord> {
+    if is_whole(&record, bytes_max) {
+        return vec![JournalRecord { part: 0, parts: 1, ..record }];
+    }
     let JournalRecord { dictionary, deltas, facts, .. } = record;
     let frame = JournalRecord { dictionary: Vec::new(), deltas: Vec::new(), facts: Vec::new(), ..record };
     let frame_bytes = frame_bytes(&frame);
@@ -29,6 +32,28 @@ pub fn split(record: JournalRecord, bytes_max: usize) -> Vec<JournalRecord> {
     let count = parts.len() as i32;
     let numbered = parts.into_iter().zip(0..);
     numbered.map(|(part, at)| JournalRecord { part: at, parts: count, ..part.record(&frame, &dictionary) }).collect()
+}
+
+/// Whether one part will hold everything under the dictionary as it stands: nearly always, so it is asked first.
+fn is_whole(record: &JournalRecord, bytes_max: usize) -> bool {
+    let strings: usize = record.dictionary.iter().map(|text| text.len() + COUNT_BYTES_MAX).sum();
+    let deltas: usize = record.deltas.iter().map(delta_bytes).sum();
+    let facts: usize = record.facts.iter().map(fact_bytes).sum();
+    if frame_bytes(record) + strings + deltas + facts > bytes_max {
+        return false;
+    }
+    // A part's dictionary has the empty string, where there are deltas, and what they use.
+    let mut used = vec![false; record.dictionary.len()];
+    if let Some(first) = used.first_mut() {
+        *first = !record.deltas.is_empty() && record.dictionary[0].is_empty();
+    }
+    for code in record.deltas.iter().flat_map(codes_of) {
+        match usize::try_from(code).ok().and_then(|code| used.get_mut(code)) {
+            Some(used) => *used = true,
+            None => return false,
+        }
+    }
+    used.into_iter().all(|used| used)
 }
 
 /// The last part, or a new one where the last would grow too large.

@@ -14,6 +14,8 @@ pub struct EpochSums {
     codes: HashMap<Box<str>, u32>,
     /// Account and currency of the last row of touches: mostly also those of the next.
     last: [u32; 2],
+    /// The code of the empty string, once there is one.
+    empty: Option<u32>,
     rows: HashMap<Row, Measures>,
 }
 
@@ -74,7 +76,7 @@ impl EpochSums {
     /// # Panics
     /// If `journal_partitions` is not positive.
     pub fn drain(&mut self, journal_partitions: i32) -> Vec<PartitionSums> {
-        let Self { strings, rows, .. } = std::mem::take(self);
+        let Self { strings, rows, .. } = self.take();
         let partitions: Vec<i32> =
             strings.iter().map(|text| partition_of(text.as_bytes(), journal_partitions)).collect();
         let mut of_partition: Vec<Vec<(Row, Measures)>> = (0..journal_partitions).map(|_| Vec::new()).collect();
@@ -84,6 +86,18 @@ impl EpochSums {
         let mut by_text: Vec<u32> = (0..strings.len() as u32).collect();
         by_text.sort_unstable_by_key(|code| &strings[*code as usize]);
         of_partition.into_iter().map(|rows| partition_sums(&strings, &by_text, &rows)).collect()
+    }
+
+    /// Leaves a sum without anything but room: the next cut mostly holds as much as this one.
+    fn take(&mut self) -> Self {
+        let (strings, rows) = (self.strings.len(), self.rows.len());
+        let room = Self {
+            strings: Vec::with_capacity(strings),
+            codes: HashMap::with_capacity(strings),
+            rows: HashMap::with_capacity(rows),
+            ..Self::default()
+        };
+        std::mem::replace(self, room)
     }
 
     /// The code of a string.
@@ -105,11 +119,14 @@ impl EpochSums {
             }
         }
         let [account, currency] = self.last;
+        let campaign = self.code(campaign);
+        let conversion_type = self.empty.unwrap_or_else(|| self.code(""));
+        self.empty = Some(conversion_type);
         Row {
             account,
-            campaign: self.code(campaign),
+            campaign,
             currency,
-            conversion_type: self.code(""),
+            conversion_type,
             minute,
             touch_minute: NO_TOUCH,
         }

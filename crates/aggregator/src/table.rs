@@ -79,7 +79,7 @@ impl<S: Slot> Table<S> {
 
     /// Keeps what `keep` says; a table that shrinks much gives memory back.
     pub fn retain(&mut self, mut keep: impl FnMut(&mut S) -> bool) {
-        let mut kept: Vec<S> = Vec::new();
+        let mut kept: Vec<S> = Vec::with_capacity(self.count);
         for slot in self.slots.drain(..) {
             let mut slot = slot;
             if slot.key() != 0 && keep(&mut slot) {

@@ -58,7 +58,8 @@ impl Tally {
     pub fn add(&mut self, code: u32, minute: i64, counts: Counts) {
         let at = code as usize;
         if at >= self.cells.len() {
-            self.cells.resize(at + 1, EMPTY);
+            // Codes come one after the other while a set is young.
+            self.cells.resize((at + 1).next_power_of_two().max(CELLS_MIN), EMPTY);
         }
         let cell = &mut self.cells[at];
         if cell.minute == minute {
@@ -74,6 +75,11 @@ impl Tally {
         } else {
             self.others.entry((code, minute)).or_default().add(counts);
         }
+    }
+
+    /// Reads where `code` is counted: brings its line into the cache.
+    pub fn touch(&self, code: u32) -> i64 {
+        self.cells.get(code as usize).map_or(0, |cell| cell.minute)
     }
 
     /// Rows beside the cells.
@@ -100,6 +106,8 @@ fn add(names: &Names, sums: &mut EpochSums, code: u32, minute: i64, counts: Coun
     }
 }
 
+/// A set with fewer campaigns than this saves nothing by being smaller.
+const CELLS_MIN: usize = 256;
 /// Earlier than the minute of any instant.
 const NO_MINUTE: i64 = i64::MIN;
 const EMPTY: Cell =

@@ -90,6 +90,11 @@ impl Alerts {
         self.open.contains_key(subject)
     }
 
+    /// Whether any alert of this kind is open: one question where else each campaign would be asked about.
+    pub fn any_open(&self, kind: &str) -> bool {
+        self.open.range(subject(kind, None, None)..).next().is_some_and(|((found, ..), _)| found == kind)
+    }
+
     /// Open alerts by kind, account and campaign.
     pub fn iter(&self) -> impl Iterator<Item = &Alert> {
         self.open.values()

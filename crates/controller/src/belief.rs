@@ -420,6 +420,9 @@ fn close_campaign(
     let Some(live) = campaign.live.as_deref_mut() else { return };
     let Some(watermark) = live.watermark(events) else { return };
     let closed = live.take_closed(watermark);
+    if closed.is_empty() {
+        return;
+    }
     publish(live, &closed, events, ids, delays, stamp, rows);
 }
 

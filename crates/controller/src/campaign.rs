@@ -73,6 +73,9 @@ pub struct Live {
     /// The plan of the day, kept.
     #[serde(skip)]
     pub outlook: Option<Outlook>,
+    /// Why the last look led to nothing, by lever; a restart begins with none.
+    #[serde(skip)]
+    pub whys: Vec<(&'static str, &'static str)>,
     forgotten: Forgotten,
 }
 
@@ -269,6 +272,9 @@ impl Live {
 
     /// Rows of windows that the watermark has closed and that were never published.
     pub fn take_closed(&mut self, watermark: Millis) -> Vec<RowKey> {
+        if self.open.first().is_none_or(|row| Millis::from(row.end) * MINUTE_MS > watermark) {
+            return Vec::new();
+        }
         let closed = self.open.partition_point(|row| Millis::from(row.end) * MINUTE_MS <= watermark);
         self.open.drain(..closed).collect()
     }
@@ -391,6 +397,10 @@ impl Live {
 
     /// Remembers that a row is to be published, for the first time or again.
     fn note(&mut self, row: RowKey) {
+        // What waits already was never published: nearly every amount ends here, without a look at the pane.
+        if self.open.binary_search(&row).is_ok() {
+            return;
+        }
         let panes = self.panes(row.granularity);
         let published = panes.get(row.start).is_some_and(|sums| sums[REVISION] > 0);
         let rows = if published { &mut self.revised } else { &mut self.open };

@@ -9,7 +9,7 @@ use crate::assembly::Assembly;
 use crate::belief::{Belief, Moment, Specified, Stamp, Touched};
 use crate::campaign::Campaign;
 use crate::desired;
-use crate::desk::{Desk, Whys};
+use crate::desk::Desk;
 use crate::ledger::{CampaignLedger, Ledger};
 use crate::positions::{Positions, Verdict};
 use crate::seen::fingerprint;
@@ -30,8 +30,6 @@ pub struct Controller {
     pub(crate) state: State,
     /// Parsed from the state's body.
     policy: Policy,
-    /// Why the last look at a campaign led to nothing; not part of the state, a restart begins with none.
-    pub(crate) whys: Whys,
 }
 
 /// Everything that a snapshot holds.
@@ -70,7 +68,7 @@ impl Controller {
             policy_body: String::new(),
             jump_until: Millis::MIN,
         };
-        Self { setup, state, policy: Policy::default(), whys: Whys::new() }
+        Self { setup, state, policy: Policy::default() }
     }
 
     /// Applies one journal record. A record before [`Controller::next_offset`] changes nothing.
@@ -132,7 +130,7 @@ impl Controller {
         }
         state.belief.wake();
         let policy = policy::settings::check(&state.policy_body).map_err(|_| SnapshotError::Corrupt)?;
-        Ok(Self { setup, state, policy, whys: Whys::new() })
+        Ok(Self { setup, state, policy })
     }
 
     /// Moves `now`; `true` where a minute has begun. After a gap that is one minute, the last.
@@ -324,24 +322,20 @@ impl Controller {
     /// Looks at the campaigns that the record touched, and once a minute at all that live.
     fn look(&mut self, touched: &Touched<'_>, minute: bool, round: &mut Round) {
         let everyone = minute || round.everyone;
-        let whom: Vec<(String, String)> = if everyone {
-            let accounts = self.state.belief.accounts.iter();
-            let live = accounts.flat_map(|(account_id, account)| {
+        let accounts = self.state.belief.accounts.iter().filter(|_| everyone);
+        let live: Vec<(String, String)> = accounts
+            .flat_map(|(account_id, account)| {
                 let live = account.campaigns.iter().filter(|(_, campaign)| campaign.live.is_some());
                 live.map(|(campaign_id, _)| (account_id.clone(), campaign_id.clone()))
-            });
-            live.collect()
-        } else {
-            touched
-                .iter()
-                .map(|(account_id, campaign_id)| ((*account_id).to_owned(), (*campaign_id).to_owned()))
-                .collect()
-        };
+            })
+            .collect();
+        let live = live.iter().map(|(account_id, campaign_id)| (account_id.as_str(), campaign_id.as_str()));
+        let touched = touched.iter().filter(|_| !everyone).copied();
         let decisions = std::mem::take(&mut round.decisions);
         let interval = self.policy.defaults.clock.pacing_interval_ms.max(MINUTE_MS);
         let now = self.state.now;
         let mut desk = self.desk(round);
-        for (account_id, campaign_id) in &whom {
+        for (account_id, campaign_id) in live.chain(touched) {
             let due = minute && desk.is_due(account_id, campaign_id, last_instant(campaign_id, now, interval));
             desk.attend(account_id, campaign_id, due);
         }
@@ -357,6 +351,7 @@ impl Controller {
     }
 
     fn desk<'d>(&'d mut self, round: &'d mut Round) -> Desk<'d> {
+        let overridden = self.state.alerts.any_open("value_mismatch");
         Desk {
             setup: &self.setup,
             at: round.at,
@@ -370,7 +365,8 @@ impl Controller {
             alerts: &mut self.state.alerts,
             decide: round.decide,
             outputs: &mut round.outputs,
-            whys: &mut self.whys,
+            overridden,
+            noted: Vec::new(),
             changed: &mut round.changed,
         }
     }
@@ -455,10 +451,15 @@ impl Controller {
 
     /// Opens and resolves the alerts of what waits for a specification.
     fn settle_quarantine(&mut self, touched: &Touched<'_>, round: &mut Round) {
+        let alerts = &self.state.alerts;
+        let open = QUARANTINE_ALERTS.iter().any(|kind| alerts.any_open(kind));
+        if self.state.belief.quarantine.is_empty() && !open {
+            return;
+        }
         for (account, campaign) in touched {
             let waiting = self.state.belief.quarantine.of_campaign(account, campaign);
             let known = self.state.belief.campaign(account, campaign).is_some();
-            let kinds = [("unknown_campaign", !known), ("currency_mismatch", known)];
+            let kinds = QUARANTINE_ALERTS.into_iter().zip([!known, known]);
             for (kind, holds) in kinds {
                 let condition = waiting.filter(|_| holds).map(|(_, spend)| Condition {
                     severity: "warning",
@@ -532,6 +533,9 @@ fn stamp<'a>(setup: &'a Setup, state: &State, at: JournalPosition) -> Stamp<'a> 
         build: &setup.build,
     }
 }
+
+/// What amounts wait for: a specification, or one in their currency.
+const QUARANTINE_ALERTS: [&str; 2] = ["unknown_campaign", "currency_mismatch"];
 
 fn explain(kind: &str) -> &'static str {
     match kind {

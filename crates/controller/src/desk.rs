@@ -21,18 +21,15 @@ use crate::{JournalPosition, Outputs, Setup};
 use model::fact::Decision;
 use model::output::*;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
-use policy::anomaly::{Change, Detector, Finding};
+use policy::anomaly::{Change, Detector, Finding, Kind};
 use policy::arithmetic::bid_micros;
 use policy::composition::is_worth_a_command;
-use policy::explain::Reason;
+use policy::explain::{Reason, amount};
 use policy::gates::{Freshness, Gate, Permission, WhyNothing, freshness};
 use policy::guard::{Action, Mode, Proposal, Verdict, check};
 use policy::pause::{Holder, Resume, ResumeInput, resume_daily_cap, resume_runaway};
 use policy::settings::{Policy, Settings};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Why a campaign's last look led to nothing, by lever.
-pub type Whys = BTreeMap<(String, String), Vec<(&'static str, String)>>;
+use std::collections::BTreeSet;
 
 /// Everything that a decision may look at and write to.
 pub struct Desk<'a> {
@@ -51,7 +48,10 @@ pub struct Desk<'a> {
     /// Whether anything is decided, or only belief moves.
     pub decide: bool,
     pub outputs: &'a mut Outputs,
-    pub whys: &'a mut Whys,
+    /// Whether any campaign has a value that somebody else set.
+    pub overridden: bool,
+    /// Why the look that is under way led to nothing, by lever.
+    pub noted: Vec<(&'static str, &'static str)>,
     /// Campaigns whose desired state is to be published.
     pub changed: &'a mut BTreeSet<(String, String)>,
 }
@@ -136,10 +136,11 @@ impl Desk<'_> {
                 evaluation: evaluation.as_ref(),
                 approved: false,
             };
-            self.whys.remove(&(account_id.to_owned(), campaign_id.to_owned()));
+            self.noted.clear();
             self.stop_or_start(&case);
             self.move_bid(&case, &gate);
             self.move_budget(&case);
+            live.whys.clone_from(&self.noted);
         }
         live.pacing = pacing;
     }
@@ -199,7 +200,9 @@ impl Desk<'_> {
                 Change::None => {}
                 Change::Resolved(finding) => self.settle(finding.kind.as_str(), account_id, campaign_id, None),
                 Change::Opened(finding) => {
-                    let condition = condition(finding, campaign_id);
+                    let campaign = self.belief.campaign(account_id, campaign_id);
+                    let currency = campaign.and_then(|campaign| campaign.spec()).map(|spec| spec.currency).unwrap_or_default();
+                    let condition = condition(finding, campaign_id, &currency);
                     self.settle(finding.kind.as_str(), account_id, campaign_id, Some(&condition));
                 }
             }
@@ -208,7 +211,7 @@ impl Desk<'_> {
 
     /// Somebody else's value has been left alone for long enough.
     fn end_override(&mut self, account_id: &str, campaign_id: &str, settings: &Settings) {
-        if !self.alerts.is_open(&subject("value_mismatch", Some(account_id), Some(campaign_id))) {
+        if !self.overridden || !self.alerts.is_open(&subject("value_mismatch", Some(account_id), Some(campaign_id))) {
             return;
         }
         let Some(ledger) = self.ledger.campaign(account_id, campaign_id) else { return };
@@ -276,7 +279,7 @@ impl Desk<'_> {
         let held = held.or(resume_lost.then_some((Holder::DailyCap, Millis::MIN)));
         let (Some((holder, since)), false) = (held, foreign) else { return };
         if gate.permission != Permission::All {
-            return self.note(case, "state", gate.why.map_or("held", WhyNothing::as_str));
+            return self.note("state", gate.why.map_or("held", WhyNothing::as_str));
         }
         if let Some((value, at)) = ledger.state.shown.filter(|_| Mode::parse(&case.live.spec.mode) != Mode::Auto)
             && value == RUNNING
@@ -310,13 +313,13 @@ impl Desk<'_> {
                 self.submit(case, Lever::State, Action::Resume(holder), reason);
             }
             Resume::Latched => {
-                self.note(case, "state", "runaway_latched");
+                self.note("state", "runaway_latched");
                 if self.needs_resume_proposal(case) {
                     self.submit(case, Lever::State, Action::Resume(holder), reason);
                 }
             }
-            Resume::NotYet => self.note(case, "state", "pause_dwells"),
-            Resume::FlightEnds => self.note(case, "state", "flight_ends"),
+            Resume::NotYet => self.note("state", "pause_dwells"),
+            Resume::FlightEnds => self.note("state", "flight_ends"),
         }
     }
 
@@ -329,28 +332,28 @@ impl Desk<'_> {
         let Some(evaluation) = case.evaluation else { return self.reissue_bid(case, gate) };
         let paused = self.ledger.campaign(case.account_id, case.campaign_id).is_some_and(CampaignLedger::is_paused);
         if paused {
-            return self.note(case, "bid", "paused");
+            return self.note("bid", "paused");
         }
         if gate.permission > Permission::DecreasesOnly {
-            return self.note(case, "bid", gate.why.map_or("held", WhyNothing::as_str));
+            return self.note("bid", gate.why.map_or("held", WhyNothing::as_str));
         }
         let composed = match (&evaluation.step, &evaluation.composed) {
             (Ok(_), Ok(composed)) => *composed,
-            (Err(hold), _) | (_, Err(hold)) => return self.note(case, "bid", hold.as_str()),
+            (Err(hold), _) | (_, Err(hold)) => return self.note("bid", hold.as_str()),
         };
         let published = self.published_bid(case);
         let log = published.and_then(|bid| policy::arithmetic::log_bid(bid).ok());
         if !is_worth_a_command(&composed, log, false, &case.settings.composition) {
-            return self.note(case, "bid", "dead_band");
+            return self.note("bid", "dead_band");
         }
-        let Ok(bid) = bid_micros(composed.log_bid) else { return self.note(case, "bid", "not_finite") };
+        let Ok(bid) = bid_micros(composed.log_bid) else { return self.note("bid", "not_finite") };
         let raises = published.is_some_and(|published| bid > published);
         if raises && gate.permission != Permission::All {
-            return self.note(case, "bid", gate.why.map_or("held", WhyNothing::as_str));
+            return self.note("bid", gate.why.map_or("held", WhyNothing::as_str));
         }
         // The loop may have risen further than was published before the block began.
         if let Some(block) = evaluation.block.filter(|_| raises) {
-            return self.note(case, "bid", block.as_str());
+            return self.note("bid", block.as_str());
         }
         let reason = if raises { Reason::PacingBehind } else { Reason::PacingAhead };
         self.submit(case, Lever::Bid, Action::SetBid(bid as f64), reason);
@@ -409,7 +412,7 @@ impl Desk<'_> {
         let limits = self.limits(case, lever, proposal.reason);
         match check(proposal, &limits, &view, self.now) {
             Verdict::Hold(why) => {
-                self.note(case, lever.word(), why.as_str());
+                self.note(lever.word(), why.as_str());
                 false
             }
             Verdict::Emit(command) => {
@@ -422,7 +425,7 @@ impl Desk<'_> {
                 let (state, by) =
                     if observed { ("observed", None) } else { ("proposed", Some(guarded.decide_by_ms())) };
                 if !observed && self.is_waiting(case, lever) {
-                    self.note(case, lever.word(), "awaiting_approval");
+                    self.note(lever.word(), "awaiting_approval");
                     return false;
                 }
                 let adjustment = self.written(case, lever, guarded.checked(), state, by);
@@ -444,7 +447,8 @@ impl Desk<'_> {
         }
         let (account_id, campaign_id) = (proposal.account_id.clone(), proposal.campaign_id.clone());
         let Some(action) = action_of(&proposal, edited) else { return };
-        let Some(live) = self.take_live(&account_id, &campaign_id) else { return };
+        let Some(mut live) = self.take_live(&account_id, &campaign_id) else { return };
+        self.noted.clear();
         let settings = self.policy.for_campaign(&account_id, &campaign_id);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
         let channel =
@@ -469,6 +473,7 @@ impl Desk<'_> {
         let approved = Proposal { action, reason: Reason::Person, group_sum_micros: None, approved: true };
         let issued = self.submit_proposal(&case, lever, &approved);
         let state = if issued { "approved" } else { "rejected" };
+        live.whys.append(&mut self.noted);
         self.put_live(&account_id, &campaign_id, live);
         self.propose(Adjustment { state: state.into(), ..proposal });
     }
@@ -548,30 +553,46 @@ impl Desk<'_> {
         }
     }
 
-    fn note(&mut self, case: &Case<'_>, lever: &'static str, why: &str) {
-        let key = (case.account_id.to_owned(), case.campaign_id.to_owned());
-        self.whys.entry(key).or_default().push((lever, why.to_owned()));
+    fn note(&mut self, lever: &'static str, why: &'static str) {
+        self.noted.push((lever, why));
     }
 }
 
 /// A daily budget of the platform follows the plan in steps of at least a twentieth.
 const BUDGET_STEP_SHARE: u64 = 20;
 
-fn condition(finding: &Finding, campaign_id: &str) -> Condition {
+fn condition(finding: &Finding, campaign_id: &str, currency: &str) -> Condition {
     Condition {
         severity: finding.severity.as_str(),
         observed: Some(finding.observed),
         expected: Some(finding.expected),
         money_at_stake_micros: finding.at_stake_micros,
-        text: format!(
-            "Campaign {campaign_id}: {}, observed {} where {} was expected.",
-            finding.kind.as_str(),
-            finding.observed,
-            finding.expected
-        ),
+        text: format!("Campaign {campaign_id}: {}.", told(finding, currency)),
         suggested_command: None,
     }
 }
+
+/// What was seen and what was expected, as a person says it.
+fn told(finding: &Finding, currency: &str) -> String {
+    let (seen, wanted) = (finding.observed, finding.expected);
+    let money = |micros: i64| amount(micros, currency);
+    let minutes = |span_ms: i64| span_ms / MINUTE_MS;
+    match finding.kind {
+        Kind::HardStop => format!("spend will reach {} before a later pause could act, the ceiling is {}", money(seen), money(wanted)),
+        Kind::EarlyStop => format!("the day's budget was used up early: {} spent or on its way, {} was planned by now", money(seen), money(wanted)),
+        Kind::Runaway => format!("{} were spent in five minutes, {} was the most to be expected", money(seen), money(wanted)),
+        Kind::UnderspendRisk => format!("the period will end at {} of {}", money(seen), money(wanted)),
+        Kind::DeliveryStopped => format!("no event, though about {wanted} were due"),
+        Kind::SpecJump => format!("a number of the new specification jumped from {wanted} to {seen} and waits for a person"),
+        Kind::DataGap if minutes(seen) > DATA_NEVER_MINUTES => "no data has arrived yet, so increases are held".to_owned(),
+        Kind::DataGap => format!("the newest data are {} min old, more than {} min, so increases are held", minutes(seen), minutes(wanted)),
+        Kind::AckMissing => format!("{seen} command(s) were not answered in time"),
+        Kind::ValueMismatch => format!("{} is in force where {} was set", money(seen), money(wanted)),
+    }
+}
+
+/// An age beyond a century says that there was never any data.
+const DATA_NEVER_MINUTES: i64 = 60 * 24 * 365 * 100;
 
 fn action_of(proposal: &Adjustment, edited: Option<i64>) -> Option<Action> {
     let value = edited.or(value_of(proposal))?;

@@ -136,7 +136,8 @@ impl Ledger {
         account.commands.retain(|known| known.at > command.issued_at.saturating_sub(HOUR_MS));
         account.commands.push(Command {
             at: command.issued_at,
-            clamped: !command.explanation.guard_edits.is_empty(),
+            // Rounding to a unit is no limit that was hit.
+            clamped: command.explanation.guard_edits.iter().any(|edit| edit != policy::guard::ROUNDED_DOWN),
             budget_increase_micros: increase,
         });
     }

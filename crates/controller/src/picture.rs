@@ -9,6 +9,7 @@ use crate::channel::Channel;
 use crate::ledger::CampaignLedger;
 use crate::measures::*;
 use model::output::WindowSums;
+use model::WHOLE_PPM;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::hold::Hold;
 use policy::plan::{DayBudgets, DayPlan, HOURS_OF_WEEK, OpenHours, Period, Shape, Weights};
@@ -105,7 +106,7 @@ impl Picture {
         let seen_until = watermark.unwrap_or(now).min(now).div_euclid(MINUTE_MS) * MINUTE_MS;
         let today = live.days.get(day.index()).unwrap_or(NONE);
         let (spent_day, events_day) = (net_spend(&today), today[BILLABLE]);
-        let budgets = budgets(live, &day, spent_day);
+        let budgets = budgets(live, &day, spent_day, scene);
         let periods = [budgets.weekly, budgets.monthly, budgets.flight].into_iter().flatten();
         let left = periods.map(|period| period.budget_micros.saturating_sub(period.spent_before_today_micros));
         let flight_left = spec.flight_budget_micros.map(|all| {
@@ -267,8 +268,9 @@ fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets, scene: &Scene<'_>) -
     let by_day_only = budgets.weekly.is_none() && budgets.monthly.is_none() && budgets.flight.is_none();
     // Weights share out periods; a daily budget needs none.
     let weights = if by_day_only { [1.0; HOURS_OF_WEEK] } else { weights(scene) };
-    let own = budget_of_day(budgets, &weights, &open_hours(live), &scene.settings.plan);
-    let own = own.map(|budget| first_day(budget, live, day, scene));
+    // A daily budget is for a day: a campaign that starts within one gets its part. Periods know their short days.
+    let budgets = DayBudgets { daily_micros: budgets.daily_micros.map(|daily| first_day(daily, live, day, scene)), ..*budgets };
+    let own = budget_of_day(&budgets, &weights, &open_hours(live), &scene.settings.plan);
     match (own, scene.shared) {
         (Ok(own), Some((shared, _))) => Ok(own.min(shared)),
         (Err(Hold::NoBudget), Some((shared, _))) => Ok(shared),
@@ -283,6 +285,19 @@ fn weights(scene: &Scene<'_>) -> Weights {
 
 fn open_hours(live: &Live) -> OpenHours {
     live.spec.open_hours.as_deref().and_then(|marks| OpenHours::parse(marks).ok()).unwrap_or(OpenHours::ALWAYS)
+}
+
+/// Share of a day's plan that lies inside the flight.
+fn inside_ppm(live: &Live, day: &Day, scene: &Scene<'_>) -> i64 {
+    let (start, end) = (live.spec.flight_start, live.spec.flight_end.unwrap_or(Millis::MAX));
+    if start <= day.start && end >= day.end {
+        return WHOLE_PPM;
+    }
+    let Some(zone) = live.calendar.zone_at(day.start) else { return WHOLE_PPM };
+    let local = local_day(day);
+    let whole = (Millis::MIN, None);
+    let plan = DayPlan::new(&local, &zone.local_hours(&local), &weights(scene), &open_hours(live), whole, &scene.settings.plan);
+    plan.map_or(WHOLE_PPM, |plan| policy::arithmetic::ppm(plan.share_between(start.max(day.start), end.min(day.end))))
 }
 
 /// A campaign that starts within the day gets its part of a daily budget, unless the settings say all of it.
@@ -314,7 +329,7 @@ fn local_day(day: &Day) -> LocalDay {
 }
 
 /// The budgets as of today.
-fn budgets(live: &Live, day: &Day, spent_day: i64) -> DayBudgets {
+fn budgets(live: &Live, day: &Day, spent_day: i64, scene: &Scene<'_>) -> DayBudgets {
     let spec = &live.spec;
     let budgets = DayBudgets { daily_micros: spec.daily_budget_micros, weekday: day.weekday, ..DayBudgets::default() };
     let given = [spec.weekly_budget_micros, spec.monthly_budget_micros, spec.flight_budget_micros];
@@ -324,6 +339,9 @@ fn budgets(live: &Live, day: &Day, spent_day: i64) -> DayBudgets {
     let date_of = |at: Millis| live.calendar.day_of(at).date;
     let flight_first = date_of(spec.flight_start);
     let flight_last = spec.flight_end.map(|end| date_of(end.saturating_sub(1)));
+    let flight_end_day = spec.flight_end.map(|end| live.calendar.day_of(end.saturating_sub(1)));
+    let today_inside_ppm = inside_ppm(live, day, scene);
+    let end_inside_ppm = flight_end_day.map_or(WHOLE_PPM, |last| inside_ppm(live, &last, scene));
     let period = |budget: Option<i64>, first: i32, last: i32, sums: Option<Measures>| {
         let (first, last) = (first.max(flight_first), flight_last.map_or(last, |end| end.min(last)));
         Some(Period {
@@ -331,6 +349,8 @@ fn budgets(live: &Live, day: &Day, spent_day: i64) -> DayBudgets {
             spent_before_today_micros: net_spend(&sums.unwrap_or(NONE)).saturating_sub(spent_day),
             days: i64::from(last.saturating_sub(first).saturating_add(1).max(1)),
             days_left: i64::from(last.saturating_sub(day.date).saturating_add(1).max(0)),
+            today_inside_ppm,
+            last_inside_ppm: if flight_last == Some(last) { end_inside_ppm } else { WHOLE_PPM },
         })
     };
     let (month_first, month_last) = day.month_dates();

@@ -75,11 +75,15 @@ impl Quarantine {
 
     /// What waits for a campaign, of all currencies together.
     pub fn of_campaign(&self, account: &str, campaign: &str) -> Option<(Millis, i64)> {
-        let mut all = self.iter().filter(|(owner, _)| owner[0] == account && owner[1] == campaign).peekable();
-        all.peek()?;
-        Some(all.fold((Millis::MAX, 0), |(since, spend), (_, held)| {
-            (since.min(held.since), i64::saturating_add(spend, held.spend_micros))
-        }))
+        if self.held.is_empty() {
+            return None;
+        }
+        let first = owned([account, campaign, ""]);
+        let all = self.held.range(&first..).take_while(|(owner, _)| owner.0 == account && owner.1 == campaign);
+        all.fold(None, |sums, (_, held)| {
+            let (since, spend) = sums.unwrap_or((Millis::MAX, 0));
+            Some((since.min(held.since), i64::saturating_add(spend, held.spend_micros)))
+        })
     }
 
     /// All that waits: account, campaign, currency.
@@ -87,6 +91,11 @@ impl Quarantine {
         self.held.iter().map(|((account, campaign, currency), held)| {
             ([account.as_str(), campaign.as_str(), currency.as_str()], held)
         })
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
     }
 
     /// Rows and facts held.

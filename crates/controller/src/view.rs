@@ -167,9 +167,9 @@ impl<'a> View<'a> {
 
     /// Why the last look at a campaign led to no command; empty after a restart until the next look.
     pub fn why(self, account_id: &str, campaign_id: &str) -> Vec<Why> {
-        let key = (account_id.to_owned(), campaign_id.to_owned());
-        let whys = self.controller.whys.get(&key).into_iter().flatten();
-        whys.map(|(lever, reason)| Why { lever, reason: reason.clone() }).collect()
+        let live = self.belief().campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
+        let whys = live.into_iter().flat_map(|live| &live.whys);
+        whys.map(|(lever, reason)| Why { lever, reason: (*reason).to_owned() }).collect()
     }
 
     /// Proposals that wait for a person.

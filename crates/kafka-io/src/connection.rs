@@ -221,8 +221,9 @@ const CONSUMER: &[(&str, &str)] = &[
     // After an end-of-partition event the batch calls move the position one too far (librdkafka before 2.13.2), and a
     // pause would then skip a record: the ends come from watermarks instead.
     ("enable.partition.eof", "false"),
-    // Counts once for all that is read and once for each partition that is held back.
-    ("queued.max.messages.kbytes", "32768"),
+    // Counts once for all that is read and once for each partition that is held back. The client's own bookkeeping makes
+    // three of each byte of short records; this much is 50 ms of folding at full speed.
+    ("queued.max.messages.kbytes", "16384"),
     // The default of 1 s stalls the fetcher whenever the queue was full for a moment.
     ("fetch.queue.backoff.ms", "10"),
     // Idle partitions report their watermark this often.

@@ -1,7 +1,7 @@
 //! The only place where time is read. Everything below takes time as an argument.
 
 use model::time::Millis;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Wall time, or the demo's accelerated time: start + speed x elapsed.
 #[derive(Clone, Copy, Debug)]
@@ -35,15 +35,6 @@ impl Clock {
                 start_ms + (started.elapsed().as_micros() as i64).saturating_mul(i64::from(*speed)) / 1_000
             }
         }
-    }
-
-    /// How long the machine waits for a span of this clock.
-    pub fn machine_time(&self, span_ms: Millis) -> Duration {
-        let speed = match self {
-            Clock::System => 1,
-            Clock::Accelerated { speed, .. } => i64::from((*speed).max(1)),
-        };
-        Duration::from_micros((span_ms.max(0) as u64).saturating_mul(1_000) / speed as u64)
     }
 
     /// Whether record timestamps must be given by the producer, since the broker would stamp the machine's time.

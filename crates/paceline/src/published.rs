@@ -6,7 +6,7 @@ use controller::{CampaignSummary, Why};
 use dashmap::DashMap;
 use model::output::{Adjustment, Alert, KpiRow};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -103,20 +103,38 @@ pub struct Published {
     rows_held: std::sync::atomic::AtomicUsize,
     adjustments: Mutex<VecDeque<Adjustment>>,
     proposals: Mutex<VecDeque<Adjustment>>,
-    alerts: Mutex<BTreeMap<String, Alert>>,
+    alerts: Mutex<Alerts>,
+}
+
+/// Alerts by id, and the same in the order in which they may go: resolved ones first, then those longest unchanged.
+#[derive(Default)]
+struct Alerts {
+    by_id: BTreeMap<String, Alert>,
+    by_age: BTreeSet<(bool, i64, String)>,
+}
+
+impl Alerts {
+    fn put(&mut self, alert: &Alert) {
+        if let Some(before) = self.by_id.insert(alert.alert_id.clone(), alert.clone()) {
+            self.by_age.remove(&age(&before));
+        }
+        self.by_age.insert(age(alert));
+        if self.by_id.len() > RECENT_MAX
+            && let Some((.., id)) = self.by_age.pop_first()
+        {
+            self.by_id.remove(&id);
+        }
+    }
+}
+
+fn age(alert: &Alert) -> (bool, i64, String) {
+    (alert.state != "resolved", alert.updated_at, alert.alert_id.clone())
 }
 
 impl Published {
     /// Replaces the view of a campaign.
     pub fn put_campaign(&self, view: CampaignView) {
         self.campaigns.insert(view.campaign_id.clone(), view);
-    }
-
-    /// Forgets all campaigns (their partitions moved away).
-    pub fn clear(&self) {
-        self.campaigns.clear();
-        self.rows.clear();
-        self.rows_held.store(0, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// Takes a KPI row, unless a later revision is held.
@@ -151,12 +169,8 @@ impl Published {
 
     /// Takes an alert record.
     pub fn put_alert(&self, alert: &Alert) {
-        let Ok(mut alerts) = self.alerts.lock() else { return };
-        alerts.insert(alert.alert_id.clone(), alert.clone());
-        if alerts.len() > RECENT_MAX {
-            let oldest =
-                alerts.values().min_by_key(|a| (a.state != "resolved", a.updated_at)).map(|a| a.alert_id.clone());
-            oldest.map(|id| alerts.remove(&id));
+        if let Ok(mut alerts) = self.alerts.lock() {
+            alerts.put(alert);
         }
     }
 
@@ -201,7 +215,7 @@ impl Published {
 
     /// Recent alerts, newest first.
     pub fn alerts(&self) -> Vec<Alert> {
-        let mut all: Vec<Alert> = self.alerts.lock().map(|held| held.values().cloned().collect()).unwrap_or_default();
+        let mut all: Vec<Alert> = self.alerts.lock().map(|held| held.by_id.values().cloned().collect()).unwrap_or_default();
         all.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.alert_id.cmp(&b.alert_id)));
         all
     }

@@ -4,11 +4,11 @@ use super::{actor, connect, say, sender};
 use crate::cli::HaltArgs;
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::service::halt_relay::halt_file;
 use crate::settings::Settings;
 use avro_codec::Codec;
 use model::fact::{Fact, Halt};
 use serde_json::json;
-use std::path::PathBuf;
 use std::time::Duration;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
@@ -27,12 +27,29 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
         reason: arguments.reason.clone(),
         issued_at: Clock::System.now_ms(),
     };
-    let published = publish(&settings, &halt);
-    let words = if action == "set" { "halted" } else { "released" };
-    match published {
-        Ok(()) => say(&json!({ "scope": arguments.scope, "action": words }).to_string()),
+    let word = if action == "set" { "halted" } else { "released" };
+    match publish(&settings, &halt) {
+        Ok(()) => say(&json!({ "scope": arguments.scope, "action": word, "sent": "feedback topic" }).to_string()),
+        // A release needs the broker; a halt must not.
+        Err(failure) if action == "set" => {
+            leave_file(&settings, &halt)?;
+            eprintln!("paceline: {failure}");
+            say(&json!({ "scope": arguments.scope, "action": word, "sent": "local file" }).to_string())
+        }
         Err(failure) => Err(failure),
     }
+}
+
+/// Leaves the halt where the service of this machine finds it; it sends it on as soon as it can.
+fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
+    let file = halt_file(&settings.state_dir);
+    let failed = |error: std::io::Error| {
+        Failure::failed(format!("cannot write {}: {error}", file.display()), "stop the service, or the ad-buying systems, by hand")
+    };
+    std::fs::create_dir_all(&settings.state_dir).map_err(failed)?;
+    let unfinished = file.with_extension("unfinished");
+    std::fs::write(&unfinished, json!(halt).to_string()).map_err(failed)?;
+    std::fs::rename(&unfinished, &file).map_err(failed)
 }
 
 /// `global`, `account=ID` or `campaign=ACCOUNT/ID`.
@@ -62,10 +79,4 @@ fn publish(settings: &Settings, halt: &Halt) -> Outcome {
     sender.send(&settings.topics.feedback, None, Some(key.as_bytes()), Some(&payload), None)?;
     sender.flush(ANSWER_LIMIT)?;
     Ok(())
-}
-
-/// The file by which a halt reaches the service on this machine without a broker.
-#[allow(dead_code)]
-pub fn local_file(settings: &Settings) -> PathBuf {
-    settings.state_dir.join("halt.json")
 }

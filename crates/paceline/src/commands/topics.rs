@@ -8,6 +8,10 @@ use crate::settings::Settings;
 use kafka_io::{Admin, TopicPlan};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// Between two looks for what was created.
+const KNOWN_WAIT: Duration = Duration::from_millis(100);
 
 /// Plans or applies.
 pub fn run(command: &TopicsCommand) -> Outcome {
@@ -27,6 +31,7 @@ pub fn run(command: &TopicsCommand) -> Outcome {
     if apply && !missing.is_empty() {
         let plans: Vec<TopicPlan> = missing.iter().map(|need| plan(need, arguments)).collect();
         created = admin.create(&plans)?;
+        wait_until_known(&admin, &created)?;
     }
     let absent: Vec<&str> =
         missing.iter().map(|need| need.name.as_str()).filter(|name| !created.iter().any(|made| made == name)).collect();
@@ -35,6 +40,20 @@ pub fn run(command: &TopicsCommand) -> Outcome {
         return Ok(());
     }
     Err(Failure::setup(refusals.join("; "), "correct the topics' settings"))
+}
+
+/// A created topic is known everywhere a little later; who starts the service next shall find it.
+fn wait_until_known(admin: &Admin, created: &[String]) -> Outcome {
+    let names: Vec<&str> = created.iter().map(String::as_str).collect();
+    let started = Instant::now();
+    while started.elapsed() < ANSWER_LIMIT {
+        let found = admin.partitions(&names)?;
+        if names.iter().all(|name| matches!(found.get(*name), Some(Some(_)))) {
+            break;
+        }
+        std::thread::sleep(KNOWN_WAIT);
+    }
+    Ok(())
 }
 
 fn plan(need: &TopicNeed, arguments: &TopicsArgs) -> TopicPlan {

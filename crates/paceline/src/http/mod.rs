@@ -47,6 +47,7 @@ pub fn endpoints(settings: &Settings, shared: Shared) -> Vec<Endpoint> {
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
+    shared.metrics.ready.set(i64::from(shared.published.health.ready().is_ok()));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.text()).into_response()
 }
 

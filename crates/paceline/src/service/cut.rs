@@ -50,11 +50,6 @@ impl CutWriter {
         })
     }
 
-    /// Name of this worker in its records.
-    pub fn worker(&self) -> &str {
-        &self.worker
-    }
-
     /// A dead letter with its reason and coordinates; the value is capped, and says so.
     #[allow(clippy::too_many_arguments)] // The parts of one record, each with its own name.
     pub fn dead_letter(

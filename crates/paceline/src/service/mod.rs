@@ -4,6 +4,7 @@ pub mod context;
 mod cut;
 mod evidence;
 mod gauges;
+pub mod halt_relay;
 mod policy_feed;
 mod rebuild;
 pub mod recovery;
@@ -25,6 +26,7 @@ use std::sync::mpsc::channel;
 
 /// Runs the stages of a role until asked to stop or until one of them ends; then all are asked to stop.
 pub fn run(context: &Context, role: Role) -> Outcome {
+    halt_relay::start(context)?;
     let (tell, told) = channel();
     let mut running = 0;
     let stages: [(&str, bool, fn(Context) -> Outcome); 2] = [

@@ -37,6 +37,8 @@ const REFUSALS_MAX: u32 = 10;
 const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 /// How often the read views are renewed.
 const VIEWS_EVERY: Duration = Duration::from_millis(1_000);
+/// With many campaigns they are renewed less often, so that the views take at most this part of the thread's time.
+const VIEWS_SHARE: u32 = 20;
 
 /// One owned journal partition.
 pub struct OwnedPartition {
@@ -72,6 +74,7 @@ pub struct Stage2 {
     moved: BTreeMap<i32, i64>,
     in_flight: Option<InFlight>,
     committed_at: Instant,
+    /// When they are to be renewed next.
     views_at: Instant,
 }
 
@@ -119,7 +122,7 @@ impl Stage2 {
             moved: BTreeMap::new(),
             in_flight: None,
             committed_at: Instant::now(),
-            views_at: Instant::now(),
+            views_at: Instant::now() + VIEWS_EVERY,
             context,
         })
     }
@@ -336,10 +339,10 @@ impl Stage2 {
             self.consumer.forget_trouble();
         }
         self.context.published.health.say("controller", reason);
-        if self.views_at.elapsed() < VIEWS_EVERY {
+        let started = Instant::now();
+        if started < self.views_at {
             return;
         }
-        self.views_at = Instant::now();
         let mut paces: BTreeMap<String, i64> = BTreeMap::new();
         for owned in self.partitions.values() {
             let state = owned.controller.view();
@@ -350,8 +353,35 @@ impl Stage2 {
                 self.context.published.put_campaign(view);
             }
         }
+        self.count_states();
         for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
             self.context.metrics.campaigns.with_label_values(&[pace]).set(paces.get(pace).copied().unwrap_or(0));
+        }
+        self.views_at = started + VIEWS_EVERY.max(started.elapsed() * VIEWS_SHARE);
+    }
+
+    fn count_states(&self) {
+        let metrics = &self.context.metrics;
+        let (mut proposals, mut campaigns, mut bytes, mut quarantined) = (0, 0, 0, 0);
+        let (mut applied, mut dropped, mut held) = (0, 0, 0);
+        for owned in self.partitions.values() {
+            let state = owned.controller.view();
+            proposals += state.proposals().count();
+            let (live, held_bytes) = state.memory();
+            campaigns += live;
+            bytes += held_bytes;
+            quarantined += state.quarantine_counts().0;
+            let counters = state.counters();
+            applied += counters.records;
+            dropped += counters.duplicate_records;
+            held += i64::from(state.integrity_hold().is_some());
+        }
+        metrics.proposals_pending.set(proposals as i64);
+        for (store, count) in [("campaigns", campaigns), ("campaign_bytes", bytes), ("quarantine", quarantined)] {
+            metrics.state_keys.with_label_values(&[store]).set(count as i64);
+        }
+        for (outcome, count) in [("applied", applied), ("dropped_as_repeated", dropped), ("partitions_on_integrity_hold", held)] {
+            metrics.journal_records.with_label_values(&[outcome]).set(count);
         }
     }
 

@@ -37,8 +37,6 @@ pub struct Chunk<'a> {
 pub struct Loaded {
     /// What the writer said about the position.
     pub header: Vec<u8>,
-    /// When it was taken.
-    pub taken_at_ms: i64,
     /// Id, version and content of each chunk.
     pub chunks: Vec<(String, u64, Vec<u8>)>,
 }
@@ -167,7 +165,7 @@ impl Snapshots {
                 .ok_or_else(|| format!("chunk {} of {} is corrupt", place.id, pack_name(place.pack)))?;
             chunks.push((place.id, place.version, bytes.to_vec()));
         }
-        Ok(Loaded { header: manifest.header, taken_at_ms: manifest.taken_at_ms, chunks })
+        Ok(Loaded { header: manifest.header, chunks })
     }
 
     fn manifest(&self, sequence: u64) -> Result<Manifest, String> {

@@ -40,7 +40,7 @@ pub struct Metrics {
     pub facts: IntCounterVec,
     pub transactions: IntCounterVec,
     pub transaction_seconds: HistogramVec,
-    pub journal_records: IntCounterVec,
+    pub journal_records: IntGaugeVec,
     pub stage1_events: IntCounterVec,
     pub snapshot_seconds: Histogram,
     pub snapshot_pause_seconds: Histogram,
@@ -153,10 +153,10 @@ impl Metrics {
                 "Time from begin to committed.",
                 &["stage"],
             ),
-            journal_records: counters(
+            journal_records: gauges(
                 r,
-                "paceline_journal_records_total",
-                "Journal records seen by the controller.",
+                "paceline_journal_records",
+                "Journal records in the states held, by what became of them.",
                 &["outcome"],
             ),
             stage1_events: counters(

@@ -256,6 +256,9 @@ impl Checked {
     }
 }
 
+/// The word of an edit that only rounded to a billable unit.
+pub const ROUNDED_DOWN: &str = "rounded_down";
+
 impl WhyProposed {
     /// The word for labels and explanations.
     pub fn as_str(self) -> &'static str {
@@ -284,7 +287,7 @@ impl Edit {
             Edit::DayDown => "day_down",
             Edit::Period => "period",
             Edit::AccountIncreases => "account_increases",
-            Edit::RoundedDown => "rounded_down",
+            Edit::RoundedDown => ROUNDED_DOWN,
         }
     }
 }

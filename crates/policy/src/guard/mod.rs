@@ -16,7 +16,7 @@ mod rules;
 mod worst_case;
 
 pub use breaker::{BreakerCause, BreakerCounts, breaker};
-pub use command::{Checked, Edit, Fallback, GuardedCommand, GuardedProposal, WhyProposed};
+pub use command::{Checked, Edit, Fallback, GuardedCommand, GuardedProposal, ROUNDED_DOWN, WhyProposed};
 pub use worst_case::{WorstCase, worst_case_micros};
 
 use crate::explain::Reason;

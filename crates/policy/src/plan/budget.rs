@@ -2,11 +2,12 @@
 
 use super::{HOURS_OF_WEEK, OpenHours, Weights};
 use crate::arithmetic::half_to_even;
+use model::WHOLE_PPM;
 use crate::hold::Hold;
 use crate::settings::Plan;
 
 /// A budget for more than one day.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
     /// The whole budget.
     pub budget_micros: i64,
@@ -16,6 +17,10 @@ pub struct Period {
     pub days: i64,
     /// Of these, today and those to come.
     pub days_left: i64,
+    /// Share of today's plan that lies inside the flight: a flight that begins at 20:00 has an evening, no day.
+    pub today_inside_ppm: i64,
+    /// The same of the period's last day.
+    pub last_inside_ppm: i64,
 }
 
 /// The budgets of a campaign as they stand today.
@@ -49,15 +54,26 @@ pub fn budget_of_day(budgets: &DayBudgets, weights: &Weights, open: &OpenHours, 
 fn share_of_period(period: &Period, weekday: u8, by_day: &[f64; 7], settings: &Plan) -> Result<i64, Hold> {
     let left = period.budget_micros.saturating_sub(period.spent_before_today_micros).max(0);
     let average = period.budget_micros.max(0) as f64 / period.days.max(1) as f64;
+    let inside = |ppm: i64| ppm.clamp(0, WHOLE_PPM) as f64 / WHOLE_PPM as f64;
+    let (today_inside, last_inside) = (inside(period.today_inside_ppm), inside(period.last_inside_ppm));
+    let is_whole = today_inside >= 1.0 && last_inside >= 1.0;
     let share = if period.days_left <= 1 {
         (left as f64).min(settings.last_day_share_max * average)
     } else {
-        let today = by_day[usize::from(weekday % 7)];
-        let coming = sum_of_days(weekday, period.days_left, by_day);
+        let whole_today = by_day[usize::from(weekday % 7)];
+        let last = by_day[(usize::from(weekday % 7) + ((period.days_left - 1) % 7) as usize) % 7];
+        let today = whole_today * today_inside;
+        let coming = sum_of_days(weekday, period.days_left, by_day)
+            - whole_today * (1.0 - today_inside)
+            - last * (1.0 - last_inside);
         if coming <= 0.0 {
             return Err(Hold::DayClosed);
         }
-        let (low, high) = (settings.day_share_min * average, settings.day_share_max * average);
+        // The bounds hold for whole days; a short first or last day shifts the average of all.
+        let (low, high) = match is_whole {
+            true => (settings.day_share_min * average, settings.day_share_max * average),
+            false => (0.0, f64::MAX),
+        };
         // A day on which the campaign is closed gets nothing, whatever the lower bound says.
         if today <= 0.0 { 0.0 } else { (left as f64 * today / coming).max(low).min(high) }
     };
@@ -91,7 +107,9 @@ mod tests {
     }
 
     fn month(budget: i64, spent: i64, days: i64, days_left: i64) -> Option<Period> {
-        Some(Period { budget_micros: budget * EUR, spent_before_today_micros: spent * EUR, days, days_left })
+        let (today_inside_ppm, last_inside_ppm) = (WHOLE_PPM, WHOLE_PPM);
+        let (budget_micros, spent_before_today_micros) = (budget * EUR, spent * EUR);
+        Some(Period { budget_micros, spent_before_today_micros, days, days_left, today_inside_ppm, last_inside_ppm })
     }
 
     #[test]
@@ -120,6 +138,16 @@ mod tests {
     }
 
     #[test]
+    fn a_short_first_day_gets_its_evening_and_no_more() {
+        // A tenth of today lies inside, all of tomorrow: one part of eleven.
+        let short = Period { today_inside_ppm: 100_000, ..month(110, 0, 2, 2).unwrap() };
+        assert_eq!(flat(DayBudgets { flight: Some(short), ..Default::default() }), Ok(10 * EUR));
+        // The flight ends within its only day: all of the money is for what is left of it.
+        let only = Period { today_inside_ppm: 100_000, last_inside_ppm: 100_000, ..month(110, 0, 1, 1).unwrap() };
+        assert_eq!(flat(DayBudgets { flight: Some(only), ..Default::default() }), Ok(110 * EUR));
+    }
+
+    #[test]
     fn strong_days_get_more_and_closed_days_nothing() {
         let mut weights = [1.0; 168];
         weights[..24].fill(1.3); // Monday
@@ -138,6 +166,8 @@ mod tests {
         #[test]
         fn a_day_never_gets_more_than_is_left(n in any::<[i64; 5]>(), weekday in any::<u8>()) {
             let period = Period {
+                today_inside_ppm: WHOLE_PPM,
+                last_inside_ppm: WHOLE_PPM,
                 budget_micros: n[0], spent_before_today_micros: n[1], days: n[2], days_left: n[3],
             };
             let budgets = DayBudgets { flight: Some(period), daily_micros: Some(n[4]), weekday, ..Default::default() };

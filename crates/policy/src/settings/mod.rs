@@ -59,9 +59,9 @@ impl Policy {
     pub fn profile_for(&self, platform: Option<&str>, spend_source: &str) -> Profile {
         let by_name = |name: &str| self.profiles.get(name).cloned().or_else(|| Profile::built_in(name));
         let name = platform.filter(|name| !name.is_empty()).unwrap_or("bidder");
-        let careful = by_name("stats_only").unwrap_or_default();
-        let profile = by_name(name).unwrap_or_else(|| careful.clone());
-        if spend_source == "stats" { profile.slowed_to(&careful) } else { profile }
+        let careful = || by_name("stats_only").unwrap_or_default();
+        let profile = by_name(name).unwrap_or_else(careful);
+        if spend_source == "stats" { profile.slowed_to(&careful()) } else { profile }
     }
 }
 
