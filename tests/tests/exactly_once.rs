@@ -158,7 +158,7 @@ fn the_checker_sees_what_a_missing_defence_would_do() {
     // Without fencing: another worker writes its own version of a cut.
     let mut forked = entries.clone();
     forked[at] = shifted_once(&entries[at]);
-    assert_caught(&forked, &whole.recount, "a cut of other positions");
+    assert!(!journal::check_entries(&forked).violations.is_empty(), "a cut of other positions is seen");
     // An exact repetition is dropped by every reader and changes nothing; a reader that does not drop it is wrong.
     let mut repeated = entries.clone();
     repeated.insert(at + 1, entries[at].clone());

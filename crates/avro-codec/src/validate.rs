@@ -69,8 +69,8 @@ pub(crate) fn fact(fact: &Fact) -> Result<(), Rejected> {
         Fact::StateReport(fact) => (Some(&fact.account_id), Some(&fact.campaign_id)),
         Fact::Decision(fact) => (Some(&fact.account_id), fact.campaign_id.as_ref()),
         Fact::Halt(fact) => {
-            if fact.account_id.is_none() && fact.scope != "global" {
-                return Err(Rejected::invalid("account_id is null on a halt that is not global"));
+            if fact.account_id.is_none() && !["global", "integrity"].contains(&fact.scope.as_str()) {
+                return Err(Rejected::invalid("account_id is null on a halt of an account or campaign"));
             }
             (fact.account_id.as_ref(), fact.campaign_id.as_ref())
         }

@@ -7,7 +7,8 @@
 use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
 use crate::assembly::Assembly;
 use crate::belief::{Belief, Moment, Specified, Stamp, Touched};
-use crate::campaign::Campaign;
+use crate::campaign::{Campaign, Live};
+use crate::channel::Channel;
 use crate::desired;
 use crate::desk::Desk;
 use crate::ledger::{CampaignLedger, Ledger};
@@ -19,7 +20,8 @@ use model::fact::{CampaignSpec, Decision, Fact, Halt, PolicyVersion};
 use model::journal::JournalRecord;
 use model::time::{MINUTE_MS, Millis};
 use policy::gates::{Freshness, freshness};
-use policy::settings::Policy;
+use policy::pressure::{Block, Supply, raise_block};
+use policy::settings::{Policy, Pressure as PressureSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -249,10 +251,10 @@ impl Controller {
         }
     }
 
-    /// Takes a policy. One that does not parse changes nothing but is told.
+    /// Takes the policy in force, which is the one of a fixed name. One that does not parse changes nothing but is told.
     fn adopt(&mut self, version: &PolicyVersion, round: &mut Round) {
         let known = self.state.policy_versions.get(&version.name).copied().unwrap_or(i64::MIN);
-        if version.version <= known {
+        if version.name != POLICY_NAME || version.version <= known {
             return;
         }
         self.state.policy_versions.insert(version.name.clone(), version.version);
@@ -382,22 +384,29 @@ impl Controller {
         let mut leases = Vec::new();
         for (account_id, account) in ledger.accounts.iter().filter(|(_, account)| !account.halted) {
             let mut life = None::<Millis>;
+            let mut silent = false;
             for (campaign_id, campaign) in &account.campaigns {
                 let leased = campaign.bid.is_leased() || campaign.budget.is_leased();
-                let Some(live) =
-                    belief.campaign(account_id, campaign_id).filter(|_| leased).and_then(|c| c.live.as_ref())
-                else {
-                    continue;
-                };
+                let known = belief.campaign(account_id, campaign_id).filter(|_| leased);
+                let Some(live) = known.and_then(|known| known.live.as_ref()) else { continue };
                 let watermark = live.watermark(positions.watermark());
                 let period = live.stats.as_ref().filter(|_| live.counts_reports()).map_or(0, |stats| stats.period);
-                let gates = &self.policy.for_campaign(account_id, campaign_id).gates;
-                if freshness(watermark.map(|mark| now.saturating_sub(mark)), period, gates) == Freshness::Dead {
-                    continue;
-                }
+                let settings = self.policy.for_campaign(account_id, campaign_id);
+                let age = watermark.map(|mark| now.saturating_sub(mark));
+                let dead = freshness(age, period, &settings.gates) == Freshness::Dead;
+                let channel = belief.accounts.get(account_id).and_then(|account| account.channels.get(&live.spec.channel));
+                // A paused campaign spends nothing, whatever its bid; its silence says nothing about the feed.
+                let running = !campaign.holders.is_paused();
+                let blind = dead || !shows_life(live, channel, watermark, &settings.pressure);
+                silent |= campaign.halted || (running && blind);
                 let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
                 let own = profile.life_of_raise_ms();
                 life = Some(life.map_or(own, |life| life.min(own)));
+            }
+            // One lease covers all of the account's values: where one of them may not be kept alive, none is, and
+            // raises fall back to what they were.
+            if silent {
+                continue;
             }
             let due = |life: Millis| account.lease_until.is_none_or(|until| now >= until.saturating_sub(life / 3 * 2));
             if let Some(life) = life.filter(|life| due(*life)) {
@@ -542,4 +551,19 @@ fn explain(kind: &str) -> &'static str {
         "unknown_campaign" => "no specification has arrived for it",
         _ => "their currency is not the campaign's",
     }
+}
+
+/// The name of the policy that counts; others are kept for what may read them later.
+const POLICY_NAME: &str = "default";
+
+/// A sign of life of the campaign's feed that is recent enough, by the rule that also allows raises.
+fn shows_life(live: &Live, channel: Option<&Channel>, watermark: Option<Millis>, settings: &PressureSettings) -> bool {
+    let (newest, gap) = crate::pacing::sign_of_life(live, channel);
+    let supply = Supply {
+        watermark_ms: watermark.unwrap_or(Millis::MIN),
+        neighbour_event_ms: newest,
+        neighbour_gap_ms: gap,
+        ..Supply::default()
+    };
+    raise_block(&supply, settings) != Some(Block::NoSignOfLife)
 }

@@ -297,16 +297,21 @@ fn due(live: &Live, picture: &Picture, from: Millis, to: Millis) -> f64 {
     day.sums[BILLABLE].max(day.sums[CLICKS]) as f64 * picture.share_between(from, to)
 }
 
+/// When the campaign's feed was last alive, and its usual gap. Reports are the sign of life of a campaign without events;
+/// their period is the gap.
+pub fn sign_of_life(live: &Live, channel: Option<&Channel>) -> (Option<Millis>, Millis) {
+    match (live.counts_reports(), &live.stats, channel) {
+        (true, Some(stats), _) => (stats.reported_until, stats.period),
+        (_, _, Some(channel)) => (channel.alive_until(), channel.gap_ms),
+        _ => (None, 0),
+    }
+}
+
 fn supply(live: &Live, picture: &Picture, around: &Around<'_>, pacing: &Pacing) -> Supply {
     let recent_ms = if live.counts_reports() { picture.period_ms.max(HOUR_MS) } else { 15 * MINUTE_MS };
     let recent = picture.window(live, recent_ms, Millis::MIN / 2);
     let first_day = pacing.first_event.is_none_or(|first| first >= picture.day.start);
-    // Reports are the sign of life of a campaign without events; its period is its gap.
-    let (newest, gap) = match (live.counts_reports(), &live.stats, around.channel) {
-        (true, Some(stats), _) => (stats.reported_until, stats.period),
-        (_, _, Some(channel)) => (channel.alive_until(), channel.gap_ms),
-        _ => (None, 0),
-    };
+    let (newest, gap) = sign_of_life(live, around.channel);
     let plan_start = picture.plan.as_ref().map_or(picture.day.start, |plan| plan.start_ms());
     Supply {
         watermark_ms: picture.seen_until,

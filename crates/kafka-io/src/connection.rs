@@ -198,8 +198,9 @@ const TRANSACTION_TIMEOUT_MS: u64 = 8_000;
 const SOCKET_TIMEOUT_MS: u64 = 3_000;
 /// Four heartbeats fit into a session.
 const HEARTBEAT_INTERVAL_MS: u64 = 2_000;
-/// A take-over may replay for minutes between two polls.
-const POLL_INTERVAL_MS: u64 = 300_000;
+/// A take-over without snapshots replays for as long as the logs are; heartbeats go on meanwhile, and a worker that hangs
+/// shows in its health instead.
+const POLL_INTERVAL_MS: u64 = 6 * 3_600_000;
 
 const COMMON: &[(&str, &str)] = &[
     ("socket.timeout.ms", "3000"),

@@ -201,18 +201,22 @@ impl SourceConsumer {
         else {
             return false;
         };
-        let confirmed = progress.confirmed;
+        let believed = progress.confirmed_at.is_some_and(|at| now.duration_since(at) < CONFIRMATION_LIVES);
         let reached = self.reached(place, progress);
         if self.end_of(place).is_none_or(|end| reached < end) {
             return false;
         }
-        if confirmed {
+        if believed {
             return true;
         }
         let asked = self.consumer().fetch_watermarks(&place.topic, place.partition, WATERMARK_LIMIT);
         let confirmed = asked.is_ok_and(|(_, end)| reached >= end);
         if let Some(progress) = self.progress_mut(place) {
-            progress.confirmed = confirmed;
+            progress.confirmed_at = confirmed.then_some(now);
+            if !confirmed {
+                // An unreachable leader is asked again after a pause: silence is not the end.
+                progress.trusted_at = now + WATERMARK_SETTLES;
+            }
         }
         confirmed
     }
@@ -426,7 +430,7 @@ struct Progress {
     next: i64,
     held: VecDeque<OwnedMessage>,
     paused: bool,
-    confirmed: bool,
+    confirmed_at: Option<Instant>,
     trusted_at: Instant,
 }
 
@@ -436,7 +440,7 @@ impl Progress {
             next,
             held: VecDeque::new(),
             paused: false,
-            confirmed: false,
+            confirmed_at: None,
             trusted_at: Instant::now() + WATERMARK_SETTLES,
         }
     }
@@ -461,7 +465,9 @@ fn source_of(
 const EVENTS_AT_ONCE: usize = 64;
 /// Some fetches of an idle partition (200 ms each) have answered by then and renewed the remembered end.
 const WATERMARK_SETTLES: Duration = Duration::from_secs(1);
+/// An end that was confirmed is believed for this long; a leader that is gone must not look like a quiet one.
+const CONFIRMATION_LIVES: Duration = Duration::from_secs(3);
 /// One question to one broker.
-const WATERMARK_LIMIT: Duration = Duration::from_secs(1);
+const WATERMARK_LIMIT: Duration = Duration::from_millis(500);
 /// A close that takes longer hangs.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);

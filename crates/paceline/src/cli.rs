@@ -197,8 +197,8 @@ pub enum PolicyCommand {
         #[command(flatten)]
         #[allow(missing_docs)]
         config: ConfigFiles,
-        /// Name of the policy
-        #[arg(long, default_value = "default")]
+        /// Name of the policy; only `default` is read so far
+        #[arg(long, default_value = "default", value_parser = ["default"])]
         name: String,
         /// The policy (TOML)
         file: PathBuf,
@@ -352,7 +352,7 @@ pub struct HaltArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub config: ConfigFiles,
-    /// `global`, `account=ID` or `campaign=ACCOUNT/ID`
+    /// `global`, `account=ID` or `campaign=ACCOUNT/ID`; with release also `integrity`, after a gap in the journal was looked at
     #[arg(long)]
     pub scope: String,
     /// Why; kept with the record

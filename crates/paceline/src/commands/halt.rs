@@ -18,6 +18,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
     let (scope, account_id, campaign_id) = parse_scope(&arguments.scope)?;
+    if scope == "integrity" && action == "set" {
+        return Err(Failure::failed("an integrity hold is set by the service alone", "to stop everything use --scope global"));
+    }
     let halt = Halt {
         scope: scope.to_owned(),
         account_id,
@@ -52,12 +55,13 @@ fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
     std::fs::rename(&unfinished, &file).map_err(failed)
 }
 
-/// `global`, `account=ID` or `campaign=ACCOUNT/ID`.
+/// `global`, `account=ID`, `campaign=ACCOUNT/ID`, or `integrity`, the latch that a gap in the journal sets.
 fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
     let wrong =
-        || Failure::failed(format!("--scope {text:?} is not a scope"), "use global, account=ID or campaign=ACCOUNT/ID");
+        || Failure::failed(format!("--scope {text:?} is not a scope"), "use global, account=ID, campaign=ACCOUNT/ID, or with release integrity");
     match text.split_once('=') {
         None if text == "global" => Ok(("global", None, None)),
+        None if text == "integrity" => Ok(("integrity", None, None)),
         Some(("account", id)) if !id.is_empty() => Ok(("account", Some(id.to_owned()), None)),
         Some(("campaign", path)) => {
             let (account, campaign) = path.split_once('/').ok_or_else(wrong)?;

@@ -16,7 +16,7 @@ use kafka_io::Admin;
 use std::sync::Arc;
 
 /// Name of this build in every record it writes: commands are compared byte for byte only between equal builds.
-pub const BUILD: &str = env!("CARGO_PKG_VERSION");
+pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("PACELINE_SOURCE"));
 
 /// Checks the set-up, starts HTTP and the stages, and ends on a signal or a failure.
 pub fn run(arguments: &Run) -> Outcome {

@@ -88,7 +88,8 @@ impl PolicyFeed {
         match parse(policy) {
             Ok(version) => {
                 if let Ok(mut versions) = self.versions.lock() {
-                    versions.insert(policy.version, version);
+                    // The first body of a version is the one that was lived by.
+                    versions.entry(policy.version).or_insert(version);
                     while versions.len() > VERSIONS_KEPT {
                         versions.pop_first();
                     }

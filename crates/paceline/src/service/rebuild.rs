@@ -4,6 +4,7 @@
 //! since a cut needs all siblings and their order inside it is canonical.
 
 use super::context::Context;
+use super::cut::{CutWriter, DeadLetter};
 use super::evidence::Cut;
 use super::policy_feed::PolicyFeed;
 use super::snapshot_writer::{SetHeader, set_folder};
@@ -11,8 +12,9 @@ use crate::failure::{Failure, Outcome};
 use crate::snapshots::{Directory, Snapshots};
 use aggregator::{EpochSums, Identity, RecordMeta, RecordedCut, Semantics, SiblingSet, StoredChunk, Verdict};
 use avro_codec::Scratch;
-use kafka_io::{From, LogReader, Until};
+use kafka_io::{From, LogReader, TopicPartition, Until};
 use model::event::EventKind;
+use model::fact::Fact;
 use model::journal::Epoch;
 use model::keyed::KeyedHasher;
 use std::collections::VecDeque;
@@ -79,14 +81,15 @@ pub fn rebuild(
     Ok(set)
 }
 
-/// Folds one recorded cut and returns its Epoch record; what it brings goes to `sums`.
+/// Folds one recorded cut and returns its Epoch record; what it brings goes to `sums`, what it refuses to `dead`.
 pub fn fold_cut(
     context: &Context,
-    _: &mut LogReader,
+    writer: &CutWriter,
     policy: &PolicyFeed,
     set: &mut SiblingSet,
     cut: &Cut,
     sums: &mut EpochSums,
+    dead: &mut Vec<DeadLetter>,
 ) -> Outcome<Epoch> {
     let epoch = Epoch {
         epoch: cut.epoch(),
@@ -98,7 +101,12 @@ pub fn fold_cut(
     let recorded = RecordedCut::of(&epoch).ok_or_else(|| defect("a cut of siblings has three ranges"))?;
     let partition = cut.ranges.first().map_or(0, |range| range.partition);
     let mut feeds = feeds(context, partition, recorded.from, recorded.to)?;
-    fold_one(context, policy, set, &recorded, &mut feeds, sums)
+    let mut refused = |kind: EventKind, record: &Owned, reason: &'static str, detail: String| {
+        let place = TopicPartition::new(context.settings.topics.event(kind), partition);
+        let (key, payload) = (record.key.as_deref(), Some(record.payload.as_slice()));
+        dead.push(writer.dead_letter(&place, record.offset, record.timestamp_ms, key, payload, reason, detail));
+    };
+    fold_one(context, policy, set, &recorded, &mut feeds, sums, &mut refused)
 }
 
 fn restore(context: &Context, partition: i32, epoch: i64) -> Outcome<SiblingSet> {
@@ -216,7 +224,8 @@ fn replay(
     let mut feeds = feeds(context, partition, first.from, last.to)?;
     let mut sums = EpochSums::new();
     for cut in cuts {
-        fold_one(context, policy, set, cut, &mut feeds, &mut sums)?;
+        // Dead letters of a replayed cut are on their topic.
+        fold_one(context, policy, set, cut, &mut feeds, &mut sums, &mut |_, _, _, _| {})?;
         // What a replayed cut brought stands in the journal.
         sums.drain(1);
     }
@@ -230,10 +239,11 @@ fn fold_one(
     cut: &RecordedCut,
     feeds: &mut [Feed; 3],
     sums: &mut EpochSums,
+    refused: &mut dyn FnMut(EventKind, &Owned, &'static str, String),
 ) -> Outcome<Epoch> {
     let adopted = match cut.policy_version > set.semantics().version {
         false => None,
-        true => Some(policy.version(cut.policy_version).ok_or_else(|| {
+        true => Some(version_of(context, policy, cut.policy_version)?.ok_or_else(|| {
             Failure::setup(
                 format!(
                     "policy version {} that cut {} names is neither on the policy topic nor in the journal",
@@ -251,7 +261,13 @@ fn fold_one(
             let meta =
                 RecordMeta { offset: record.offset, timestamp_ms: record.timestamp_ms, key: record.key.as_deref() };
             let decoded = context.codec.event(kind, &record.payload, &mut scratch);
-            let verdict = set.fold(kind, meta, decoded.map_err(|rejected| rejected.reason.as_str()));
+            let (verdict, detail) = match decoded {
+                Ok(event) => (set.fold(kind, meta, Ok(event)), String::new()),
+                Err(rejected) => (set.fold(kind, meta, Err(rejected.reason.as_str())), rejected.detail),
+            };
+            if let Verdict::Rejected(reason) = verdict {
+                refused(kind, &record, reason, detail);
+            }
             if verdict == Verdict::Full {
                 return Err(defect("a recorded cut does not fit the buffers that it was made with"));
             }
@@ -259,6 +275,25 @@ fn fold_one(
     }
     let closed = set.close(cut.end(adopted), sums).map_err(|error| defect(&error.to_string()))?;
     Ok(closed.epoch)
+}
+
+/// A version of the semantics: from the policy topic, or, where compaction has taken it there, from the journal's copies.
+fn version_of(context: &Context, policy: &PolicyFeed, version: i64) -> Outcome<Option<Semantics>> {
+    if let Some(semantics) = policy.version(version) {
+        return Ok(Some(semantics));
+    }
+    let mut reader = LogReader::open(&context.connection("policy"), PATIENCE)?;
+    // Facts without an account stand in every journal partition.
+    reader.read(&context.settings.topics.journal, 0, From::Earliest, Until::StableEnd, |record| {
+        let journal = record.payload.and_then(|payload| context.codec.journal(payload).ok());
+        for fact in journal.into_iter().flat_map(|journal| journal.facts) {
+            if let Fact::PolicyVersion(found) = &fact.record {
+                policy.learn(found);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(policy.version(version))
 }
 
 struct Owned {
@@ -316,7 +351,14 @@ fn feed(context: &Context, topic: String, partition: i32, from: i64, to: i64) ->
                 ControlFlow::Continue(())
             })
         });
-        let _ = sender.send(result.map(|_| chunk));
+        let whole = result.and_then(|report| {
+            if report.is_stopped || report.next_offset >= to {
+                return Ok(chunk);
+            }
+            let detail = format!("the log of {topic}/{partition} ends at {}, the cut at {to}", report.next_offset);
+            Err(kafka_io::Error { fault: kafka_io::Fault::OffsetGone, doing: "replaying a cut".into(), detail })
+        });
+        let _ = sender.send(whole);
     };
     std::thread::Builder::new()
         .name("replay".into())

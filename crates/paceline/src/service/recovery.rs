@@ -65,6 +65,19 @@ impl Already {
     }
 }
 
+/// Whether nobody has gone on with parked partitions since: the stable committed position is each one's own.
+pub fn untouched(context: &Context, parked: &BTreeMap<i32, i64>) -> Outcome<Vec<i32>> {
+    if parked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let reader = LogReader::open(&context.connection("recovery"), PATIENCE)?;
+    let topic = &context.settings.topics.journal;
+    let places: Vec<TopicPartition> = parked.keys().map(|p| TopicPartition::new(topic.as_str(), *p)).collect();
+    let committed = reader.committed(&format!("{}-controller", context.settings.group), &places)?;
+    let stands = |place: &TopicPartition, offset: i64| parked.get(&place.partition) == Some(&offset);
+    Ok(committed.iter().filter(|(place, (offset, _))| stands(place, *offset)).map(|(place, _)| place.partition).collect())
+}
+
 /// Recovers journal partitions that are new to this worker.
 pub fn recover(context: &Context, partitions: &[i32]) -> Outcome<Vec<Recovered>> {
     if partitions.is_empty() {
@@ -84,23 +97,30 @@ pub fn recover(context: &Context, partitions: &[i32]) -> Outcome<Vec<Recovered>>
 
 fn one(context: &Context, reader: &mut LogReader, partition: i32, committed: Option<i64>) -> Outcome<Recovered> {
     let topic = &context.settings.topics.journal;
-    let (low, _) = reader.watermarks(topic, partition)?;
-    let target = committed.unwrap_or(low);
-    let (mut controller, header) = restore(context, partition, target)?;
+    let (low, high) = reader.watermarks(topic, partition)?;
+    // Snapshots are taken at committed positions only, so where the group has forgotten its own, the newest stands.
+    let (mut controller, header) = restore(context, partition, committed.unwrap_or(high))?;
     let from = header.map_or(low, |header| header.next_offset);
+    let target = committed.unwrap_or(from);
     if from < low || (header.is_none() && low > 0) {
         refuse_gap(context, partition, low)?;
     }
     let mut already = read_log(context, reader, partition, header.map(|header| header.timestamp_ms))?;
     already.starts_at = from.max(low);
+    // Without its beginning the journal cannot tell what was decided then; the log can: sequences must never run again.
+    let mut before: Vec<LoggedDecision> = match header {
+        None if low > 0 => already.decisions.range(..low).flat_map(|(_, decisions)| decisions.clone()).collect(),
+        _ => Vec::new(),
+    };
     let mut timestamp_ms = header.map_or(0, |header| header.timestamp_ms);
     let mut wrong = None;
     reader.read(topic, partition, From::Offset(already.starts_at), Until::Offset(target), |record| {
         match context.codec.journal(record.payload.unwrap_or_default()) {
             Ok(journal) => {
                 let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
-                let decisions = already.decisions.get(&record.offset).map_or(&[][..], Vec::as_slice);
-                controller.apply(at, &journal, Authority::Log(decisions));
+                before.extend_from_slice(already.decisions.get(&record.offset).map_or(&[][..], Vec::as_slice));
+                controller.apply(at, &journal, Authority::Log(&before));
+                before.clear();
                 timestamp_ms = record.timestamp_ms;
                 ControlFlow::Continue(())
             }
@@ -119,7 +139,7 @@ fn one(context: &Context, reader: &mut LogReader, partition: i32, committed: Opt
             "only Paceline may write this topic; remove what another program wrote there",
         ));
     }
-    already.starts_at = target.max(controller.next_offset());
+    already.starts_at = target.max(from).max(controller.next_offset());
     // What lies before the committed position was only needed for the replay.
     already.decisions = already.decisions.split_off(&already.starts_at);
     Ok(Recovered { partition, controller, already, timestamp_ms })

@@ -33,8 +33,16 @@ impl Held {
     }
 }
 
+impl Held {
+    fn bytes(&self) -> usize {
+        self.key.as_ref().map_or(0, Vec::len) + self.payload.as_ref().map_or(0, Vec::len)
+    }
+}
+
 /// Above this many held records the partition is paused: about 10 MB at 200 B.
 const HELD_MAX: usize = 50_000;
+/// And above this many bytes, where records are large.
+const HELD_BYTES_MAX: usize = 16 << 20;
 /// Below this it is resumed, so that there is always something to fold.
 const HELD_LOW: usize = 5_000;
 
@@ -54,6 +62,7 @@ pub struct Sibling {
     pub paused: bool,
     /// What came too early.
     pub held: VecDeque<Held>,
+    held_bytes: usize,
 }
 
 impl Sibling {
@@ -67,7 +76,21 @@ impl Sibling {
             at_end: false,
             paused: false,
             held: VecDeque::new(),
+            held_bytes: 0,
         }
+    }
+
+    /// Keeps a record for later.
+    pub fn hold(&mut self, record: Held) {
+        self.held_bytes += record.bytes();
+        self.held.push_back(record);
+    }
+
+    /// Takes the first held record.
+    pub fn next_held(&mut self) -> Option<Held> {
+        let record = self.held.pop_front()?;
+        self.held_bytes -= record.bytes();
+        Some(record)
     }
 
     /// A record's time for keeping siblings together: a wild stamp moves it by an hour back or to the clock at most.
@@ -88,8 +111,8 @@ impl Sibling {
     /// Whether fetching should change: `Some(true)` pause, `Some(false)` resume.
     pub fn wants_pause(&self) -> Option<bool> {
         match (self.paused, self.held.len()) {
-            (false, held) if held >= HELD_MAX => Some(true),
-            (true, held) if held <= HELD_LOW => Some(false),
+            (false, held) if held >= HELD_MAX || self.held_bytes >= HELD_BYTES_MAX => Some(true),
+            (true, held) if held <= HELD_LOW && self.held_bytes < HELD_BYTES_MAX / 2 => Some(false),
             _ => None,
         }
     }

@@ -31,6 +31,9 @@ use std::time::{Duration, Instant};
 const BATCH_RECORDS: usize = 8_192;
 /// This many records ahead of the one that is folded a payload is touched.
 const FETCH_AHEAD: usize = 6;
+/// Dead letters and facts travel as they are: above this the cut is due, so that a bad schema upstream in a backlog does
+/// not make a transaction that outlives its time-out.
+const CARRIED_BYTES_MAX: usize = 16 << 20;
 /// How long a turn waits for the first record.
 const BATCH_WAIT: Duration = Duration::from_millis(10);
 /// How often the ends of partitions are looked at.
@@ -100,6 +103,9 @@ struct Parked {
 /// The epoch that is being folded.
 struct OpenEpoch {
     clock_ms: Millis,
+    begun: bool,
+    /// Bytes of dead letters and facts that go into the transaction as they are.
+    carried_bytes: usize,
     opened: Instant,
     records: usize,
     records_of: [u64; 3],
@@ -224,6 +230,13 @@ impl Stage1 {
         let parked = std::mem::take(&mut self.parked);
         let (mut kept_sets, mut kept_controls) = (parked.sets, parked.controls);
         kept_sets.retain(|partition, _| partitions.contains(partition));
+        // A generation can pass without a word to us, and others may have cut these sources since.
+        for (partition, epoch) in kept_sets.iter().map(|(p, owned)| (*p, owned.set.epoch())).collect::<Vec<_>>() {
+            if !takeover::is_untouched(&self.context, partition, epoch)? {
+                kept_sets.remove(&partition);
+            }
+        }
+        kept_controls.clear();
         kept_controls.retain(|key, _| controls.iter().any(|(source, place)| (*source, place.partition) == *key));
         let new_sets: Vec<i32> = partitions.iter().copied().filter(|p| !kept_sets.contains_key(p)).collect();
         let new_controls: Vec<(usize, TopicPartition)> = controls
@@ -248,6 +261,9 @@ impl Stage1 {
         }
         starts.extend(self.controls.values().map(|control| (control.place.clone(), control.next)));
         self.context.metrics.assigned_partitions.set(starts.len() as i64);
+        if self.context.accept_loss {
+            takeover::skip_lost(&self.context, &mut self.sets, &mut self.controls, &mut starts)?;
+        }
         self.consumer.begin(starts)?;
         self.epoch = OpenEpoch::new(now_ms.max(last_clock_ms));
         let took = started.elapsed();
@@ -356,7 +372,7 @@ impl Stage1 {
         let sibling = &mut owned.siblings[kind.index()];
         let held = sibling.held.front()?;
         let time = sibling.record_time(held.timestamp_ms, self.context.clock.now_ms());
-        if time <= owned.limits[kind.index()] { sibling.held.pop_front() } else { None }
+        if time <= owned.limits[kind.index()] { sibling.next_held() } else { None }
     }
 
     fn steer(&mut self, partition: i32) -> Outcome {
@@ -429,9 +445,10 @@ impl Stage1 {
         let busy = self.in_flight.is_some();
         let quiet = self.epoch.records == 0;
         let interval_ms = if quiet { settings.interval_ms * QUIET_FACTOR } else { self.interval_ms };
-        let wanted = age_ms >= interval_ms || self.epoch.records >= settings.records_max;
+        let full = self.epoch.records >= settings.records_max || self.epoch.carried_bytes >= CARRIED_BYTES_MAX;
+        let wanted = age_ms >= interval_ms || full;
         // While the cut before is being committed, this one may grow, up to its limit.
-        wanted && (!busy || age_ms >= settings.interval_max_ms || self.epoch.records >= settings.records_max)
+        wanted && (!busy || age_ms >= settings.interval_max_ms || full)
     }
 
     /// In a backlog nobody waits for the newest second, and each cut costs both stages a row of every campaign: cuts then
@@ -667,11 +684,14 @@ impl Stage1 {
 
 impl OpenEpoch {
     fn new(clock_ms: Millis) -> Self {
-        Self { clock_ms, opened: Instant::now(), records: 0, records_of: [0; 3], bytes: 0, oldest_ms: None }
+        Self { clock_ms, begun: false, carried_bytes: 0, opened: Instant::now(), records: 0, records_of: [0; 3], bytes: 0, oldest_ms: None }
     }
 
     /// The clock of an epoch is read once, before its first record; two epochs never share one.
     fn begin(&mut self, clock_ms: Millis, sets: &mut BTreeMap<i32, OwnedSet>) {
+        if std::mem::replace(&mut self.begun, true) {
+            return;
+        }
         self.clock_ms = clock_ms.max(self.clock_ms + 1);
         for owned in sets.values_mut() {
             owned.set.open(self.clock_ms);
@@ -716,7 +736,7 @@ impl Fold<'_> {
 
     fn hold(&mut self, kind: EventKind, record: &kafka_io::Record<'_>) {
         if let Some(owned) = self.sets.get_mut(&record.partition) {
-            owned.siblings[kind.index()].held.push_back(Held::of(record));
+            owned.siblings[kind.index()].hold(Held::of(record));
         }
     }
 
@@ -739,15 +759,18 @@ impl Fold<'_> {
         match verdict {
             Verdict::Full => return false,
             Verdict::Stray => return true,
-            Verdict::Rejected(reason) => self.dead.push(self.writer.dead_letter(
-                &sibling.place,
-                input.offset,
-                input.timestamp_ms,
-                input.key,
-                input.payload,
-                reason,
-                detail,
-            )),
+            Verdict::Rejected(reason) => {
+                self.epoch.carried_bytes += payload.len();
+                self.dead.push(self.writer.dead_letter(
+                    &sibling.place,
+                    input.offset,
+                    input.timestamp_ms,
+                    input.key,
+                    input.payload,
+                    reason,
+                    detail,
+                ));
+            }
             Verdict::Taken => {}
         }
         sibling.next = input.offset + 1;
@@ -767,6 +790,7 @@ impl Fold<'_> {
         self.epoch.records += 1;
         // A tombstone withdraws a compacted key; what it withdrew is superseded by versions, so it carries nothing.
         let Some(payload) = input.payload else { return };
+        self.epoch.carried_bytes += payload.len();
         match self.context.codec.fact(topic, payload) {
             Ok(record) => self.facts.push(CopiedFact {
                 topic: control.place.topic.to_string(),

@@ -171,6 +171,10 @@ impl Stage2 {
             self.committer = Some(start_committer(&self.context, "controller", &self.consumer)?);
         }
         let mut parked = std::mem::take(&mut self.parked);
+        // A generation can pass without a word to us, and others may have gone on with these partitions.
+        let positions = parked.iter().map(|(partition, owned)| (*partition, owned.controller.next_offset())).collect();
+        let untouched = recovery::untouched(&self.context, &positions)?;
+        parked.retain(|partition, _| untouched.contains(partition));
         let mut starts = Vec::new();
         let fresh: Vec<i32> = places.iter().map(|place| place.partition).filter(|p| !parked.contains_key(p)).collect();
         let recovered = recovery::recover(&self.context, &fresh)?;

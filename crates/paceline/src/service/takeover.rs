@@ -5,10 +5,11 @@
 //! then the ends of the logs are asked for and read. A torn cut is emitted again, the same, before anything new.
 
 use super::context::Context;
-use super::cut::{CLOCK_HINT, CutWriter};
+use super::cut::{CLOCK_HINT, CutWriter, DeadLetter};
 use super::evidence::{Cut, SourceKey, Standing, standing};
 use super::policy_feed::PolicyFeed;
 use super::rebuild;
+use super::sibling::OwnedSet;
 use super::stage1::OwnedControl;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::settings::StartFrom;
@@ -30,6 +31,35 @@ const CLOCK_SLACK_MS: Millis = 5 * MINUTE_MS;
 /// Records looked at first when searching a topic's last record; most of the time it is among them.
 const TAIL_FIRST: i64 = 8;
 const REPAIR_LIMIT: Duration = Duration::from_secs(25);
+
+/// Whether nobody has cut a parked set since: its last Epoch record is its own last cut.
+pub fn is_untouched(context: &Context, partition: i32, epoch: i64) -> Outcome<bool> {
+    let mut reader = LogReader::open(&context.connection("takeover"), PATIENCE)?;
+    Ok(last_epoch(context, &mut reader, partition)?.is_some_and(|last| last.epoch == epoch))
+}
+
+/// After a loss that was accepted: reading begins at the oldest record kept, and the next cut tells of the hole.
+pub fn skip_lost(
+    context: &Context,
+    sets: &mut BTreeMap<i32, OwnedSet>,
+    controls: &mut BTreeMap<(usize, i32), OwnedControl>,
+    starts: &mut [(TopicPartition, i64)],
+) -> Outcome {
+    let reader = LogReader::open(&context.connection("takeover"), PATIENCE)?;
+    for (place, start) in starts {
+        let (low, _) = reader.watermarks(&place.topic, place.partition)?;
+        if low <= *start {
+            continue;
+        }
+        tracing::error!(%place, lost_from = *start, lost_to = low, "records are gone; going on without them, as --accept-loss says");
+        *start = low;
+        let siblings = sets.values_mut().flat_map(|owned| &mut owned.siblings).filter(|sibling| sibling.place == *place);
+        siblings.for_each(|sibling| sibling.next = low);
+        let controls = controls.values_mut().filter(|control| control.place == *place);
+        controls.for_each(|control| control.next = low);
+    }
+    Ok(())
+}
 
 /// What was taken over.
 #[derive(Default)]
@@ -62,7 +92,7 @@ pub fn take_over(
     let mut owned = Owned::default();
     let mut repair = Repair::new(context);
     for group in &groups {
-        settle(context, &mut reader, policy, group, &mut owned, &mut repair)?;
+        settle(context, &mut reader, writer, policy, group, &mut owned, &mut repair)?;
     }
     repair.commit(context, committer, writer)?;
     Ok(owned)
@@ -148,7 +178,6 @@ fn last_epoch(context: &Context, reader: &mut LogReader, partition: i32) -> Outc
 }
 
 fn read_journal(context: &Context, reader: &mut LogReader, groups: &mut [Group], policy: &PolicyFeed) -> Outcome {
-    let topic = &context.settings.topics.journal;
     // The demo's broker cannot look up offsets by time, and its journal is short.
     let hints: Option<Vec<Millis>> = groups
         .iter()
@@ -158,6 +187,28 @@ fn read_journal(context: &Context, reader: &mut LogReader, groups: &mut [Group],
         Some(clock) if !context.clock.stamps_records() => From::Time(clock - CLOCK_SLACK_MS),
         _ => From::Earliest,
     };
+    read_journal_from(context, reader, groups, policy, from)?;
+    // A worker's clock that ran ahead of the broker's leads past the end: whoever has a known cut must be found.
+    let missed = groups.iter().any(|group| {
+        let known = group.clock_hint.is_some() || group.last_epoch.is_some();
+        known && group.journal.iter().all(Option::is_none)
+    });
+    if missed && from != From::Earliest {
+        tracing::warn!("the journal was searched too late by the clock: reading it from its beginning");
+        groups.iter_mut().for_each(|group| group.journal.clear());
+        read_journal_from(context, reader, groups, policy, From::Earliest)?;
+    }
+    Ok(())
+}
+
+fn read_journal_from(
+    context: &Context,
+    reader: &mut LogReader,
+    groups: &mut [Group],
+    policy: &PolicyFeed,
+    from: From,
+) -> Outcome {
+    let topic = &context.settings.topics.journal;
     for partition in 0..context.settings.journal_partitions {
         let mut last: Vec<Option<Cut>> = groups.iter().map(|_| None).collect();
         let mut wrong = None;
@@ -199,9 +250,11 @@ fn keep_later(last: &mut Option<Cut>, found: Option<Cut>) {
 }
 
 /// Decides where one group stands, rebuilds its state, and collects what must be emitted again.
+#[allow(clippy::too_many_arguments)] // What is known, and the three places that take what follows.
 fn settle(
     context: &Context,
     reader: &mut LogReader,
+    writer: &CutWriter,
     policy: &PolicyFeed,
     group: &Group,
     owned: &mut Owned,
@@ -239,7 +292,7 @@ fn settle(
             tracing::warn!(partition, epoch = cut.epoch(), missing, "the last cut is torn: emitting it again");
             let mut set = rebuild::rebuild(context, reader, policy, partition, cut.epoch() - 1)?;
             let in_epochs = group.last_epoch.as_ref().is_some_and(|epoch| epoch.epoch == cut.epoch());
-            repair.siblings(context, reader, policy, &mut set, &cut, in_epochs)?;
+            repair.siblings(context, writer, policy, &mut set, &cut, in_epochs)?;
             owned.sets.push((partition, set));
             Ok(())
         }
@@ -279,31 +332,40 @@ fn first_positions_of(context: &Context, reader: &LogReader, group: &Group) -> O
 
 /// Torn cuts that are emitted again in one transaction, each group as a record of its own.
 struct Repair {
-    parts: Vec<(Vec<Epoch>, Vec<Range>, EpochSums, Vec<CopiedFact>, Millis)>,
-    count: u64,
+    parts: Vec<Part>,
+}
+
+#[derive(Default)]
+struct Part {
+    epochs: Vec<Epoch>,
+    ranges: Vec<Range>,
+    sums: EpochSums,
+    facts: Vec<CopiedFact>,
+    dead: Vec<DeadLetter>,
+    clock: Millis,
 }
 
 impl Repair {
     fn new(_: &Context) -> Self {
-        Self { parts: Vec::new(), count: 0 }
+        Self { parts: Vec::new() }
     }
 
     fn siblings(
         &mut self,
         context: &Context,
-        reader: &mut LogReader,
+        writer: &CutWriter,
         policy: &PolicyFeed,
         set: &mut SiblingSet,
         cut: &Cut,
         in_epochs: bool,
     ) -> Outcome {
         let mut sums = EpochSums::new();
-        let closed = rebuild::fold_cut(context, reader, policy, set, cut, &mut sums)?;
+        let mut dead = Vec::new();
+        let closed = rebuild::fold_cut(context, writer, policy, set, cut, &mut sums, &mut dead)?;
         // Where the Epoch record is there already, its ranges still have to reach the journal.
         let ranges = if in_epochs { closed.ranges.clone() } else { Vec::new() };
         let epochs = if in_epochs { Vec::new() } else { vec![closed] };
-        self.parts.push((epochs, ranges, sums, Vec::new(), cut.clock));
-        self.count += 1;
+        self.parts.push(Part { epochs, ranges, sums, dead, clock: cut.clock, ..Part::default() });
         Ok(())
     }
 
@@ -333,18 +395,19 @@ impl Repair {
             )?;
         }
         let ranges = cut.ranges.iter().map(|range| Range { watermark: NO_WATERMARK, ..range.clone() }).collect();
-        self.parts.push((Vec::new(), ranges, EpochSums::new(), facts, cut.clock));
-        self.count += 1;
+        self.parts.push(Part { ranges, facts, clock: cut.clock, ..Part::default() });
         Ok(())
     }
 
     fn commit(self, context: &Context, committer: &mut Committer, writer: &CutWriter) -> Outcome {
-        for (epochs, ranges, mut sums, facts, clock) in self.parts {
-            let sums = sums.drain(context.settings.journal_partitions);
-            let transaction = writer.write(context, 0, clock, &epochs, ranges, sums, facts, Vec::new())?;
+        let count = self.parts.len() as u64;
+        for mut part in self.parts {
+            let sums = part.sums.drain(context.settings.journal_partitions);
+            let transaction =
+                writer.write(context, 0, part.clock, &part.epochs, part.ranges, sums, part.facts, part.dead)?;
             submit_and_wait(committer, transaction)?;
         }
-        context.metrics.repaired_epochs.inc_by(self.count);
+        context.metrics.repaired_epochs.inc_by(count);
         Ok(())
     }
 }

@@ -90,6 +90,10 @@ impl Snapshots {
         // Another worker may have owned the partition, and written here, in between.
         let newest = self.store.list()?.iter().filter_map(|name| sequence_of(name)).max().unwrap_or(0);
         let sequence = self.next.max(newest + 1);
+        if sequence != self.next {
+            // Somebody else wrote, and may have removed the packs that we know.
+            self.written.clear();
+        }
         self.next = sequence + 1;
         if self.packs_in_use() >= PACKS_MAX {
             self.written.clear();
@@ -198,6 +202,7 @@ impl Snapshots {
     }
 
     fn forget_old(&self) -> io::Result<()> {
+        let names: BTreeSet<String> = self.store.list()?.into_iter().collect();
         let manifests = self.manifests()?;
         let newest_at = manifests.last().and_then(|newest| self.manifest(*newest).ok()).map_or(0, |m| m.taken_at_ms);
         let recent = manifests.len().saturating_sub(GENERATIONS_KEPT);
@@ -205,7 +210,9 @@ impl Snapshots {
         let mut last_of_day: BTreeMap<i64, u64> = BTreeMap::new();
         let mut readable = BTreeMap::new();
         for sequence in &manifests {
-            if let Ok(manifest) = self.manifest(*sequence) {
+            if let Ok(manifest) = self.manifest(*sequence)
+                && manifest.chunks.iter().all(|place| names.contains(&pack_name(place.pack)))
+            {
                 if newest_at - manifest.taken_at_ms <= DAYS_KEPT * DAY_MS {
                     last_of_day.insert(manifest.taken_at_ms.div_euclid(DAY_MS), *sequence);
                 }
@@ -341,6 +348,20 @@ mod tests {
         let written = again.write(vec![2], 2, vec![chunk("a", 9, "other content, same version")]).unwrap();
         assert_eq!(written.chunks_written, 1);
         assert_eq!(contents(&again).1, ["a=other content, same version"]);
+    }
+
+    #[test]
+    fn a_partition_that_went_away_and_came_back_is_written_whole() {
+        let memory = Memory::default();
+        let mut ours = Snapshots::open(Box::new(memory.clone())).unwrap();
+        ours.write(vec![1], 1, vec![chunk("a", 1, "one")]).unwrap();
+        let mut theirs = Snapshots::open(Box::new(memory.clone())).unwrap();
+        for n in 2..5 {
+            theirs.write(vec![n], i64::from(n), vec![chunk("a", 1, "one"), chunk("b", u64::from(n), "x")]).unwrap();
+        }
+        let written = ours.write(vec![9], 9, vec![chunk("a", 1, "one"), chunk("b", 4, "x")]).unwrap();
+        assert_eq!((written.chunks_written, written.chunks_kept), (2, 0));
+        assert_eq!(contents(&ours), (vec![9], vec!["a=one".into(), "b=x".into()], vec![]));
     }
 
     #[test]

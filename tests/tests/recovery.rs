@@ -1,0 +1,273 @@
+//! State is a fold of logs: a snapshot saves time and changes nothing, a lost one loses nothing, and a gap is told.
+
+// Stories wait for a broker; their deadlines come from a clock.
+#![allow(clippy::disallowed_methods)]
+
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+use system_tests::deployment::JOURNAL_PARTITIONS;
+use system_tests::kpis::{self, Kpis, Row, RowKey};
+use system_tests::truth::{self, Cells};
+use system_tests::{Broker, Chance, Deployment, Service, journal, logs, snapshots, wait};
+
+#[test]
+fn snapshot_and_replay_of_the_controller_equal_a_fold_of_the_whole_journal() {
+    let _alone = alone();
+    let Some(broker) = Broker::shared() else { return };
+    let seed = Chance::of_this_run("controller").seed();
+    let deployment = Deployment::new(broker, "controller");
+    // Several lives, so that the state is a snapshot of a snapshot with a replay on top.
+    let mut expected = Cells::new();
+    for life in 0..3 {
+        let mut service = deployment.start("0");
+        truth::add(&mut expected, &generate(&deployment, seed + life));
+        kpis::wait_for_minutes(&deployment, &expected, LIMIT);
+        if life == 1 { service.kill() } else { service.stop() }
+    }
+    // The journal rests now: the controller alone reads to its end, each time another way.
+    let rows = kpis::read(&deployment);
+    let by_snapshot = fold_by_controller(&deployment);
+    assert!(by_snapshot.values().map(Vec::len).sum::<usize>() > 10_000);
+    remove_newest(&deployment, "controller");
+    assert_same(&fold_by_controller(&deployment), &by_snapshot, "an older snapshot and a longer replay");
+    remove_all(&deployment, "controller");
+    assert_same(&fold_by_controller(&deployment), &by_snapshot, "no snapshot and the whole journal");
+    assert_eq!(kpis::read(&deployment).rows, rows.rows, "a replay publishes nothing");
+    journal::check(&deployment).assert_clean();
+    deployment.clean();
+}
+
+#[test]
+fn a_rebuilt_aggregator_counts_and_credits_as_one_that_was_never_interrupted() {
+    let _alone = alone();
+    let Some(broker) = Broker::shared() else { return };
+    let seed = Chance::of_this_run("aggregator").seed();
+    let steady = Deployment::new(broker, "steady");
+    let broken = steady.twin("broken");
+    let mut undisturbed = steady.start("0");
+    let mut service = broken.start("0");
+    let mut expected = generate(&steady, seed);
+    kpis::wait_for_minutes(&broken, &expected, LIMIT);
+
+    // With its snapshot; without any; with a torn newest one; after a kill. Copies and conversions of earlier lives
+    // come in each, so that what was remembered counts.
+    let ways: [(&str, fn(&Deployment)); 4] = [
+        ("with its snapshots", |_| {}),
+        ("with every snapshot deleted", |deployment| {
+            remove_all(deployment, "aggregator");
+            remove_all(deployment, "controller");
+        }),
+        ("with torn and corrupt snapshots", |deployment| {
+            damage(deployment, "aggregator");
+            damage(deployment, "controller");
+        }),
+        ("after a kill", |_| {}),
+    ];
+    for (life, (way, disturb)) in (1..).zip(ways) {
+        if life == 4 { service.kill() } else { service.stop() }
+        disturb(&broken);
+        // While it is away, more comes.
+        truth::add(&mut expected, &generate(&steady, seed + life));
+        let logged = service.log().len();
+        service.start_again(&[], &[]);
+        service.wait_until_ready();
+        kpis::wait_for_minutes(&broken, &expected, LIMIT);
+        let log = service.log()[logged..].to_owned();
+        let fell_back = log.contains("passed over");
+        assert_eq!(fell_back, life == 3, "{way}: {log}");
+        assert_eq!(log.contains("snapshot restored"), life != 2, "{way}: {log}");
+        println!("recovery: {way}: exact, ready again");
+    }
+    // Later copies of what the first life saw are still known: state, not luck.
+    let steady_rows = kpis::wait_for_minutes(&steady, &expected, LIMIT);
+    let rows = wait::until_ok("credits are the same", LIMIT, || {
+        let rows = kpis::read(&broken);
+        same_sums(&rows, &steady_rows).map(|()| rows)
+    });
+    println!("recovery: {} windows with the same sums and credits", rows.rows.len());
+    undisturbed.stop();
+    service.stop();
+    same_remembered(&steady, &broken);
+    for deployment in [&steady, &broken] {
+        journal::check(deployment).assert_clean();
+    }
+    steady.clean();
+    broken.clean();
+}
+
+#[test]
+fn a_gap_in_the_logs_with_no_snapshot_is_refused_and_accepted_only_on_demand() {
+    let _alone = alone();
+    let Some(broker) = Broker::shared() else { return };
+    let seed = Chance::of_this_run("gap").seed();
+    let deployment = Deployment::new(broker, "gap");
+    let mut service = deployment.start("0");
+    let expected = generate(&deployment, seed);
+    kpis::wait_for_minutes(&deployment, &expected, LIMIT);
+    service.stop();
+    // Retention takes the first half of the journal and of the cuts; with snapshots that is nothing.
+    for word in ["journal", "epochs"] {
+        let topic = deployment.topic(word).to_owned();
+        let places = (0..JOURNAL_PARTITIONS).map(|partition| {
+            let (low, high) = logs::ends(&deployment.brokers, &topic, partition);
+            (topic.clone(), partition, (low + high) / 2)
+        });
+        logs::delete_before(&deployment.brokers, &places.collect::<Vec<_>>());
+    }
+    service.start_again(&[], &[]);
+    service.wait_until_ready();
+    service.stop();
+
+    for (word, says) in [("controller", "journal partition"), ("aggregator", "event partition")] {
+        let kept = deployment.folder.join(format!("kept-{word}"));
+        move_snapshots(&deployment, word, &kept);
+        let logged = service.log().len();
+        service.start_again(&[], &[]);
+        let status = service.wait_for_end(Duration::from_secs(60));
+        assert_eq!(status.code(), Some(78), "{}", service.last_words());
+        let words = service.log()[logged..].to_owned();
+        let last = words.lines().last().unwrap_or_default();
+        println!("recovery: {word}: {last}");
+        for part in ["paceline: ", "cannot be rebuilt", says, "--accept-loss"] {
+            assert!(last.contains(part), "{part:?} is not in: {last}");
+        }
+        restore_snapshots(&deployment, &kept);
+    }
+    // With the snapshots back, it goes on and is exact.
+    service.start_again(&[], &[]);
+    service.wait_until_ready();
+    let mut expected = expected;
+    truth::add(&mut expected, &generate(&deployment, seed + 1));
+    kpis::wait_for_minutes(&deployment, &expected, LIMIT);
+    service.stop();
+    // A person decides otherwise: it starts, and says what is lost.
+    remove_all(&deployment, "aggregator");
+    service.start_again(&["--accept-loss"], &[]);
+    service.wait_until_ready();
+    assert!(service.log().contains("as --accept-loss says"), "{}", service.last_words());
+    service.stop();
+    deployment.clean();
+}
+
+/// A few seconds of events with copies; returns the truth.
+fn generate(deployment: &Deployment, seed: u64) -> Cells {
+    let file = deployment.folder.join(format!("truth-{seed}.csv"));
+    let printed = deployment.run(&[
+        "generate", "--rate", "4000", "--for", "5s", "--campaigns", "20", "--users", "300", "--seed", &seed.to_string(),
+        "--duplicates-ppm", "50000", "--disorder-ppm", "50000", "--truth", &file.display().to_string(),
+    ]);
+    let report: Value = serde_json::from_str(printed.trim()).expect("one JSON document");
+    assert!(report["duplicates"].as_u64() > Some(100));
+    truth::read(&file, "all")
+}
+
+/// Lets the controller alone read the resting journal to its end; returns its state, byte for byte.
+fn fold_by_controller(deployment: &Deployment) -> BTreeMap<String, Vec<u8>> {
+    let mut service = Service::spawn(deployment, "0", &["--role", "controller"], &[]);
+    service.wait_until_ready();
+    service.stop();
+    state(deployment, "controller")
+}
+
+/// The chunks of the newest snapshots, by folder and chunk.
+fn state(deployment: &Deployment, word: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut state = BTreeMap::new();
+    for folder in snapshots::folders(&deployment.state_folder(), word) {
+        let name = folder.file_name().expect("a folder has a name").to_string_lossy().into_owned();
+        let partition = name.rsplit('-').next().expect("a name ends with a partition").to_owned();
+        let chunks = snapshots::newest(&folder).into_iter();
+        state.extend(chunks.map(|(id, bytes)| (format!("{partition}/{id}"), bytes)));
+    }
+    state
+}
+
+fn assert_same(found: &BTreeMap<String, Vec<u8>>, expected: &BTreeMap<String, Vec<u8>>, way: &str) {
+    assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{way}");
+    for (name, bytes) in expected {
+        let at = bytes.iter().zip(&found[name]).position(|(one, other)| one != other);
+        assert!(
+            found[name] == *bytes,
+            "{way}: {name} differs at byte {at:?} of {} and {}",
+            found[name].len(),
+            bytes.len()
+        );
+    }
+    println!("recovery: {way}: {} bytes are the same", expected.values().map(Vec::len).sum::<usize>());
+}
+
+/// What the aggregators remember of ids, users and clicks is the same, byte for byte; only their clocks differ.
+fn same_remembered(steady: &Deployment, broken: &Deployment) {
+    let (mut one, mut other) = (state(steady, "aggregator"), state(broken, "aggregator"));
+    let chunks = one.len();
+    one.retain(|name, bytes| other.get(name) != Some(bytes));
+    other.retain(|name, _| one.contains_key(name));
+    println!("recovery: {} of {chunks} chunks differ: {:?}", one.len(), one.keys().collect::<Vec<_>>());
+}
+
+/// All sums and credits of minutes, hours and days.
+fn same_sums(found: &Kpis, expected: &Kpis) -> Result<(), String> {
+    let strip = |rows: &BTreeMap<RowKey, Row>| -> BTreeMap<RowKey, Row> {
+        rows.iter().map(|(key, row)| (key.clone(), Row { revision: 0, ..row.clone() })).collect()
+    };
+    let (found, expected) = (strip(&found.rows), strip(&expected.rows));
+    let differ: Vec<_> = expected.iter().filter(|(key, row)| found.get(*key) != Some(row)).collect();
+    match differ.first() {
+        None => Ok(()),
+        Some((key, row)) => {
+            Err(format!("{} rows differ, first {key:?}: {:?}, expected {row:?}", differ.len(), found.get(*key)))
+        }
+    }
+}
+
+fn remove_all(deployment: &Deployment, word: &str) {
+    let folders = snapshots::folders(&deployment.state_folder(), word);
+    assert!(!folders.is_empty(), "there are snapshots of the {word}");
+    folders.iter().for_each(|folder| fs::remove_dir_all(folder).expect("a folder can be removed"));
+}
+
+fn remove_newest(deployment: &Deployment, word: &str) {
+    for folder in snapshots::folders(&deployment.state_folder(), word) {
+        let manifests = snapshots::manifests(&folder);
+        assert!(manifests.len() > 1, "two generations are kept");
+        fs::remove_file(&manifests[manifests.len() - 1]).expect("a file can be removed");
+    }
+}
+
+/// The newest snapshot of each partition is torn or corrupt, by turns.
+fn damage(deployment: &Deployment, word: &str) {
+    for (at, folder) in snapshots::folders(&deployment.state_folder(), word).iter().enumerate() {
+        let manifest = snapshots::manifests(folder).pop().expect("there is a snapshot");
+        let mut bytes = fs::read(&manifest).expect("a manifest can be read");
+        let middle = bytes.len() / 2;
+        if at % 2 == 0 { bytes.truncate(middle) } else { bytes[middle] ^= 0x20 }
+        fs::write(&manifest, bytes).expect("a manifest can be written");
+    }
+}
+
+fn move_snapshots(deployment: &Deployment, word: &str, to: &Path) {
+    fs::create_dir_all(to).expect("a folder can be made");
+    for folder in snapshots::folders(&deployment.state_folder(), word) {
+        fs::rename(&folder, to.join(folder.file_name().expect("a folder has a name"))).expect("a folder can be moved");
+    }
+}
+
+fn restore_snapshots(deployment: &Deployment, from: &Path) {
+    for folder in fs::read_dir(from).expect("a folder can be read").flatten() {
+        let home = deployment.state_folder().join(folder.file_name());
+        let _ = fs::remove_dir_all(&home);
+        fs::rename(folder.path(), home).expect("a folder can be moved");
+    }
+}
+
+/// Each story here wants both cores.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// Idle sources close the last minute after some seconds; rows that changed later are replaced once a minute.
+const LIMIT: Duration = Duration::from_secs(150);
