@@ -78,7 +78,12 @@ fn kills_restarts_and_a_broker_restart_lose_nothing_and_count_nothing_twice() {
     truth::compare(&recount.minutes, &expected).expect("the recount equals what was sent");
     let started = Instant::now();
     let rows = kpis::wait_for_minutes(&deployment, &expected, LIMIT);
-    println!("kills: exact {:.1?} after the load: {} rows in {} records", started.elapsed(), rows.rows.len(), rows.records);
+    println!(
+        "kills: exact {:.1?} after the load: {} rows in {} records",
+        started.elapsed(),
+        rows.rows.len(),
+        rows.records
+    );
     workers.iter_mut().for_each(Service::stop);
     assert_exact(&journal::check(&deployment), &recount);
     let seen = watcher.finish();
@@ -142,8 +147,9 @@ fn the_checker_sees_what_a_missing_defence_would_do() {
     assert_exact(&journal::check_entries(&entries), &whole.recount);
 
     let find = |word: &str, skip: u64| -> usize {
-        let of_topic: Vec<usize> =
-            (0..entries.len()).filter(|at| entries[*at].topic == deployment.topic(word) && counts(&entries[*at])).collect();
+        let of_topic: Vec<usize> = (0..entries.len())
+            .filter(|at| entries[*at].topic == deployment.topic(word) && counts(&entries[*at]))
+            .collect();
         of_topic[of_topic.len() / 3 + skip as usize % (of_topic.len() / 3).max(1)]
     };
     // Without the journal as the truth of positions: a cut is lost.
@@ -304,7 +310,10 @@ impl WholeRun {
         kpis::wait_for_minutes(&deployment, &self.expected, LIMIT);
         service.stop();
         let checker = journal::check(&deployment);
-        println!("torn: {what}: {} journal records and cuts, {} repeated", checker.journal_records, checker.repetitions);
+        println!(
+            "torn: {what}: {} journal records and cuts, {} repeated",
+            checker.journal_records, checker.repetitions
+        );
         assert_exact(&checker, &self.recount);
         drop(service);
         deployment.clean();

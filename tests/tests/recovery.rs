@@ -68,7 +68,11 @@ fn a_rebuilt_aggregator_counts_and_credits_as_one_that_was_never_interrupted() {
         ("after a kill", |_| {}),
     ];
     for (life, (way, disturb)) in (1..).zip(ways) {
-        if life == 4 { service.kill() } else { service.stop() }
+        if life == 4 {
+            service.kill()
+        } else {
+            service.stop()
+        }
         disturb(&broken);
         // While it is away, more comes.
         truth::add(&mut expected, &generate(&steady, seed + life));
@@ -157,8 +161,23 @@ fn a_gap_in_the_logs_with_no_snapshot_is_refused_and_accepted_only_on_demand() {
 fn generate(deployment: &Deployment, seed: u64) -> Cells {
     let file = deployment.folder.join(format!("truth-{seed}.csv"));
     let printed = deployment.run(&[
-        "generate", "--rate", "4000", "--for", "5s", "--campaigns", "20", "--users", "300", "--seed", &seed.to_string(),
-        "--duplicates-ppm", "50000", "--disorder-ppm", "50000", "--truth", &file.display().to_string(),
+        "generate",
+        "--rate",
+        "4000",
+        "--for",
+        "5s",
+        "--campaigns",
+        "20",
+        "--users",
+        "300",
+        "--seed",
+        &seed.to_string(),
+        "--duplicates-ppm",
+        "50000",
+        "--disorder-ppm",
+        "50000",
+        "--truth",
+        &file.display().to_string(),
     ]);
     let report: Value = serde_json::from_str(printed.trim()).expect("one JSON document");
     assert!(report["duplicates"].as_u64() > Some(100));
@@ -243,7 +262,11 @@ fn damage(deployment: &Deployment, word: &str) {
         let manifest = snapshots::manifests(folder).pop().expect("there is a snapshot");
         let mut bytes = fs::read(&manifest).expect("a manifest can be read");
         let middle = bytes.len() / 2;
-        if at % 2 == 0 { bytes.truncate(middle) } else { bytes[middle] ^= 0x20 }
+        if at % 2 == 0 {
+            bytes.truncate(middle)
+        } else {
+            bytes[middle] ^= 0x20
+        }
         fs::write(&manifest, bytes).expect("a manifest can be written");
     }
 }

@@ -122,14 +122,7 @@ impl EpochSums {
         let campaign = self.code(campaign);
         let conversion_type = self.empty.unwrap_or_else(|| self.code(""));
         self.empty = Some(conversion_type);
-        Row {
-            account,
-            campaign,
-            currency,
-            conversion_type,
-            minute,
-            touch_minute: NO_TOUCH,
-        }
+        Row { account, campaign, currency, conversion_type, minute, touch_minute: NO_TOUCH }
     }
 
     pub(crate) fn add(&mut self, row: Row, measures: &Measures) {

@@ -394,7 +394,8 @@ impl Controller {
                 let settings = self.policy.for_campaign(account_id, campaign_id);
                 let age = watermark.map(|mark| now.saturating_sub(mark));
                 let dead = freshness(age, period, &settings.gates) == Freshness::Dead;
-                let channel = belief.accounts.get(account_id).and_then(|account| account.channels.get(&live.spec.channel));
+                let channel =
+                    belief.accounts.get(account_id).and_then(|account| account.channels.get(&live.spec.channel));
                 // A paused campaign spends nothing, whatever its bid; its silence says nothing about the feed.
                 let running = !campaign.holders.is_paused();
                 let blind = dead || !shows_life(live, channel, watermark, &settings.pressure);

@@ -201,7 +201,8 @@ impl Desk<'_> {
                 Change::Resolved(finding) => self.settle(finding.kind.as_str(), account_id, campaign_id, None),
                 Change::Opened(finding) => {
                     let campaign = self.belief.campaign(account_id, campaign_id);
-                    let currency = campaign.and_then(|campaign| campaign.spec()).map(|spec| spec.currency).unwrap_or_default();
+                    let currency =
+                        campaign.and_then(|campaign| campaign.spec()).map(|spec| spec.currency).unwrap_or_default();
                     let condition = condition(finding, campaign_id, &currency);
                     self.settle(finding.kind.as_str(), account_id, campaign_id, Some(&condition));
                 }
@@ -578,14 +579,30 @@ fn told(finding: &Finding, currency: &str) -> String {
     let money = |micros: i64| amount(micros, currency);
     let minutes = |span_ms: i64| span_ms / MINUTE_MS;
     match finding.kind {
-        Kind::HardStop => format!("spend will reach {} before a later pause could act, the ceiling is {}", money(seen), money(wanted)),
-        Kind::EarlyStop => format!("the day's budget was used up early: {} spent or on its way, {} was planned by now", money(seen), money(wanted)),
-        Kind::Runaway => format!("{} were spent in five minutes, {} was the most to be expected", money(seen), money(wanted)),
+        Kind::HardStop => {
+            format!("spend will reach {} before a later pause could act, the ceiling is {}", money(seen), money(wanted))
+        }
+        Kind::EarlyStop => format!(
+            "the day's budget was used up early: {} spent or on its way, {} was planned by now",
+            money(seen),
+            money(wanted)
+        ),
+        Kind::Runaway => {
+            format!("{} were spent in five minutes, {} was the most to be expected", money(seen), money(wanted))
+        }
         Kind::UnderspendRisk => format!("the period will end at {} of {}", money(seen), money(wanted)),
         Kind::DeliveryStopped => format!("no event, though about {wanted} were due"),
-        Kind::SpecJump => format!("a number of the new specification jumped from {wanted} to {seen} and waits for a person"),
-        Kind::DataGap if minutes(seen) > DATA_NEVER_MINUTES => "no data has arrived yet, so increases are held".to_owned(),
-        Kind::DataGap => format!("the newest data are {} min old, more than {} min, so increases are held", minutes(seen), minutes(wanted)),
+        Kind::SpecJump => {
+            format!("a number of the new specification jumped from {wanted} to {seen} and waits for a person")
+        }
+        Kind::DataGap if minutes(seen) > DATA_NEVER_MINUTES => {
+            "no data has arrived yet, so increases are held".to_owned()
+        }
+        Kind::DataGap => format!(
+            "the newest data are {} min old, more than {} min, so increases are held",
+            minutes(seen),
+            minutes(wanted)
+        ),
         Kind::AckMissing => format!("{seen} command(s) were not answered in time"),
         Kind::ValueMismatch => format!("{} is in force where {} was set", money(seen), money(wanted)),
     }

@@ -8,8 +8,8 @@ use crate::campaign::{FLIGHT, Live};
 use crate::channel::Channel;
 use crate::ledger::CampaignLedger;
 use crate::measures::*;
-use model::output::WindowSums;
 use model::WHOLE_PPM;
+use model::output::WindowSums;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::hold::Hold;
 use policy::plan::{DayBudgets, DayPlan, HOURS_OF_WEEK, OpenHours, Period, Shape, Weights};
@@ -269,7 +269,8 @@ fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets, scene: &Scene<'_>) -
     // Weights share out periods; a daily budget needs none.
     let weights = if by_day_only { [1.0; HOURS_OF_WEEK] } else { weights(scene) };
     // A daily budget is for a day: a campaign that starts within one gets its part. Periods know their short days.
-    let budgets = DayBudgets { daily_micros: budgets.daily_micros.map(|daily| first_day(daily, live, day, scene)), ..*budgets };
+    let budgets =
+        DayBudgets { daily_micros: budgets.daily_micros.map(|daily| first_day(daily, live, day, scene)), ..*budgets };
     let own = budget_of_day(&budgets, &weights, &open_hours(live), &scene.settings.plan);
     match (own, scene.shared) {
         (Ok(own), Some((shared, _))) => Ok(own.min(shared)),
@@ -296,7 +297,14 @@ fn inside_ppm(live: &Live, day: &Day, scene: &Scene<'_>) -> i64 {
     let Some(zone) = live.calendar.zone_at(day.start) else { return WHOLE_PPM };
     let local = local_day(day);
     let whole = (Millis::MIN, None);
-    let plan = DayPlan::new(&local, &zone.local_hours(&local), &weights(scene), &open_hours(live), whole, &scene.settings.plan);
+    let plan = DayPlan::new(
+        &local,
+        &zone.local_hours(&local),
+        &weights(scene),
+        &open_hours(live),
+        whole,
+        &scene.settings.plan,
+    );
     plan.map_or(WHOLE_PPM, |plan| policy::arithmetic::ppm(plan.share_between(start.max(day.start), end.min(day.end))))
 }
 

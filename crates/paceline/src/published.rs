@@ -208,14 +208,16 @@ impl Published {
         self.adjustments.lock().map(|held| held.iter().rev().cloned().collect()).unwrap_or_default()
     }
 
-    /// Recent proposals, newest first.
+    /// Proposals that wait for a person, newest first.
     pub fn proposals(&self) -> Vec<Adjustment> {
-        self.proposals.lock().map(|held| held.iter().rev().cloned().collect()).unwrap_or_default()
+        let waits = |proposal: &&Adjustment| proposal.state == "proposed";
+        self.proposals.lock().map(|held| held.iter().rev().filter(waits).cloned().collect()).unwrap_or_default()
     }
 
     /// Recent alerts, newest first.
     pub fn alerts(&self) -> Vec<Alert> {
-        let mut all: Vec<Alert> = self.alerts.lock().map(|held| held.by_id.values().cloned().collect()).unwrap_or_default();
+        let mut all: Vec<Alert> =
+            self.alerts.lock().map(|held| held.by_id.values().cloned().collect()).unwrap_or_default();
         all.sort_by(|a, b| b.updated_at.cmp(&a.updated_at).then_with(|| a.alert_id.cmp(&b.alert_id)));
         all
     }

@@ -60,7 +60,8 @@ impl Fixture {
         set("GROUP", prefix.clone());
         set("STATE__DIR", state_dir.display().to_string());
         set("JOURNAL__PARTITIONS", JOURNAL_PARTITIONS.to_string());
-        set("LOG__LEVEL", "warn".into());
+        set("LOG__LEVEL", "error".into());
+        set("USER_KEY__SECRET", prefix.clone());
         for (setting, port) in [("HTTP__LISTEN", free_port()?), ("METRICS__LISTEN", free_port()?)] {
             set(setting, format!("127.0.0.1:{port}"));
         }

@@ -1,5 +1,6 @@
 //! `paceline campaigns apply`: specifications from TOML, JSON or CSV files, validated before the first is sent.
 
+use super::check::secret_wanted;
 use super::{connect, say, sender};
 use crate::cli::CampaignsCommand;
 use crate::failure::{Failure, Outcome};
@@ -41,6 +42,11 @@ pub fn run(command: &CampaignsCommand) -> Outcome {
             format!("{} mistake(s), nothing was sent:\n  - {shown}", mistakes.len()),
             "correct them",
         ));
+    }
+    if let Some((_, spec)) = specs.iter().find(|(_, spec)| spec.mode == "auto")
+        && settings.user_key_secret.is_none()
+    {
+        return Err(secret_wanted(&format!("campaign {} is in mode auto", spec.campaign_id)));
     }
     let codec = Codec::fixed();
     let mut sender = sender(&connect(&settings, "campaigns"))?;

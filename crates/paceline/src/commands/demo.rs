@@ -21,6 +21,7 @@ use kafka_io::{Life, Membership, MockBroker, Sender, SourceConsumer};
 use market::{Emitted, Market, Record, Scenario, Totals};
 use model::fact::{Fact, PolicyVersion};
 use model::time::Millis;
+use policy::explain::amount as money;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -82,6 +83,7 @@ fn settings(broker: &MockBroker, arguments: &Demo) -> Outcome<Settings> {
     // At a slow clock the cut follows the market, at a fast one the machine.
     let environment: BTreeMap<String, String> = [
         ("KAFKA__BROKERS", broker.brokers()),
+        ("USER_KEY__SECRET", "the users of the demo are made up".into()),
         ("STATE__DIR", state_dir.display().to_string()),
         ("JOURNAL__PARTITIONS", JOURNAL_PARTITIONS.to_string()),
         ("EPOCH__INTERVAL", "100ms".into()),
@@ -341,7 +343,7 @@ fn print_summary(summary: &Value) -> Outcome {
         summary["commands_applied"],
         summary["alerts_opened"]
     ))?;
-    say(&format!("{:<12} {:>16} {:>16}", "", "with Paceline", "left alone"))?;
+    say(&format!("{:<12} {:>16} {:>16}", "all in EUR", "with Paceline", "left alone"))?;
     for (word, name) in [
         ("spend", "spend_micros"),
         ("budget", "budget_micros"),
@@ -361,11 +363,6 @@ fn print_summary(summary: &Value) -> Outcome {
         amount("with", "conversions"),
         amount("without", "conversions")
     ))
-}
-
-fn money(micros: i64, currency: &str) -> String {
-    let cents = micros / 10_000;
-    format!("{}{}.{:02} {currency}", if micros < 0 { "-" } else { "" }, cents.abs() / 100, cents.abs() % 100)
 }
 
 fn time(at_ms: Millis) -> String {

@@ -19,7 +19,10 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
     let (scope, account_id, campaign_id) = parse_scope(&arguments.scope)?;
     if scope == "integrity" && action == "set" {
-        return Err(Failure::failed("an integrity hold is set by the service alone", "to stop everything use --scope global"));
+        return Err(Failure::failed(
+            "an integrity hold is set by the service alone",
+            "to stop everything use --scope global",
+        ));
     }
     let halt = Halt {
         scope: scope.to_owned(),
@@ -47,7 +50,10 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
 fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
     let file = halt_file(&settings.state_dir);
     let failed = |error: std::io::Error| {
-        Failure::failed(format!("cannot write {}: {error}", file.display()), "stop the service, or the ad-buying systems, by hand")
+        Failure::failed(
+            format!("cannot write {}: {error}", file.display()),
+            "stop the service, or the ad-buying systems, by hand",
+        )
     };
     std::fs::create_dir_all(&settings.state_dir).map_err(failed)?;
     let unfinished = file.with_extension("unfinished");
@@ -57,8 +63,12 @@ fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
 
 /// `global`, `account=ID`, `campaign=ACCOUNT/ID`, or `integrity`, the latch that a gap in the journal sets.
 fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
-    let wrong =
-        || Failure::failed(format!("--scope {text:?} is not a scope"), "use global, account=ID, campaign=ACCOUNT/ID, or with release integrity");
+    let wrong = || {
+        Failure::failed(
+            format!("--scope {text:?} is not a scope"),
+            "use global, account=ID, campaign=ACCOUNT/ID, or with release integrity",
+        )
+    };
     match text.split_once('=') {
         None if text == "global" => Ok(("global", None, None)),
         None if text == "integrity" => Ok(("integrity", None, None)),

@@ -6,8 +6,8 @@ use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 use avro_codec::Codec;
-use kafka_io::{From, LogReader, Until};
-use model::fact::{Decision, Fact};
+use kafka_io::{Admin, From, LogReader, Until};
+use model::fact::{ControlTopic, Decision, Fact};
 use model::output::Adjustment;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -73,6 +73,10 @@ fn list(settings: &Settings, output: Output) -> Outcome {
 
 fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
+    if let Some(campaign_id) = specification(&arguments.command_id) {
+        let account_id = account_of(&settings, campaign_id)?;
+        return send(&settings, arguments, decision, account_id, campaign_id.to_owned());
+    }
     let proposal = latest(&settings)?.remove(&arguments.command_id).ok_or_else(|| {
         Failure::failed(format!("no proposal has the id {}", arguments.command_id), "see `paceline proposals list`")
     })?;
@@ -82,10 +86,49 @@ fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
             "",
         ));
     }
+    send(&settings, arguments, decision, proposal.account_id, proposal.campaign_id)
+}
+
+/// `spec/CAMPAIGN/VERSION` names a specification whose numbers jumped and wait for a person.
+fn specification(id: &str) -> Option<&str> {
+    let (campaign_id, version) = id.strip_prefix("spec/")?.rsplit_once('/')?;
+    version.parse::<i64>().is_ok().then_some(campaign_id)
+}
+
+fn account_of(settings: &Settings, campaign_id: &str) -> Outcome<String> {
+    let connection = connect(settings, "proposals");
+    let topic = &settings.topics.campaigns;
+    let partitions = Admin::connect(&connection, PATIENCE)?.partitions(&[topic])?.remove(topic).flatten().unwrap_or(0);
+    let codec = Codec::fixed();
+    let mut reader = LogReader::open(&connection, PATIENCE)?;
+    let mut account_id = None;
+    for partition in 0..partitions {
+        reader.read(topic, partition, From::Earliest, Until::StableEnd, |record| {
+            if let Some(Ok(Fact::CampaignSpec(spec))) =
+                record.payload.map(|payload| codec.fact(ControlTopic::Campaigns, payload))
+                && spec.campaign_id == campaign_id
+            {
+                account_id = Some(spec.account_id);
+            }
+            ControlFlow::Continue(())
+        })?;
+    }
+    account_id.ok_or_else(|| {
+        Failure::failed(format!("no campaign {campaign_id} is specified"), "see `paceline tap` of the campaigns topic")
+    })
+}
+
+fn send(
+    settings: &Settings,
+    arguments: &ProposalArgs,
+    decision: &str,
+    account_id: String,
+    campaign_id: String,
+) -> Outcome {
     let record = Decision {
-        command_id: proposal.command_id.clone(),
-        account_id: proposal.account_id.clone(),
-        campaign_id: Some(proposal.campaign_id.clone()),
+        command_id: arguments.command_id.clone(),
+        account_id,
+        campaign_id: Some(campaign_id.clone()),
         decision: decision.to_owned(),
         value_micros: None,
         until: None,
@@ -96,8 +139,8 @@ fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
     let payload = Codec::fixed().encode_fact(&Fact::Decision(Box::new(record))).map_err(|error| {
         Failure::failed(format!("encoding the decision: {error}"), "this is a defect; please report it")
     })?;
-    let mut sender = sender(&connect(&settings, "proposals"))?;
-    sender.send(&settings.topics.feedback, None, Some(proposal.campaign_id.as_bytes()), Some(&payload), None)?;
+    let mut sender = sender(&connect(settings, "proposals"))?;
+    sender.send(&settings.topics.feedback, None, Some(campaign_id.as_bytes()), Some(&payload), None)?;
     sender.flush(PATIENCE)?;
-    say(&json!({ "command_id": proposal.command_id, "decision": decision }).to_string())
+    say(&json!({ "command_id": arguments.command_id, "decision": decision }).to_string())
 }

@@ -28,6 +28,7 @@ pub fn run(arguments: &Run) -> Outcome {
     for warning in check::topics(&settings, &admin)? {
         tracing::warn!("{warning}");
     }
+    check::automatic_campaigns(&settings, &admin)?;
     drop(admin);
     let context = context(settings, Clock::System, topology, arguments.accept_loss);
     let shared = Shared { metrics: context.metrics.clone(), published: context.published.clone() };

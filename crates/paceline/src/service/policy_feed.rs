@@ -31,16 +31,26 @@ pub struct PolicyFeed {
 #[derive(Clone, Copy)]
 struct Version {
     semantics: Semantics,
-    idle_period_ms: [Millis; 3],
+    waits: Waits,
+}
+
+/// How the worker reads: how far siblings may run apart, and when each is idle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waits {
+    /// Greatest difference of record time.
+    pub sibling_skew_ms: Millis,
+    /// Silence after the end that makes a source idle: impressions, clicks, conversions.
+    pub idle_after_ms: [Millis; 3],
 }
 
 impl PolicyFeed {
     /// Reads the topic to its end, then follows it on a thread of its own.
     pub fn start(context: &Context) -> Outcome<Self> {
-        let versions = Arc::new(Mutex::new(BTreeMap::from([(
-            0,
-            Version { semantics: Semantics::default(), idle_period_ms: [0; 3] },
-        )])));
+        let epoch = &context.settings.epoch;
+        // Until a policy is applied the settings hold.
+        let waits = Waits { sibling_skew_ms: epoch.sibling_skew_ms, idle_after_ms: [epoch.idle_after_ms; 3] };
+        let built_in = Version { semantics: Semantics::default(), waits };
+        let versions = Arc::new(Mutex::new(BTreeMap::from([(0, built_in)])));
         let feed = Self { versions };
         let mut positions = BTreeMap::new();
         let mut reader = LogReader::open(&context.connection("policy"), PATIENCE)?;
@@ -66,9 +76,9 @@ impl PolicyFeed {
         self.newest().map(|version| version.semantics)
     }
 
-    /// How often each feed brings data, where it comes in batches: impressions, clicks, conversions.
-    pub fn idle_period_ms(&self) -> [Millis; 3] {
-        self.newest().map_or([0; 3], |version| version.idle_period_ms)
+    /// How the worker reads now.
+    pub fn waits(&self) -> Option<Waits> {
+        self.newest().map(|version| version.waits)
     }
 
     fn newest(&self) -> Option<Version> {
@@ -122,7 +132,11 @@ fn parse(policy: &PolicyVersion) -> Result<Version, String> {
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let stage1 = parsed.stage1;
     let period = &stage1.idle_period;
-    let idle_period_ms = [period.impressions_ms, period.clicks_ms, period.conversions_ms];
+    let idle = |period_ms: Millis| stage1.idle_after_ms.saturating_add(period_ms);
+    let waits = Waits {
+        sibling_skew_ms: stage1.sibling_skew_ms,
+        idle_after_ms: [idle(period.impressions_ms), idle(period.clicks_ms), idle(period.conversions_ms)],
+    };
     let semantics = Semantics {
         version: policy.version,
         allowed_delay_ms: stage1.allowed_delay_ms,
@@ -135,5 +149,5 @@ fn parse(policy: &PolicyVersion) -> Result<Version, String> {
         age_max_ms: stage1.age_max_ms,
         ..Semantics::default()
     };
-    Ok(Version { semantics, idle_period_ms })
+    Ok(Version { semantics, waits })
 }

@@ -75,7 +75,11 @@ pub fn untouched(context: &Context, parked: &BTreeMap<i32, i64>) -> Outcome<Vec<
     let places: Vec<TopicPartition> = parked.keys().map(|p| TopicPartition::new(topic.as_str(), *p)).collect();
     let committed = reader.committed(&format!("{}-controller", context.settings.group), &places)?;
     let stands = |place: &TopicPartition, offset: i64| parked.get(&place.partition) == Some(&offset);
-    Ok(committed.iter().filter(|(place, (offset, _))| stands(place, *offset)).map(|(place, _)| place.partition).collect())
+    Ok(committed
+        .iter()
+        .filter(|(place, (offset, _))| stands(place, *offset))
+        .map(|(place, _)| place.partition)
+        .collect())
 }
 
 /// Recovers journal partitions that are new to this worker.

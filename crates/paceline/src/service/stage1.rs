@@ -9,7 +9,7 @@
 
 use super::context::Context;
 use super::cut::{CutWriter, DeadLetter};
-use super::policy_feed::PolicyFeed;
+use super::policy_feed::{PolicyFeed, Waits};
 use super::sibling::{Held, OwnedSet, Sibling};
 use super::snapshot_writer::{SnapshotJob, SnapshotWriter};
 use super::takeover::{self, Owned};
@@ -92,6 +92,7 @@ pub struct Stage1 {
     snapshot_taken_at: Instant,
     log_bytes_since_snapshot: i64,
     waits_for_siblings: Option<String>,
+    waits: Waits,
 }
 
 #[derive(Default)]
@@ -144,6 +145,7 @@ impl Stage1 {
         let policy = PolicyFeed::start(&context)?;
         let snapshots = SnapshotWriter::start(&context)?;
         let now = Instant::now();
+        let waits = policy.waits().ok_or_else(no_committer)?;
         Ok(Self {
             epoch: OpenEpoch::new(context.clock.now_ms()),
             consumer,
@@ -167,6 +169,7 @@ impl Stage1 {
             snapshot_taken_at: now,
             log_bytes_since_snapshot: 0,
             waits_for_siblings: None,
+            waits,
             context,
         })
     }
@@ -336,7 +339,7 @@ impl Stage1 {
                 sibling.at_end = sibling.held.is_empty() && self.consumer.at_end(&sibling.place);
                 self.lag_records += self.consumer.lag(&sibling.place).unwrap_or(0);
             }
-            owned.renew_limits(clock_ms, self.context.settings.epoch.sibling_skew_ms);
+            owned.renew_limits(clock_ms, self.waits.sibling_skew_ms);
         }
     }
 
@@ -365,7 +368,7 @@ impl Stage1 {
 
     fn next_held(&mut self, partition: i32, kind: EventKind) -> Option<Held> {
         let clock_ms = self.epoch.clock_ms;
-        let skew_ms = self.context.settings.epoch.sibling_skew_ms;
+        let skew_ms = self.waits.sibling_skew_ms;
         let owned = self.sets.get_mut(&partition)?;
         owned.siblings[kind.index()].held.front()?;
         owned.renew_limits(clock_ms.max(self.context.clock.now_ms()), skew_ms);
@@ -476,9 +479,8 @@ impl Stage1 {
         let mut epochs = Vec::with_capacity(self.sets.len());
         let mut counters = Counters::default();
         let next_semantics = self.policy.semantics();
-        let period_ms = self.policy.idle_period_ms();
-        let idle_after_ms =
-            EventKind::ALL.map(|kind| self.context.settings.epoch.idle_after_ms + period_ms[kind.index()]);
+        self.waits = self.policy.waits().unwrap_or(self.waits);
+        let idle_after_ms = self.waits.idle_after_ms;
         for owned in self.sets.values_mut() {
             let is_idle = |at: usize, s: &Sibling| {
                 !in_batch && s.at_end && s.held.is_empty() && clock_ms - s.quiet_since_ms >= idle_after_ms[at]
@@ -684,7 +686,16 @@ impl Stage1 {
 
 impl OpenEpoch {
     fn new(clock_ms: Millis) -> Self {
-        Self { clock_ms, begun: false, carried_bytes: 0, opened: Instant::now(), records: 0, records_of: [0; 3], bytes: 0, oldest_ms: None }
+        Self {
+            clock_ms,
+            begun: false,
+            carried_bytes: 0,
+            opened: Instant::now(),
+            records: 0,
+            records_of: [0; 3],
+            bytes: 0,
+            oldest_ms: None,
+        }
     }
 
     /// The clock of an epoch is read once, before its first record; two epochs never share one.

@@ -348,15 +348,18 @@ impl Stage2 {
             return;
         }
         let mut paces: BTreeMap<String, i64> = BTreeMap::new();
+        let mut halted = 0;
         for owned in self.partitions.values() {
             let state = owned.controller.view();
             for summary in state.campaigns() {
                 let whys = state.why(&summary.account_id, &summary.campaign_id);
                 let view = CampaignView::of(&summary, &whys);
                 *paces.entry(view.pace.clone()).or_default() += 1;
+                halted += i64::from(view.halted);
                 self.context.published.put_campaign(view);
             }
         }
+        self.context.metrics.halted_campaigns.set(halted);
         self.count_states();
         for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
             self.context.metrics.campaigns.with_label_values(&[pace]).set(paces.get(pace).copied().unwrap_or(0));
@@ -384,7 +387,9 @@ impl Stage2 {
         for (store, count) in [("campaigns", campaigns), ("campaign_bytes", bytes), ("quarantine", quarantined)] {
             metrics.state_keys.with_label_values(&[store]).set(count as i64);
         }
-        for (outcome, count) in [("applied", applied), ("dropped_as_repeated", dropped), ("partitions_on_integrity_hold", held)] {
+        for (outcome, count) in
+            [("applied", applied), ("dropped_as_repeated", dropped), ("partitions_on_integrity_hold", held)]
+        {
             metrics.journal_records.with_label_values(&[outcome]).set(count);
         }
     }

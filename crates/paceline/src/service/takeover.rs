@@ -53,7 +53,8 @@ pub fn skip_lost(
         }
         tracing::error!(%place, lost_from = *start, lost_to = low, "records are gone; going on without them, as --accept-loss says");
         *start = low;
-        let siblings = sets.values_mut().flat_map(|owned| &mut owned.siblings).filter(|sibling| sibling.place == *place);
+        let siblings =
+            sets.values_mut().flat_map(|owned| &mut owned.siblings).filter(|sibling| sibling.place == *place);
         siblings.for_each(|sibling| sibling.next = low);
         let controls = controls.values_mut().filter(|control| control.place == *place);
         controls.for_each(|control| control.next = low);

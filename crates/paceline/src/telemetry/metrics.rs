@@ -54,7 +54,7 @@ pub struct Metrics {
     pub alerts: IntCounterVec,
     pub proposals_pending: IntGauge,
     pub campaigns: IntGaugeVec,
-    pub kill_switch: IntGaugeVec,
+    pub halted_campaigns: IntGauge,
     pub latency: HistogramVec,
 }
 
@@ -189,7 +189,11 @@ impl Metrics {
             alerts: counters(r, "paceline_alerts_total", "Alert records published.", &["state"]),
             proposals_pending: gauge(r, "paceline_proposals_pending", "Proposals that wait for a person."),
             campaigns: gauges(r, "paceline_campaigns", "Campaigns by pace.", &["pacing"]),
-            kill_switch: gauges(r, "paceline_kill_switch_engaged", "Halts now in force.", &["scope"]),
+            halted_campaigns: gauge(
+                r,
+                "paceline_halted_campaigns",
+                "Campaigns that a halt covers, whatever its scope.",
+            ),
             latency: histograms(
                 r,
                 "paceline_end_to_end_latency_seconds",
@@ -221,9 +225,6 @@ impl Metrics {
         }
         for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
             self.campaigns.with_label_values(&[pace]);
-        }
-        for scope in ["global", "account", "campaign"] {
-            self.kill_switch.with_label_values(&[scope]);
         }
         for kind in ["assigned", "revoked"] {
             self.rebalances.with_label_values(&[kind]);

@@ -2,9 +2,9 @@
 
 use super::{HOURS_OF_WEEK, OpenHours, Weights};
 use crate::arithmetic::half_to_even;
-use model::WHOLE_PPM;
 use crate::hold::Hold;
 use crate::settings::Plan;
+use model::WHOLE_PPM;
 
 /// A budget for more than one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
