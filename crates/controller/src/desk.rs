@@ -595,9 +595,6 @@ fn told(finding: &Finding, currency: &str) -> String {
         Kind::SpecJump => {
             format!("a number of the new specification jumped from {wanted} to {seen} and waits for a person")
         }
-        Kind::DataGap if minutes(seen) > DATA_NEVER_MINUTES => {
-            "no data has arrived yet, so increases are held".to_owned()
-        }
         Kind::DataGap => format!(
             "the newest data are {} min old, more than {} min, so increases are held",
             minutes(seen),
@@ -607,9 +604,6 @@ fn told(finding: &Finding, currency: &str) -> String {
         Kind::ValueMismatch => format!("{} is in force where {} was set", money(seen), money(wanted)),
     }
 }
-
-/// An age beyond a century says that there was never any data.
-const DATA_NEVER_MINUTES: i64 = 60 * 24 * 365 * 100;
 
 fn action_of(proposal: &Adjustment, edited: Option<i64>) -> Option<Action> {
     let value = edited.or(value_of(proposal))?;

@@ -334,7 +334,8 @@ fn delivery(live: &Live, picture: &Picture, around: &Around<'_>) -> DeliveryEvid
     let day = picture.window(live, DAY_MS, Millis::MIN / 2).sums;
     let events_of_day = day[IMPRESSIONS].saturating_add(day[CLICKS]) as f64;
     let due = events_of_day * picture.share_between(last, picture.seen_until);
-    let hour_before = live.hours.sum(hour_range(last)).iter().take(2).sum::<i64>() as f64;
+    let hour = live.hours.sum(hour_range(last));
+    let hour_before = hour[IMPRESSIONS].saturating_add(hour[CLICKS]) as f64;
     let due_by_hour = hour_before * silence as f64 / HOUR_MS as f64;
     let open = picture.plan.as_ref().is_ok_and(|plan| plan.is_open(picture.now));
     DeliveryEvidence {

@@ -33,7 +33,9 @@ impl Detector for DataGap {
     type Evidence = GapEvidence;
 
     fn observe(&mut self, evidence: &GapEvidence, _settings: &Settings, _now_ms: Millis) -> Change {
-        let dead = evidence.positions_broken || evidence.freshness == Freshness::Dead;
+        // A feed that never began is a set-up in progress, not a gap; increases are held all the same.
+        let began = evidence.data_age_ms < Millis::MAX;
+        let dead = evidence.positions_broken || (began && evidence.freshness == Freshness::Dead);
         let finding = Finding {
             kind: Kind::DataGap,
             severity: if dead { Severity::Critical } else { Severity::Warning },
@@ -41,7 +43,7 @@ impl Detector for DataGap {
             expected: evidence.allowed_age_ms,
             at_stake_micros: evidence.unseen_micros.max(0),
         };
-        self.latch.set(dead || evidence.freshness == Freshness::Stale, finding)
+        self.latch.set(dead || (began && evidence.freshness == Freshness::Stale), finding)
     }
 
     fn is_open(&self) -> bool {
