@@ -7,9 +7,11 @@
 use crate::avro::{Fields, schemas};
 use crate::deployment::Deployment;
 use crate::logs::{Entry, Tail};
-use crate::truth::{Cells, MINUTE_MS};
+use crate::truth::{self, Cells, MINUTE_MS};
+use crate::wait;
 use apache_avro::types::Value;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::Duration;
 
 /// A cut of one source: from, to, count.
 type Cut = (i64, i64, i64);
@@ -193,6 +195,23 @@ pub fn check(deployment: &Deployment) -> Checker {
     Tail::open(&deployment.brokers, &checked_topics(deployment)).drain(|entry| checker.take(&entry));
     checker.finish();
     checker
+}
+
+/// Waits until the journal's sums say exactly this: sooner than any row, since no window has to close.
+///
+/// # Panics
+/// After the limit, with the differences; at once where the logs are not whole.
+pub fn wait_for_minutes(deployment: &Deployment, expected: &Cells, limit: Duration) {
+    let mut checker = Checker::default();
+    let mut tail = Tail::open(&deployment.brokers, &[deployment.topic("journal")]);
+    let mut complaint = Err("nothing was read yet".to_owned());
+    wait::until_ok("the journal's sums are exact", limit, || {
+        if tail.poll(Duration::from_millis(200), |entry| checker.take(&entry)) > 0 {
+            complaint = truth::compare(&checker.minutes, expected);
+        }
+        complaint.clone()
+    });
+    checker.assert_clean();
 }
 
 /// Checks records that are given.

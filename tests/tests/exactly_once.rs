@@ -3,7 +3,8 @@
 // Stories wait for a broker; their deadlines come from a clock.
 #![allow(clippy::disallowed_methods)]
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::{Mutex, MutexGuard};
@@ -23,7 +24,9 @@ fn kills_restarts_and_a_broker_restart_lose_nothing_and_count_nothing_twice() {
     let _alone = alone();
     let Some(broker) = Broker::own(&[]) else { return };
     let mut chance = Chance::of_this_run("kills");
-    let deployment = Deployment::new(&broker, "kills");
+    let mut deployment = Deployment::new(&broker, "kills");
+    deployment.set("user_key.secret", "a secret of this story");
+    steer(&deployment);
     let mut workers = [deployment.start("a"), deployment.start("b")];
     let watcher = Watcher::start(&deployment);
     let load = Load::start(&deployment, chance.seed(), 4_000, "90s");
@@ -88,6 +91,7 @@ fn kills_restarts_and_a_broker_restart_lose_nothing_and_count_nothing_twice() {
     assert_exact(&journal::check(&deployment), &recount);
     let seen = watcher.finish();
     assert_exact(&seen, &recount);
+    assert!(seen.commands > 20, "campaigns were steered: {} commands", seen.commands);
     println!(
         "kills: {} events, {} duplicates; {} journal records and cuts, {} repeated; {} rows, {} commands",
         recount.events, recount.duplicates, seen.journal_records, seen.repetitions, seen.rows, seen.commands
@@ -187,6 +191,22 @@ fn the_checker_sees_what_a_missing_defence_would_do() {
     commands.iter_mut().for_each(|entry| entry.payload = Some(command.clone()));
     assert_eq!(journal::check_entries(&commands).violations.len(), 2, "sequence and id of a command twice are seen");
     whole.deployment.clean();
+}
+
+/// Publishes specifications of the load's campaigns, newer than its own: steered, with budgets that do not last.
+fn steer(deployment: &Deployment) {
+    let campaign = |number: i64| {
+        json!({
+            "campaign_id": format!("campaign-{number:05}"), "account_id": format!("account-{:04}", number % 3), "version": 9,
+            "channel": "search", "time_zone": "UTC", "currency": "EUR", "daily_budget_micros": 1_000_000 * (1 + number % 7),
+            "daily_cap": "hard", "bid_control": "paceline", "budget_control": "paceline", "bid_strategy": "max_clicks",
+            "bid_micros": 2_000, "bid_min_micros": 200, "bid_max_micros": 20_000, "bid_step_micros": 10, "mode": "auto",
+        })
+    };
+    let file = deployment.folder.join("campaigns.json");
+    let campaigns: Vec<Value> = (0..60).map(campaign).collect();
+    fs::write(&file, json!(campaigns).to_string()).expect("a file can be written");
+    deployment.run(&["campaigns", "apply", &file.display().to_string()]);
 }
 
 /// What happens to a worker.
@@ -368,7 +388,7 @@ fn shifted_once(entry: &Entry) -> Entry {
 fn command() -> Vec<u8> {
     schemas().encode(
         "Adjustment",
-        serde_json::json!({
+        json!({
             "command_id": "c", "account_id": "a", "campaign_id": "c", "target": {"level": "campaign", "id": "c"},
             "kind": "set_bid", "value_micros": 5, "expected_previous": {"sequence": 0}, "currency": "EUR", "sequence": 1,
             "requires": [], "mode": "auto", "state": "issued", "issued_at": 0, "decided_at_event_time": 0,

@@ -60,7 +60,8 @@ pub struct Picture {
 #[derive(Clone, Debug)]
 pub struct Outlook {
     key: OutlookKey,
-    plan: Result<Arc<DayPlan>, Hold>,
+    /// The plan, or why there is none.
+    pub plan: Result<Arc<DayPlan>, Hold>,
 }
 
 /// Start of the day, version of the specification, version of the policy, hours that the shape has learned.

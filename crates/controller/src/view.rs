@@ -36,6 +36,8 @@ pub struct CampaignSummary {
     pub day: Option<KpiRow>,
     /// Budget planned for the local day, where there is one.
     pub planned_day_micros: Option<i64>,
+    /// What the plan has spent by now.
+    pub planned_by_now_micros: Option<i64>,
     /// ahead, on_plan, behind, unknown, paused, exhausted.
     pub pace: String,
     /// budget, target, bid_max, bid_min, supply, none.
@@ -97,6 +99,7 @@ impl<'a> View<'a> {
             hour: None,
             day: None,
             planned_day_micros: None,
+            planned_by_now_micros: None,
             pace: "unknown".into(),
             binding: "none".into(),
             bid_wanted_micros: None,
@@ -114,6 +117,10 @@ impl<'a> View<'a> {
             let day = live.calendar.day_of(self.now());
             let planned = live.pacing.planned.filter(|(start, _)| *start == day.start);
             summary.planned_day_micros = planned.map(|(_, budget)| budget);
+            let share =
+                live.outlook.as_ref().and_then(|outlook| Some(outlook.plan.as_ref().ok()?.share_by(self.now())));
+            let by_now = |budget, share| policy::arithmetic::of_ppm(budget, policy::arithmetic::ppm(share));
+            summary.planned_by_now_micros = planned.zip(share).map(|((_, budget), share)| by_now(budget, share));
             summary.pace = live.pacing.pace.as_str().into();
             summary.binding = live.pacing.binding.as_str().into();
             let spend = |sums: Option<_>| net_spend(&sums.unwrap_or(NONE));

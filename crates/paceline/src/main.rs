@@ -21,12 +21,6 @@ mod telemetry;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Also for the C client: what its threads allocate is freed on ours, and the system's allocator pays for that with locks
-/// and with page faults at each growth of a table. Without huge pages: each large buffer of the client would be cleared
-/// by 2 MB anew, which took a third of all time.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match commands::dispatch(cli.command) {

@@ -64,7 +64,7 @@ impl CampaignView {
             spend_day_micros: summary.spend_day_micros,
             spend_flight_micros: summary.spend_flight_micros,
             budget_day_micros: summary.planned_day_micros.or(summary.daily_budget_micros),
-            plan_micros: day.and_then(|row| row.plan_micros),
+            plan_micros: summary.planned_by_now_micros,
             pace: summary.pace.clone(),
             binding: summary.binding.clone(),
             bid_micros: summary.bid_wanted_micros.or(summary.bid_confirmed_micros),

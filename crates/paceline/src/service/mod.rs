@@ -24,12 +24,15 @@ use stage1::Stage1;
 use stage2::Stage2;
 use std::sync::mpsc::channel;
 
+/// Name, whether the role has it, and its life.
+type Stage = (&'static str, bool, fn(Context) -> Outcome);
+
 /// Runs the stages of a role until asked to stop or until one of them ends; then all are asked to stop.
 pub fn run(context: &Context, role: Role) -> Outcome {
     halt_relay::start(context)?;
     let (tell, told) = channel();
     let mut running = 0;
-    let stages: [(&str, bool, fn(Context) -> Outcome); 2] = [
+    let stages: [Stage; 2] = [
         ("aggregator", role != Role::Controller, |context| Stage1::start(context)?.run()),
         ("controller", role != Role::Aggregator, |context| Stage2::start(context)?.run()),
     ];

@@ -63,11 +63,12 @@ pub fn rebuild(
     let cuts = recorded_cuts(context, reader, partition, set.epoch(), epoch)?;
     match cuts.first() {
         None => {}
-        Some(first) if set.epoch() == 0 => {
-            // Nothing was restored: the first cut says where the sources began.
+        Some(first) if set.epoch() == 0 && first.epoch == 1 => {
+            // Nothing was restored: the first cut of all says where the sources began.
             set = empty_set(context, partition);
-            set.start_at(first.epoch - 1, first.from);
+            set.start_at(0, first.from);
         }
+        // A later one would begin with a memory that is not there: counted below as cuts that are missing.
         Some(_) => {}
     }
     let reached = set.epoch() + cuts.len() as i64;

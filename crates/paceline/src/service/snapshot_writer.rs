@@ -7,6 +7,7 @@ use aggregator::SetSnapshot;
 use model::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
@@ -99,11 +100,13 @@ fn write(
     group: &str,
     job: &SnapshotJob,
 ) -> std::io::Result<u64> {
-    if !of_partition.contains_key(&job.partition) {
-        let store = Directory::open(&set_folder(state_dir, group, job.partition))?;
-        of_partition.insert(job.partition, Snapshots::open(Box::new(store))?);
-    }
-    let Some(snapshots) = of_partition.get_mut(&job.partition) else { return Ok(0) };
+    let snapshots = match of_partition.entry(job.partition) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => {
+            let store = Directory::open(&set_folder(state_dir, group, job.partition))?;
+            new.insert(Snapshots::open(Box::new(store))?)
+        }
+    };
     let header = SetHeader { epoch: job.snapshot.epoch(), positions: job.snapshot.positions() };
     let header = postcard::to_allocvec(&header).map_err(std::io::Error::other)?;
     let chunks = job.snapshot.chunks().into_iter().map(|chunk| Chunk {

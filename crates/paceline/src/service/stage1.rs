@@ -447,7 +447,12 @@ impl Stage1 {
         let age_ms = self.epoch.opened.elapsed().as_millis() as i64;
         let busy = self.in_flight.is_some();
         let quiet = self.epoch.records == 0;
-        let interval_ms = if quiet { settings.interval_ms * QUIET_FACTOR } else { self.interval_ms };
+        // Asked again and not remembered: the cut that ends a backlog must not wait for its grown length.
+        let interval_ms = match (quiet, self.is_behind()) {
+            (true, _) => settings.interval_ms * QUIET_FACTOR,
+            (false, true) => self.interval_ms,
+            (false, false) => settings.interval_ms,
+        };
         let full = self.epoch.records >= settings.records_max || self.epoch.carried_bytes >= CARRIED_BYTES_MAX;
         let wanted = age_ms >= interval_ms || full;
         // While the cut before is being committed, this one may grow, up to its limit.
@@ -458,13 +463,14 @@ impl Stage1 {
     /// grow step by step, so that the first after a start comes soon, up to the longest allowed.
     fn next_interval_ms(&self) -> i64 {
         let settings = &self.context.settings.epoch;
+        if self.is_behind() { (self.interval_ms * 2).min(settings.interval_max_ms) } else { settings.interval_ms }
+    }
+
+    /// More waits than the longest cut would hold at the present rate.
+    fn is_behind(&self) -> bool {
         let age_ms = (self.epoch.opened.elapsed().as_millis() as u64).max(1);
-        let worth_of_longest = self.epoch.records as u64 * settings.interval_max_ms as u64 / age_ms;
-        if self.epoch.records > 0 && self.lag_records > worth_of_longest {
-            (self.interval_ms * 2).min(settings.interval_max_ms)
-        } else {
-            settings.interval_ms
-        }
+        let longest_ms = self.context.settings.epoch.interval_max_ms as u64;
+        self.epoch.records > 0 && self.lag_records > self.epoch.records as u64 * longest_ms / age_ms
     }
 
     /// Closes the epoch and hands it to the committer. `in_batch`: more records wait, so no source is idle.

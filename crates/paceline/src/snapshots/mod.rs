@@ -10,6 +10,7 @@ mod store;
 pub use store::{Directory, SnapshotStore};
 
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
@@ -155,16 +156,19 @@ impl Snapshots {
         let mut packs: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut chunks = Vec::new();
         for place in manifest.chunks {
-            if !packs.contains_key(&place.pack) {
-                let name = pack_name(place.pack);
-                let bytes = self.store.get(&name).map_err(|error| format!("{name}: {error}"))?;
-                packs.insert(place.pack, bytes.ok_or_else(|| format!("{name} is missing"))?);
-            }
+            let pack = match packs.entry(place.pack) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    let name = pack_name(place.pack);
+                    let bytes = self.store.get(&name).map_err(|error| format!("{name}: {error}"))?;
+                    new.insert(bytes.ok_or_else(|| format!("{name} is missing"))?)
+                }
+            };
             let start = usize::try_from(place.offset).map_err(|error| error.to_string())?;
             let length = usize::try_from(place.length).map_err(|error| error.to_string())?;
             let bytes = start
                 .checked_add(length)
-                .and_then(|end| packs[&place.pack].get(start..end))
+                .and_then(|end| pack.get(start..end))
                 .filter(|bytes| crc32fast::hash(bytes) == place.checksum)
                 .ok_or_else(|| format!("chunk {} of {} is corrupt", place.id, pack_name(place.pack)))?;
             chunks.push((place.id, place.version, bytes.to_vec()));
