@@ -317,6 +317,10 @@ fn restore_snapshots(deployment: &Deployment, from: &Path) {
     }
 }
 
+/// So many that nobody has more than the few impressions that are remembered of a user: above that, which of them a
+/// conversion meets depends on where the cuts fall.
+const USERS: &str = "1000000000000";
+
 /// Each story here wants both cores.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());

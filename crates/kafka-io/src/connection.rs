@@ -235,7 +235,7 @@ const MEMBER: &[(&str, &str)] = &[
     ("partition.assignment.strategy", "range"),
     ("session.timeout.ms", "10000"),
     ("heartbeat.interval.ms", "2000"),
-    ("max.poll.interval.ms", "300000"),
+    ("max.poll.interval.ms", "21600000"),
 ];
 
 const PRODUCER: &[(&str, &str)] = &[
