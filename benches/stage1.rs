@@ -17,7 +17,9 @@ const CAMPAIGNS: u32 = 10_000;
 const USERS: u64 = 1_000_000;
 const EVENTS_PER_SECOND: u64 = 20_000;
 /// Events of one cut.
-const CUT_EVENTS: usize = 500_000;
+const CUT_EVENTS: usize = 1_000_000;
+/// A fetch brings so many events of one partition in a row.
+const RUN_EVENTS: usize = 8_192;
 
 struct Stored {
     kind: EventKind,
@@ -109,5 +111,9 @@ fn stored(events: u64, start_ms: i64) -> Vec<Stored> {
             payload: payload.expect("the market's events fit their schemas").into(),
         });
     });
-    stored
+    for run in stored.chunks_mut(RUN_EVENTS * PARTITIONS as usize) {
+        run.sort_by_key(|one| one.partition);
+    }
+    // Copied in the new order, so that they lie in memory as a client's do.
+    stored.into_iter().map(|one| Stored { key: one.key.clone(), payload: one.payload.clone(), ..one }).collect()
 }

@@ -59,6 +59,16 @@ impl Dedupe {
         let buckets = &mut self.kinds[kind.index()];
         let number = time.div_euclid(buckets.width_ms);
         let at = buckets.find(number);
+        let horizon_ms = limits.horizons_ms[kind.index()];
+        if let (EventKind::Impression, Ok(at)) = (kind, at)
+            && self.entries < limits.entries_max
+            && !buckets.is_dead(number, limits.watermark, horizon_ms)
+        {
+            // The usual case, in one probe.
+            let (_, created) = buckets.buckets[at].ids.write(id, version).entry(id);
+            self.entries += usize::from(created);
+            return if created { Seen::New } else { Seen::Duplicate };
+        }
         let seen = match kind {
             EventKind::Impression => at.is_ok_and(|at| buckets.buckets[at].ids.get(id).is_some()),
             _ => buckets.buckets.iter().any(|bucket| bucket.ids.get(id).is_some()),
@@ -66,7 +76,7 @@ impl Dedupe {
         if seen {
             return Seen::Duplicate;
         }
-        if buckets.is_dead(number, limits.watermark, limits.horizons_ms[kind.index()]) {
+        if buckets.is_dead(number, limits.watermark, horizon_ms) {
             return Seen::Unknown;
         }
         if self.entries >= limits.entries_max {

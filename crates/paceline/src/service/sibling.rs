@@ -4,7 +4,8 @@
 //! has something to read. What comes too early is held here; when much is held, the partition is paused.
 
 use aggregator::SiblingSet;
-use kafka_io::{Record, TopicPartition};
+use avro_codec::Scratch;
+use kafka_io::TopicPartition;
 use model::event::EventKind;
 use model::time::{HOUR_MS, Millis};
 use std::collections::VecDeque;
@@ -23,13 +24,8 @@ pub struct Held {
 
 impl Held {
     /// Copies a record out of the client's buffers.
-    pub fn of(record: &Record<'_>) -> Self {
-        Self {
-            offset: record.offset,
-            timestamp_ms: record.timestamp_ms,
-            key: record.key.map(<[u8]>::to_vec),
-            payload: record.payload.map(<[u8]>::to_vec),
-        }
+    pub fn of(offset: i64, timestamp_ms: i64, key: Option<&[u8]>, payload: Option<&[u8]>) -> Self {
+        Self { offset, timestamp_ms, key: key.map(<[u8]>::to_vec), payload: payload.map(<[u8]>::to_vec) }
     }
 }
 
@@ -86,8 +82,14 @@ impl Sibling {
         self.held.push_back(record);
     }
 
+    /// Puts back what [`Self::take_held`] gave.
+    pub fn hold_first(&mut self, record: Held) {
+        self.held_bytes += record.bytes();
+        self.held.push_front(record);
+    }
+
     /// Takes the first held record.
-    pub fn next_held(&mut self) -> Option<Held> {
+    fn take_held(&mut self) -> Option<Held> {
         let record = self.held.pop_front()?;
         self.held_bytes -= record.bytes();
         Some(record)
@@ -126,6 +128,8 @@ pub struct OwnedSet {
     pub siblings: [Sibling; 3],
     /// Greatest record time that may be folded, per sibling; renewed once a turn.
     pub limits: [Millis; 3],
+    /// Room for decoding.
+    pub scratch: Scratch,
 }
 
 impl OwnedSet {
@@ -137,7 +141,28 @@ impl OwnedSet {
             at += 1;
             Sibling::new(place, positions[at - 1], now_ms)
         });
-        Self { set, siblings, limits: [Millis::MIN; 3] }
+        Self { set, siblings, limits: [Millis::MIN; 3], scratch: Scratch::default() }
+    }
+
+    /// Whether a record of this time may be folded by the limits as they are.
+    pub fn may_go(&self, kind: EventKind, timestamp_ms: i64, clock_ms: Millis) -> bool {
+        let sibling = &self.siblings[kind.index()];
+        sibling.held.is_empty() && sibling.record_time(timestamp_ms, clock_ms) <= self.limits[kind.index()]
+    }
+
+    /// Whether any sibling holds something.
+    pub fn holds_something(&self) -> bool {
+        self.siblings.iter().any(|sibling| !sibling.held.is_empty())
+    }
+
+    /// Takes a held record that may go on by the limits as they are.
+    pub fn next_held(&mut self, clock_ms: Millis) -> Option<(EventKind, Held)> {
+        EventKind::ALL.into_iter().find_map(|kind| {
+            let sibling = &mut self.siblings[kind.index()];
+            let first = sibling.held.front()?;
+            let may_go = sibling.record_time(first.timestamp_ms, clock_ms) <= self.limits[kind.index()];
+            if may_go { Some((kind, sibling.take_held()?)) } else { None }
+        })
     }
 
     /// Renews the limits from what the siblings have shown.

@@ -1,0 +1,234 @@
+//! The end of an epoch: the cut, its transaction, and what follows from the commit.
+
+use super::{DRAIN_LIMIT, OpenEpoch, REFUSALS_MAX, Stage1, no_committer};
+use crate::failure::{Failure, Kind, Outcome};
+use crate::service::gauges;
+use crate::service::sibling::Sibling;
+use crate::service::snapshot_writer::SnapshotJob;
+use aggregator::{Counters, CutEnd};
+use kafka_io::{Outcome as Committed, Transaction};
+use model::journal::{Epoch, NO_WATERMARK, Range};
+use model::time::Millis;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// The cut that is being committed.
+pub(super) struct InFlight {
+    epochs: Vec<Epoch>,
+    counters: Counters,
+    snapshots: Vec<SnapshotJob>,
+    dead: BTreeMap<(String, &'static str), u64>,
+    facts: BTreeMap<String, u64>,
+    records_of: [u64; 3],
+    bytes: u64,
+    opened: Instant,
+    oldest_ms: Option<Millis>,
+    refusals: u32,
+}
+
+impl Stage1 {
+    /// Closes the epoch and hands it to the committer. `in_batch`: more records wait, so no source is idle.
+    pub(super) fn cut(&mut self, in_batch: bool) -> Outcome {
+        self.wait_for_commit()?;
+        self.interval_ms = self.next_interval_ms();
+        let clock_ms = self.context.clock.now_ms();
+        self.epoch.begin(clock_ms, &mut self.sets);
+        self.worker_epoch += 1;
+        let mut epochs = Vec::with_capacity(self.sets.len());
+        let mut counters = Counters::default();
+        let next_semantics = self.policy.semantics();
+        self.waits = self.policy.waits().unwrap_or(self.waits);
+        let idle_after_ms = self.waits.idle_after_ms;
+        for owned in self.sets.values_mut() {
+            let is_idle = |at: usize, s: &Sibling| {
+                !in_batch && s.at_end && s.held.is_empty() && clock_ms - s.quiet_since_ms >= idle_after_ms[at]
+            };
+            let end = CutEnd {
+                to: [0, 1, 2].map(|at| owned.siblings[at].next),
+                idle: [0, 1, 2].map(|at| is_idle(at, &owned.siblings[at])),
+                next_semantics,
+                lag_records: owned.siblings.iter().filter_map(|s| self.consumer.lag(&s.place)).sum::<u64>() as i64,
+            };
+            let closed = owned.set.close(end, &mut self.sums).map_err(|error| {
+                Failure::failed(format!("closing an epoch: {error}"), "this is a defect; please report it")
+            })?;
+            add(&mut counters, &closed.counters);
+            epochs.push(closed.epoch);
+        }
+        let control_ranges = self.close_controls();
+        let snapshots = self.due_snapshots(false);
+        let facts = count(self.facts.iter().map(|fact| fact.topic.clone()));
+        let dead = count(self.dead.iter().map(|letter| (letter.topic.clone(), letter.reason)));
+        let transaction = self.writer.write(
+            &self.context,
+            self.worker_epoch,
+            self.epoch.clock_ms,
+            &epochs,
+            control_ranges,
+            self.sums.drain(self.context.settings.journal_partitions),
+            std::mem::take(&mut self.facts),
+            std::mem::take(&mut self.dead),
+        )?;
+        self.in_flight = Some(InFlight {
+            epochs,
+            counters,
+            snapshots,
+            dead,
+            facts,
+            records_of: self.epoch.records_of,
+            bytes: self.epoch.bytes,
+            opened: self.epoch.opened,
+            oldest_ms: self.epoch.oldest_ms,
+            refusals: 0,
+        });
+        self.log_bytes_since_snapshot += self.epoch.bytes as i64;
+        self.epoch = OpenEpoch::new(clock_ms);
+        self.submit(transaction)
+    }
+
+    fn close_controls(&mut self) -> Vec<Range> {
+        let mut ranges = Vec::with_capacity(self.controls.len());
+        for control in self.controls.values_mut() {
+            control.epoch += 1;
+            ranges.push(Range {
+                topic: control.place.topic.to_string(),
+                partition: control.place.partition,
+                from: control.from,
+                to: control.next,
+                watermark: NO_WATERMARK,
+                idle: false,
+                epoch: control.epoch,
+            });
+            control.from = control.next;
+        }
+        ranges
+    }
+
+    pub(super) fn due_snapshots(&mut self, at_end: bool) -> Vec<SnapshotJob> {
+        let settings = &self.context.settings;
+        let due = self.snapshot_taken_at.elapsed().as_millis() as i64 >= settings.snapshot_interval_ms
+            || self.log_bytes_since_snapshot >= settings.snapshot_log_bytes;
+        if !(due || at_end) {
+            return Vec::new();
+        }
+        self.snapshot_taken_at = Instant::now();
+        self.log_bytes_since_snapshot = 0;
+        let started = Instant::now();
+        let taken_at_ms = self.context.clock.now_ms();
+        let jobs = self.sets.iter().filter_map(|(partition, owned)| {
+            owned.set.snapshot().map(|snapshot| SnapshotJob { partition: *partition, snapshot, taken_at_ms })
+        });
+        let jobs: Vec<SnapshotJob> = jobs.collect();
+        self.context.metrics.snapshot_pause_seconds.observe(started.elapsed().as_secs_f64());
+        jobs
+    }
+
+    fn submit(&mut self, transaction: Transaction) -> Outcome {
+        let committer = self.committer.as_mut().ok_or_else(no_committer)?;
+        committer.submit(transaction).map_err(|_| {
+            Failure::failed("a second cut was submitted while one is in flight", "this is a defect; please report it")
+        })
+    }
+
+    pub(super) fn hear_committer(&mut self, wait: Duration) -> Outcome {
+        let Some(committer) = self.committer.as_mut() else { return Ok(()) };
+        match committer.outcome(wait) {
+            None => Ok(()),
+            Some(Committed::Committed { took }) => {
+                self.committed(took);
+                Ok(())
+            }
+            Some(Committed::Refused { transaction, error }) => {
+                self.context.metrics.transactions.with_label_values(&["aggregator", "aborted"]).inc();
+                let refusals = self.in_flight.as_mut().map_or(REFUSALS_MAX, |cut| {
+                    cut.refusals += 1;
+                    cut.refusals
+                });
+                if refusals >= REFUSALS_MAX || !error.fault.may_pass() {
+                    return Err(error.into());
+                }
+                tracing::warn!(%error, refusals, "cut refused, submitting it again");
+                self.submit(transaction)
+            }
+            Some(Committed::Fatal { error }) => {
+                self.context.metrics.transactions.with_label_values(&["aggregator", "fatal"]).inc();
+                Err(Failure::new(Kind::TryLater, error, "start it again; it takes up from the journal"))
+            }
+        }
+    }
+
+    pub(super) fn wait_for_commit(&mut self) -> Outcome {
+        let started = Instant::now();
+        while self.in_flight.is_some() {
+            self.hear_committer(Duration::from_millis(20))?;
+            if started.elapsed() > DRAIN_LIMIT {
+                return Err(Failure::new(
+                    Kind::TryLater,
+                    "a cut was not committed in time",
+                    "check the cluster, then start again",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, took: Duration) {
+        let Some(cut) = self.in_flight.take() else { return };
+        let metrics = &self.context.metrics;
+        metrics.epochs.inc();
+        metrics.epoch_seconds.observe(cut.opened.elapsed().as_secs_f64());
+        metrics.transactions.with_label_values(&["aggregator", "committed"]).inc();
+        metrics.transaction_seconds.with_label_values(&["aggregator"]).observe(took.as_secs_f64());
+        if let Some(oldest_ms) = cut.oldest_ms {
+            let latency_ms = (self.context.clock.now_ms() - oldest_ms).max(0);
+            metrics.latency.with_label_values(&["broker_to_journal"]).observe(latency_ms as f64 / 1e3);
+        }
+        gauges::cut(metrics, &cut.epochs, &cut.counters, cut.records_of, &cut.dead, &cut.facts);
+        metrics.consumed_bytes.with_label_values(&["events"]).inc_by(cut.bytes);
+        for job in cut.snapshots {
+            self.snapshots.write(job);
+        }
+        self.count_lag();
+    }
+
+    /// Lag by partition, absent while the broker has not told.
+    fn count_lag(&self) {
+        let mut paused = 0;
+        for owned in self.sets.values() {
+            for sibling in &owned.siblings {
+                paused += i64::from(sibling.paused);
+                let Some(lag) = self.consumer.lag(&sibling.place) else { continue };
+                let partition = sibling.place.partition.to_string();
+                let labels = [&*sibling.place.topic, partition.as_str()];
+                self.context.metrics.lag_records.with_label_values(&labels).set(lag as i64);
+            }
+        }
+        self.context.metrics.paused_partitions.set(paused);
+    }
+}
+
+fn count<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, u64> {
+    let mut counts = BTreeMap::new();
+    for key in keys {
+        *counts.entry(key).or_default() += 1;
+    }
+    counts
+}
+
+fn add(total: &mut Counters, one: &Counters) {
+    for (sum, value) in total.misplaced.iter_mut().zip(one.misplaced) {
+        *sum += value;
+    }
+    for (sum, value) in total.dedupe_unknown.iter_mut().zip(one.dedupe_unknown) {
+        *sum += value;
+    }
+    total.touches_late += one.touches_late;
+    total.touches_unnamed += one.touches_unnamed;
+    total.users_evicted += one.users_evicted;
+    total.clicks_evicted += one.clicks_evicted;
+    total.clicks_of_user_evicted += one.clicks_of_user_evicted;
+    total.conversions_credited += one.conversions_credited;
+    total.conversions_unmatched += one.conversions_unmatched;
+    total.conversions_waited += one.conversions_waited;
+    total.conversions_crowded += one.conversions_crowded;
+}
