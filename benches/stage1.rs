@@ -81,7 +81,8 @@ fn fold(stored: &[Stored]) {
             let offset = &mut next[one.partition as usize][one.kind.index()];
             let meta = RecordMeta { offset: *offset, timestamp_ms: one.at_ms, key: Some(&one.key) };
             *offset += 1;
-            let decoded = codec.event(one.kind, &one.payload, &mut scratch).map_err(|rejected| rejected.reason.as_str());
+            let decoded =
+                codec.event(one.kind, &one.payload, &mut scratch).map_err(|rejected| rejected.reason.as_str());
             black_box(sets[one.partition as usize].fold(one.kind, meta, decoded));
         }
         for (set, to) in sets.iter_mut().zip(&next) {

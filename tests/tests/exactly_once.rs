@@ -50,10 +50,10 @@ fn kills_restarts_and_a_broker_restart_lose_nothing_and_count_nothing_twice() {
             }
             Fault::Stop => {
                 // A stop in good order begins with a worker that runs.
-                victim.wait_until_ready();
+                ready(victim);
                 victim.stop();
                 victim.start_again(&[], &[]);
-                slowest = slowest.max(victim.wait_until_ready());
+                slowest = slowest.max(ready(victim));
             }
             Fault::FailPoint(spot) => die_at(victim, spot, 1 + chance.below(6)),
             Fault::Broker => {
@@ -75,7 +75,7 @@ fn kills_restarts_and_a_broker_restart_lose_nothing_and_count_nothing_twice() {
     let (report, expected) = wait_for_load(load, &mut workers);
     println!("kills: load {report}");
     workers.iter_mut().for_each(|worker| {
-        worker.wait_until_ready();
+        ready(worker);
     });
     let recount = recount::events(&deployment);
     truth::compare(&recount.minutes, &expected).expect("the recount equals what was sent");
@@ -242,6 +242,16 @@ fn revive(workers: &mut [Service]) {
             worker.start_again(&[], &[]);
         }
     }
+}
+
+/// Waits until a worker is ready, and starts it again where it gave up: the broker's restart can be felt seconds later.
+fn ready(worker: &mut Service) -> Duration {
+    let started = Instant::now();
+    wait::until_ok(&format!("slot {} is ready", worker.slot()), LIMIT, || {
+        revive(std::slice::from_mut(worker));
+        if worker.is_ready() { Ok(()) } else { Err(worker.last_words()) }
+    });
+    started.elapsed()
 }
 
 /// `paceline generate` in the background.
