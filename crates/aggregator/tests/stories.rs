@@ -135,19 +135,22 @@ fn a_conversion_waits_for_a_touch_that_comes_out_of_order() {
 
 #[test]
 fn touches_after_a_conversion_do_not_push_out_those_before_it() {
-    let campaign = |at: i64, newest: i64| match at {
-        0.. => "after",
-        _ if at < -newest => "long before",
-        _ => "before",
+    let campaign = |at: i64, newest: i64, what: &str| match at {
+        0.. => "after".to_owned(),
+        _ if at < -newest => "long before".to_owned(),
+        _ => format!("{what} before"),
     };
-    let seen = |at: i64| Record::new(Impression, at + 5, START + at, campaign(at, 4), "u");
-    let clicked = |at: i64| Record::new(Click, at + 20, START + at, campaign(at, 16), "u");
+    let seen = |at: i64| Record::new(Impression, at + 5, START + at, &campaign(at, 4, "seen"), "u");
+    let clicked = |at: i64| Record::new(Click, at + 20, START + at, &campaign(at, 16, "clicked"), "u");
     let mut records: Vec<Record> = (-5..20).map(seen).chain((-20..20).map(clicked)).collect();
     records.push(conversion(0, START - 1, "", "u", None));
-    let outcomes = told(records);
     assert_eq!(
-        credits(&outcomes),
-        [row("before", NO_TOUCH, 1, 0, 0), row("before", MINUTE - 1, 0, 1_000_000, 1_000_000)]
+        credits(&told(records)),
+        [
+            row("clicked before", NO_TOUCH, 1, 0, 0),
+            row("clicked before", MINUTE - 1, 0, 1_000_000, 800_000),
+            row("seen before", MINUTE - 1, 0, 0, 200_000)
+        ]
     );
 }
 
