@@ -30,6 +30,7 @@ mod pending;
 mod semantics;
 mod set;
 mod snapshot;
+mod spill;
 mod split;
 mod sums;
 mod table;
