@@ -92,7 +92,7 @@ fn note(command: &Adjustment) -> Outcome {
 fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Output) -> Outcome {
     for partition in 0..history.settings.journal_partitions {
         let mut controller = history.controller(partition)?;
-        history.journal(partition, at, |position, record| {
+        history.journal(partition, None, at, |position, record| {
             controller.apply(position, record, Authority::Decide);
             Ok(())
         })?;
