@@ -39,7 +39,11 @@ pub fn run(command: &TopicsCommand) -> Outcome {
     if refusals.is_empty() {
         return Ok(());
     }
-    Err(Failure::setup(refusals.join("; "), "correct the topics' settings"))
+    Err(Failure::setup(
+        format!("the topics have {} wrong setting(s)", refusals.len()),
+        "correct them with your cluster's own tools, for example kafka-configs",
+    )
+    .listing(refusals))
 }
 
 /// A created topic is known everywhere a little later; who starts the service next shall find it.

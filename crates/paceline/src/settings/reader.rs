@@ -44,8 +44,15 @@ impl Reader {
     pub fn load(files: &[PathBuf], environment: &BTreeMap<String, String>) -> Self {
         let mut reader = Self::default();
         for file in files {
-            let source = File::new(&file.to_string_lossy(), FileFormat::Toml).required(true);
-            match source.collect() {
+            let text = match std::fs::read_to_string(file) {
+                Ok(text) => text,
+                Err(error) => {
+                    let place = file.display();
+                    reader.mistakes.push(format!("{place}: cannot be read: {error}; check the path given to --config"));
+                    continue;
+                }
+            };
+            match File::from_str(&text, FileFormat::Toml).collect() {
                 Ok(map) => {
                     for (key, value) in map {
                         reader.take(key, &value, &file.display().to_string());
@@ -78,7 +85,9 @@ impl Reader {
                     self.take(format!("{path}.{key}"), inner, file);
                 }
             }
-            ValueKind::Array(_) => self.mistakes.push(format!("{path} ({file}): a list is not expected here")),
+            ValueKind::Array(_) => self.mistakes.push(format!(
+                "{path} ({file}): a list is not expected here; write one text, for example \"a:9092,b:9092\""
+            )),
             _ => {
                 let origin = if file.is_empty() {
                     format!("{ENVIRONMENT_PREFIX}__{}", path.to_uppercase().replace('.', "__"))
@@ -175,8 +184,11 @@ impl Reader {
             .map(|(path, leaf)| (path.clone(), leaf.origin.clone()))
             .collect();
         for (path, origin) in unknown {
-            let nearest = self.declared.iter().min_by_key(|known| distance(known, &path));
-            let hint = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            let nearest = self.declared.iter().map(|known| (distance(known, &path), known)).min();
+            let hint = match nearest {
+                Some((edits, name)) if edits * 2 <= path.len() => format!("; did you mean {name}?"),
+                _ => "; remove it, `paceline config show` lists all settings".to_owned(),
+            };
             self.mistakes.push(format!("{path} ({origin}): unknown setting{hint}"));
         }
         if self.mistakes.is_empty() { Ok(self.effective) } else { Err(self.mistakes) }
@@ -215,7 +227,9 @@ impl Reader {
         match std::fs::read_to_string(file) {
             Ok(text) => text.trim_end_matches(['\n', '\r']).to_owned(),
             Err(error) => {
-                self.mistakes.push(format!("{path}: cannot read the secret file {file}: {error}"));
+                self.mistakes.push(format!(
+                    "{path}: the file {file} cannot be read: {error}; create it or correct the path after @file:"
+                ));
                 String::new()
             }
         }
