@@ -152,6 +152,33 @@ fn a_port_in_use_is_named_with_its_setting() {
     deployment.clean();
 }
 
+#[test]
+fn a_check_beside_the_running_service_passes_and_says_who_holds_the_port() {
+    let Some(broker) = Broker::shared() else { return };
+    let mut deployment = Deployment::new(broker, "beside");
+    let mut service = deployment.start("0");
+    deployment.set("http.listen", &format!("127.0.0.1:{}", service.http_port()));
+    let words = deployment.run(&["check"]);
+    says(&words, &["complete", &service.http_port().to_string(), "http.listen", "Paceline service that runs already"]);
+    service.stop();
+    deployment.clean();
+}
+
+#[test]
+fn each_mistake_has_a_line_of_its_own_and_the_advice_too() {
+    let deployment = Deployment::without_topics("127.0.0.1:1", "lines");
+    let file = deployment.folder.join("paceline.toml");
+    fs::write(&file, "[kafka]\nbrokrs = \"x:1\"\n[epoch]\ninterval = \"fast\"\n").expect("a file can be written");
+    let path = file.display().to_string();
+    let absent = deployment.folder.join("absent.toml").display().to_string();
+    let words = refused(&deployment, &["check", "--no-environment", "--config", &path, "--config", &absent], SETUP);
+    let lines: Vec<&str> = words.lines().collect();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("  - ")).count(), 3, "{words}");
+    assert_eq!(words.matches(&absent).count(), 1, "a path is told once: {words}");
+    assert!(lines.last().is_some_and(|last| last.starts_with("what to do: ")), "{words}");
+    deployment.clean();
+}
+
 /// Runs a command that must be refused with this exit code in time; returns what it told people.
 fn refused(deployment: &Deployment, arguments: &[&str], code: i32) -> String {
     let started = Instant::now();

@@ -8,7 +8,7 @@ mod cuts;
 mod latency;
 mod table;
 
-use super::{connect, say, say_json};
+use super::{ask, connect, say, say_json};
 use crate::cli::{Bench, Output};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
@@ -219,12 +219,7 @@ impl Fixture {
 
     /// The sum of a metric's series, `None` where the service does not answer.
     fn metric(&self, name: &str) -> Option<f64> {
-        use std::io::{Read, Write};
-        let mut stream = std::net::TcpStream::connect(self.settings.metrics_listen).ok()?;
-        let mut text = String::new();
-        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        stream.write_all(request).ok()?;
-        stream.read_to_string(&mut text).ok()?;
+        let (_, text) = ask::get(self.settings.metrics_listen, "/metrics")?;
         let values = text
             .lines()
             .filter(|line| line.starts_with(name))
