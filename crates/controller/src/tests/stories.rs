@@ -487,3 +487,22 @@ fn a_read_back_that_says_active_does_not_confirm_a_pause() {
     day.minutes(5, 1, EUR / 5);
     assert!(day.issued.len() > before, "the pause is still wanted, so it is said again");
 }
+
+#[test]
+fn a_manual_bid_is_lowered_and_comes_back_but_never_above_what_a_person_set() {
+    let bids = |strategy: &str| {
+        let manual = CampaignSpec { bid_strategy: strategy.into(), bid_max_micros: 0, ..paced(1) };
+        let mut day = Day::of(manual);
+        // Far ahead of the plan for an hour, then far behind it for three.
+        day.minutes(60, 2, 2 * EUR / 5);
+        day.minutes(180, 1, EUR / 100);
+        let bids = day.issued.iter().filter(|command| command.kind == "set_bid");
+        bids.filter_map(|command| command.value_micros).collect::<Vec<_>>()
+    };
+    let manual = bids("manual");
+    let lowest = manual.iter().min().copied().unwrap_or(EUR);
+    assert!(lowest < EUR * 95 / 100, "a bid that spends too fast is lowered: {manual:?}");
+    assert!(manual.iter().all(|bid| *bid <= EUR), "never above the specification's: {manual:?}");
+    assert!(manual.last() > Some(&lowest), "it comes back: {manual:?}");
+    assert_eq!(bids("max_clicks"), [0_i64; 0], "any other strategy needs a bid_max");
+}
