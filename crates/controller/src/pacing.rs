@@ -5,7 +5,7 @@
 
 use crate::campaign::Live;
 use crate::channel::Channel;
-use crate::ledger::CampaignLedger;
+use crate::ledger::{CampaignLedger, ack_limit_ms};
 use crate::measures::*;
 use crate::picture::{Picture, Window};
 use model::fact::CampaignSpec;
@@ -133,7 +133,14 @@ impl Pacing {
             unseen_micros: picture.exposure.unseen_micros,
         };
         changes.push(self.data_gap.observe(&gap, settings, now));
-        let acks = AckEvidence { unanswered: around.ledger.unanswered, at_stake_micros: 0 };
+        let limit = ack_limit_ms(picture.apply_ms, around.settings.gates.ack_limit_applies);
+        let pause_ignored = around.ledger.state.is_pause_ignored(now, limit);
+        let left_ms = picture.day.end.saturating_sub(now);
+        let acks = AckEvidence {
+            unanswered: around.ledger.unanswered,
+            pause_ignored,
+            at_stake_micros: if pause_ignored { picture.exposure.rate.over(left_ms) } else { 0 },
+        };
         changes.push(self.ack_missing.observe(&acks, settings, now));
         self.pace = self.pace_word(picture, around.ledger);
         changes
