@@ -16,7 +16,8 @@ pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     stream.set_read_timeout(Some(ANSWER_LIMIT)).ok()?;
     stream.set_write_timeout(Some(ANSWER_LIMIT)).ok()?;
     // 1.0: the answer ends with the connection and is never cut into chunks.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").ok()?;
+    // In one piece: who answers after the first line and closes would reset the rest.
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n").as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).ok()?;
     let answer = String::from_utf8(answer).ok()?;

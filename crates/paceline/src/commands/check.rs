@@ -31,8 +31,16 @@ pub fn run(arguments: &Check) -> Outcome {
     say("the set-up is complete")
 }
 
-/// Whether the client takes the connection's properties.
+/// Whether the client takes the connection's properties, and the files that they name are there.
 pub fn connection_properties(settings: &Settings) -> Outcome {
+    let wrong = unreadable_files(settings);
+    if !wrong.is_empty() {
+        return Err(Failure::setup(
+            format!("the connection's settings name {} file(s) that cannot be read", wrong.len()),
+            "create each file, correct its path, or give the service's user the right to read it",
+        )
+        .listing(wrong));
+    }
     connect(settings, "check").check().map_err(|mistakes| {
         let lines: Vec<String> =
             mistakes.iter().map(|mistake| format!("kafka.properties: {}", mistake.detail)).collect();
@@ -43,6 +51,28 @@ pub fn connection_properties(settings: &Settings) -> Outcome {
         .listing(lines)
     })?;
     secret(settings)
+}
+
+/// Properties of the Kafka client that name a file; the authorities may also be a folder.
+const FILES: [&str; 6] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.crl.location",
+    "ssl.keystore.location",
+    "sasl.kerberos.keytab",
+];
+
+/// The client itself would tell of a missing file only once it connects, and then not by name.
+fn unreadable_files(settings: &Settings) -> Vec<String> {
+    let named = FILES.iter().filter_map(|name| Some((*name, settings.kafka_properties.get(*name)?)));
+    // `probe` lets the client look for the system's own authorities.
+    let paths = named.filter(|(name, path)| !(*name == "ssl.ca.location" && path.as_str() == "probe"));
+    let tried = paths.filter_map(|(name, path)| {
+        let opened = std::fs::File::open(path).map(|_| ());
+        opened.err().map(|error| format!("kafka.properties: {name} {path:?}: {error}"))
+    });
+    tried.collect()
 }
 
 /// A secured cluster holds real users: the built-in hash secret, which everybody knows, is refused there.
@@ -170,4 +200,23 @@ pub fn topics(settings: &Settings, admin: &Admin) -> Outcome<Vec<String>> {
             .push("user_key.secret is not set: user keys are hashed with a built-in key that everybody knows".into());
     }
     Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_connection_names_and_nobody_can_read_is_told_by_name() {
+        let set = |path: &str| {
+            let name = "PACELINE__KAFKA__PROPERTIES__SSL_CA_LOCATION".to_owned();
+            let (settings, _) = Settings::load_with(&[], &BTreeMap::from([(name, path.to_owned())])).unwrap();
+            connection_properties(&settings).map_err(|failure| failure.to_string())
+        };
+        let words = set("/nowhere/ca.pem").unwrap_err();
+        assert!(words.contains("ssl.ca.location") && words.contains("/nowhere/ca.pem"), "{words}");
+        assert_eq!(set("probe"), Ok(()));
+        let here = std::env::current_exe().unwrap();
+        assert_eq!(set(&here.display().to_string()), Ok(()));
+    }
 }

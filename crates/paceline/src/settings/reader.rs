@@ -17,6 +17,8 @@ pub struct Effective {
     pub path: String,
     /// Shown value, secrets as `***`.
     pub value: String,
+    /// A number or a flag, which stands in a file without quotes.
+    pub is_bare: bool,
     /// `default`, a file, or an environment variable.
     pub origin: String,
     /// Meaning with unit and example.
@@ -114,7 +116,9 @@ impl Reader {
 
     /// true or false.
     pub fn flag(&mut self, path: &str, default: bool, about: &'static str) -> bool {
-        self.parsed(path, &default.to_string(), about, "true or false", |text| text.parse().ok()).unwrap_or(default)
+        let flag = self.parsed(path, &default.to_string(), about, "true or false", |text| text.parse().ok());
+        self.bare();
+        flag.unwrap_or(default)
     }
 
     /// A whole number inside a range.
@@ -126,10 +130,11 @@ impl Reader {
         about: &'static str,
     ) -> i64 {
         let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-        self.parsed(path, &default.to_string(), about, &wanted, |text| {
+        let number = self.parsed(path, &default.to_string(), about, &wanted, |text| {
             text.parse().ok().filter(|number| range.contains(number))
-        })
-        .unwrap_or(default)
+        });
+        self.bare();
+        number.unwrap_or(default)
     }
 
     /// A duration such as `500ms`, `5s`, `10m`, `2h`, `30d`; in milliseconds.
@@ -163,7 +168,8 @@ impl Reader {
             let value = self.resolve_file(&format!("{path}.{name}"), leaf.text);
             let hidden = ["password", "secret", "key", "token", "jaas"].iter().any(|word| name.contains(word));
             let shown = if hidden { "***".to_owned() } else { value.clone() };
-            self.effective.push(Effective { path: format!("{path}.{name}"), value: shown, origin: leaf.origin, about });
+            let path = format!("{path}.{name}");
+            self.effective.push(Effective { path, value: shown, is_bare: false, origin: leaf.origin, about });
             table.insert(name, value);
         }
         table
@@ -201,8 +207,15 @@ impl Reader {
             None => (default.to_owned(), "default".to_owned()),
         };
         let shown = if hidden && !value.is_empty() { "***".to_owned() } else { value.clone() };
-        self.effective.push(Effective { path: path.to_owned(), value: shown, origin, about });
+        self.effective.push(Effective { path: path.to_owned(), value: shown, is_bare: false, origin, about });
         value
+    }
+
+    /// The last setting asked for is shown without quotes.
+    fn bare(&mut self) {
+        if let Some(last) = self.effective.last_mut() {
+            last.is_bare = true;
+        }
     }
 
     fn parsed<T>(
