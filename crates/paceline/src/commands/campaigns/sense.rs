@@ -136,7 +136,7 @@ fn numbers(spec: &CampaignSpec, said: &mut Said) {
 
 fn times(spec: &CampaignSpec, now_ms: Millis, said: &mut Said) {
     if let Err(error) = window::calendar::Zone::parse(&spec.time_zone) {
-        said.mistake(format!("time_zone {:?}: {error}; write an IANA name such as Europe/Berlin", spec.time_zone));
+        said.mistake(format!("time_zone: {error}"));
     }
     match spec.flight_end {
         Some(end) if end <= spec.flight_start => {
