@@ -134,7 +134,7 @@ impl SiblingSet {
             return Err(Corrupt("it is of another partition"));
         }
         if head.secret_check != secret_check(&self.hasher) {
-            return Err(Corrupt("it was made under another secret"));
+            return Err(Corrupt::OTHER_SECRET);
         }
         self.epoch = head.epoch;
         self.positions = head.positions;

@@ -21,7 +21,7 @@ use crate::{JournalPosition, Outputs, Setup};
 use model::fact::Decision;
 use model::output::*;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
-use policy::anomaly::{Change, Detector, Finding, Kind};
+use policy::anomaly::{Change, Detector, Finding, Kind, Severity};
 use policy::arithmetic::bid_micros;
 use policy::composition::is_worth_a_command;
 use policy::explain::{Reason, amount};
@@ -600,6 +600,10 @@ fn told(finding: &Finding, currency: &str) -> String {
             minutes(seen),
             minutes(wanted)
         ),
+        Kind::AckMissing if finding.severity == Severity::Critical => {
+            "a pause was not answered in time or was refused, so spend may go on: pause it by hand and look at the ad-buying system"
+                .to_owned()
+        }
         Kind::AckMissing => format!("{seen} command(s) were not answered in time"),
         Kind::ValueMismatch => format!("{} is in force where {} was set", money(seen), money(wanted)),
     }

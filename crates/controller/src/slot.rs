@@ -73,6 +73,8 @@ pub enum Answer {
     Foreign,
 }
 
+/// Value of a state lever that is paused.
+const PAUSED: i64 = 0;
 /// Answers to older commands than these tell nothing any more.
 const EARLIER_MAX: usize = 4;
 
@@ -182,6 +184,14 @@ impl Slot {
     /// Value at an instant of the last day, by the issued changes.
     pub fn value_at(&self, at: Millis) -> Option<i64> {
         self.moves.iter().find(|known| known.at >= at).map(|known| known.from).or(self.assumed())
+    }
+
+    /// Whether the last command of a state lever is a pause that nobody answered within `limit_ms`, or that was answered
+    /// and is not in force.
+    pub fn is_pause_ignored(&self, now: Millis, limit_ms: Millis) -> bool {
+        let asked = self.last.as_ref().is_some_and(|last| last.value == PAUSED);
+        let waited = self.pending.as_ref().is_none_or(|pending| now.saturating_sub(pending.issued_at) >= limit_ms);
+        asked && self.confirmed != Some(PAUSED) && waited
     }
 
     /// Whether a raise lives here that ends without a lease.

@@ -487,3 +487,89 @@ fn a_read_back_that_says_active_does_not_confirm_a_pause() {
     day.minutes(5, 1, EUR / 5);
     assert!(day.issued.len() > before, "the pause is still wanted, so it is said again");
 }
+
+#[test]
+fn a_manual_bid_is_lowered_and_comes_back_but_never_above_what_a_person_set() {
+    let bids = |strategy: &str| {
+        let manual = CampaignSpec { bid_strategy: strategy.into(), bid_max_micros: 0, ..paced(1) };
+        let mut day = Day::of(manual);
+        // Far ahead of the plan for an hour, then far behind it for three.
+        day.minutes(60, 2, 2 * EUR / 5);
+        day.minutes(180, 1, EUR / 100);
+        let bids = day.issued.iter().filter(|command| command.kind == "set_bid");
+        bids.filter_map(|command| command.value_micros).collect::<Vec<_>>()
+    };
+    let manual = bids("manual");
+    let lowest = manual.iter().min().copied().unwrap_or(EUR);
+    assert!(lowest < EUR * 95 / 100, "a bid that spends too fast is lowered: {manual:?}");
+    assert!(manual.iter().all(|bid| *bid <= EUR), "never above the specification's: {manual:?}");
+    assert!(manual.last() > Some(&lowest), "it comes back: {manual:?}");
+    assert_eq!(bids("max_clicks"), [0_i64; 0], "any other strategy needs a bid_max");
+}
+
+#[test]
+fn a_pause_that_nobody_answers_pages_at_once_and_a_late_answer_ends_it() {
+    let mut day = Day::of(CampaignSpec { bid_control: "none".into(), budget_control: "paceline".into(), ..paced(1) });
+    day.minutes(10, 1, EUR / 5);
+    day.answers = false;
+    day.queue.push(halt("set"));
+    day.minutes(2, 1, EUR / 5);
+    assert_eq!(day.kinds().last(), Some(&"pause"));
+    assert!(day.world.alerts("ack_missing").is_empty(), "there is still time to answer");
+    day.minutes(5, 1, EUR / 5);
+    let outputs = &day.world.outputs;
+    let alerts: Vec<_> = outputs.iter().flat_map(|o| &o.alerts).filter(|alert| alert.kind == "ack_missing").collect();
+    assert_eq!((alerts[0].state.as_str(), alerts[0].severity.as_str()), ("opened", "critical"));
+    assert!(alerts[0].text.contains("a pause") && alerts[0].money_at_stake_micros > 0);
+    let pause = day.issued.iter().rev().find(|command| command.kind == "pause").unwrap().clone();
+    day.queue.push(ack(&pause, "applied", None));
+    day.answers = true;
+    day.minutes(3, 0, 0);
+    assert_eq!(day.world.alerts("ack_missing").last().map(String::as_str), Some("resolved"));
+}
+
+#[test]
+fn a_pause_that_is_refused_pages_too() {
+    let mut day = Day::of(CampaignSpec { bid_control: "none".into(), budget_control: "paceline".into(), ..paced(1) });
+    day.minutes(10, 1, EUR / 5);
+    day.answers = false;
+    day.queue.push(halt("set"));
+    day.step(1, EUR / 5);
+    let pause = day.issued.last().unwrap().clone();
+    day.queue.push(ack(&pause, "rejected", None));
+    day.minutes(2, 1, EUR / 5);
+    let alerts = day.world.outputs.iter().flat_map(|o| &o.alerts);
+    assert!(alerts.filter(|alert| alert.kind == "ack_missing").any(|alert| alert.severity == "critical"));
+}
+
+#[test]
+fn at_stake_of_a_budget_command_is_what_it_adds_or_takes() {
+    for mode in ["auto", "approve"] {
+        let spec = CampaignSpec {
+            budget_control: "paceline".into(),
+            bid_control: "none".into(),
+            monthly_budget_micros: Some(6_000 * EUR),
+            mode: mode.into(),
+            ..paced(1)
+        };
+        let mut day = Day::of(spec);
+        day.minutes(60, 1, EUR / 10);
+        if mode == "approve" {
+            let proposal = day.proposed.iter().find(|proposal| proposal.kind == "set_daily_budget").unwrap().clone();
+            day.queue.push(Fact::Decision(Box::new(Decision {
+                command_id: proposal.command_id.clone(),
+                account_id: "acme".into(),
+                decision: "approve".into(),
+                actor: "ann".into(),
+                ..Decision::default()
+            })));
+            day.step(1, EUR);
+        }
+        let found = day.issued.iter().find(|command| command.kind == "set_daily_budget");
+        let command = found.unwrap_or_else(|| panic!("{mode}: {:?} {:?}", day.kinds(), day.why()));
+        let before = command.expected_previous.value_micros.unwrap();
+        let after = command.value_micros.unwrap();
+        assert_ne!(before, after);
+        assert_eq!(command.risk.at_stake_micros, (after - before).abs(), "{mode}");
+    }
+}

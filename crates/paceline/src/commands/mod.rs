@@ -1,5 +1,6 @@
 //! What each command does; one file a command or family.
 
+mod ask;
 mod bench;
 mod campaigns;
 mod check;

@@ -10,7 +10,7 @@ use super::policy_feed::PolicyFeed;
 use super::snapshot_writer::{SetHeader, set_folder};
 use crate::failure::{Failure, Outcome};
 use crate::snapshots::{Directory, Snapshots};
-use aggregator::{EpochSums, Identity, RecordMeta, RecordedCut, Semantics, SiblingSet, StoredChunk, Verdict};
+use aggregator::{Corrupt, EpochSums, Identity, RecordMeta, RecordedCut, Semantics, SiblingSet, StoredChunk, Verdict};
 use avro_codec::Scratch;
 use kafka_io::{From, LogReader, TopicPartition, Until};
 use model::event::EventKind;
@@ -121,7 +121,8 @@ fn restore(context: &Context, partition: i32, epoch: i64) -> Outcome<SiblingSet>
     loop {
         let fits = |header: &[u8]| postcard::from_bytes(header).is_ok_and(|header: SetHeader| header.epoch <= ceiling);
         let (loaded, skipped) = snapshots.newest(fits).map_err(unreadable)?;
-        for reason in skipped {
+        // What stands above one that did not restore was told in the round before.
+        for reason in skipped.iter().filter(|_| ceiling == epoch) {
             tracing::warn!(partition, reason, "snapshot passed over");
         }
         let Some(loaded) = loaded else { return Ok(empty_set(context, partition)) };
@@ -133,7 +134,15 @@ fn restore(context: &Context, partition: i32, epoch: i64) -> Outcome<SiblingSet>
                 return Ok(set);
             }
             Err(error) => {
-                tracing::warn!(partition, %error, "snapshot does not restore, trying the one before");
+                if error == Corrupt::OTHER_SECRET {
+                    tracing::warn!(
+                        partition,
+                        epoch = of,
+                        "user_key.secret was changed since this snapshot was taken: its ids and touches cannot be matched, so older snapshots and then the logs are tried"
+                    );
+                } else {
+                    tracing::warn!(partition, %error, "snapshot does not restore, trying the one before");
+                }
                 ceiling = of - 1;
             }
         }
