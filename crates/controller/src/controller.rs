@@ -434,7 +434,7 @@ impl Controller {
     }
 
     /// Copies of the ledger for those who join late.
-    fn publish_desired(&mut self, round: &mut Round) {
+    pub(crate) fn publish_desired(&self, round: &mut Round) {
         if !round.decide {
             return;
         }
@@ -514,13 +514,13 @@ impl Controller {
 
 /// What belongs to one record only.
 #[derive(Debug, Default)]
-struct Round {
-    at: JournalPosition,
-    decide: bool,
-    outputs: Outputs,
-    decisions: Vec<Decision>,
-    changed: BTreeSet<(String, String)>,
-    everyone: bool,
+pub(crate) struct Round {
+    pub(crate) at: JournalPosition,
+    pub(crate) decide: bool,
+    pub(crate) outputs: Outputs,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) changed: BTreeSet<(String, String)>,
+    pub(crate) everyone: bool,
 }
 
 /// The last instant of a campaign's cadence: multiples of the interval, moved by whole minutes so that campaigns spread.

@@ -27,6 +27,7 @@ mod desk;
 mod ledger;
 mod maturity;
 mod measures;
+mod mend;
 mod pacing;
 mod picture;
 mod positions;
@@ -42,6 +43,7 @@ mod view;
 pub use belief::Counters;
 pub use campaign::{Granularity, Late};
 pub use controller::Controller;
+pub use mend::Holds;
 pub use view::{CampaignSummary, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};

@@ -1,5 +1,6 @@
 //! The workers of a process, started and ended together.
 
+mod already;
 pub mod context;
 mod cut;
 mod evidence;
@@ -10,6 +11,7 @@ mod rebuild;
 pub mod recovery;
 mod sibling;
 mod snapshot_writer;
+mod span;
 mod stage1;
 mod stage2;
 mod takeover;

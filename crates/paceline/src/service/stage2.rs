@@ -5,8 +5,10 @@
 //! position is committed only with all outputs up to it. On anything unknown the process ends and starts again from the
 //! journal and the committed decisions.
 
+use super::already::{Already, Word};
 use super::context::Context;
 use super::recovery::{self, Recovered};
+use super::span::{SPAN_HEADER, Span};
 use super::stage1::start_committer;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::published::CampaignView;
@@ -45,7 +47,7 @@ pub struct OwnedPartition {
     /// The state machine.
     pub controller: Controller,
     /// What is already on the output topics, by the journal offset that it names.
-    pub already: recovery::Already,
+    pub already: Already,
     snapshots: Option<Snapshots>,
     snapshot_taken: Instant,
     last_timestamp_ms: Millis,
@@ -71,7 +73,8 @@ pub struct Stage2 {
     parked: BTreeMap<i32, OwnedPartition>,
     waiting: Vec<OutRecord>,
     waiting_clock_ms: Option<Millis>,
-    moved: BTreeMap<i32, i64>,
+    /// What the next transaction covers, by partition.
+    moved: BTreeMap<i32, Span>,
     in_flight: Option<InFlight>,
     committed_at: Instant,
     /// When they are to be renewed next.
@@ -221,23 +224,22 @@ impl Stage2 {
             let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
             owned.last_timestamp_ms = record.timestamp_ms;
             owned.last_clock_ms = journal.clock;
-            let logged = owned.already.decisions(record.offset);
-            let authority = logged.map_or(Authority::Decide, Authority::Log);
-            let outputs = owned.controller.apply(at, &journal, authority);
-            moved.insert(record.partition, record.offset + 1);
+            let (outputs, publishes) = match owned.already.word(record.offset) {
+                Word::Silent => (owned.controller.apply(at, &journal, Authority::Decide), true),
+                Word::Whole(log) => (owned.controller.apply(at, &journal, Authority::Log(log)), false),
+                Word::Torn(log, holds) => (owned.controller.mend(at, &journal, log, holds), true),
+            };
+            let span = moved.entry(record.partition).or_insert_with(|| Span::of(record.offset));
+            span.to = record.offset;
             if !outputs.adjustments.is_empty() {
                 let clock = journal.clock;
                 *waiting_clock_ms = Some(waiting_clock_ms.map_or(clock, |earlier| earlier.min(clock)));
             }
-            let mut sink = Sink {
-                context,
-                topics,
-                partition: record.partition,
-                offset: record.offset,
-                already: &owned.already,
-                out: waiting,
-            };
-            sink.take(&outputs)?;
+            let mut sink = Sink { context, topics, partition: record.partition, out: waiting };
+            sink.tell(&outputs);
+            if publishes {
+                sink.take(&outputs, record.offset, span)?;
+            }
         }
         Ok(())
     }
@@ -247,13 +249,19 @@ impl Stage2 {
         if self.in_flight.is_some() || self.moved.is_empty() || !due {
             return Ok(());
         }
-        let metadata = String::new();
-        let offsets = std::mem::take(&mut self.moved).into_iter().map(|(partition, next_offset)| OffsetOut {
-            place: TopicPartition::new(self.topics.journal.clone(), partition),
-            next_offset,
-            metadata: metadata.clone(),
+        let moved = std::mem::take(&mut self.moved);
+        let mut records = std::mem::take(&mut self.waiting);
+        let texts: BTreeMap<i32, String> = moved.iter().map(|(partition, span)| (*partition, span.text())).collect();
+        for record in &mut records {
+            let text = texts.get(&record.partition).map(|text| text.as_bytes().to_vec());
+            record.headers.extend(text.map(|text| (Cow::Borrowed(SPAN_HEADER), text)));
+        }
+        let offsets = moved.iter().map(|(partition, span)| OffsetOut {
+            place: TopicPartition::new(self.topics.journal.clone(), *partition),
+            next_offset: span.to + 1,
+            metadata: texts.get(partition).cloned().unwrap_or_default(),
         });
-        let transaction = Transaction { offsets: offsets.collect(), records: std::mem::take(&mut self.waiting) };
+        let transaction = Transaction { offsets: offsets.collect(), records };
         self.in_flight = Some(InFlight { refusals: 0, oldest_clock_ms: self.waiting_clock_ms.take() });
         self.submit(transaction)
     }
@@ -445,29 +453,23 @@ fn write_snapshot(context: &Context, partition: i32, owned: &mut OwnedPartition)
     Ok(())
 }
 
-/// Turns outputs into records, except those that an earlier life has committed.
+/// Turns outputs into records.
 struct Sink<'a> {
     context: &'a Context,
     topics: &'a OutTopics,
     partition: i32,
-    offset: i64,
-    already: &'a recovery::Already,
     out: &'a mut Vec<OutRecord>,
 }
 
 impl Sink<'_> {
-    fn take(&mut self, outputs: &Outputs) -> Outcome {
-        self.publish(outputs);
+    fn take(&mut self, outputs: &Outputs, offset: i64, span: &mut Span) -> Outcome {
         let wires = wire(&self.context.codec, outputs).map_err(|error| {
             Failure::failed(format!("encoding a decision: {error}"), "this is a defect; please report it")
         })?;
         for one in wires {
-            let topic = self.topics.of(one.topic);
-            if self.already.holds(topic, self.offset) {
-                continue;
-            }
+            span.note(one.topic, offset);
             self.out.push(OutRecord {
-                topic: topic.clone(),
+                topic: self.topics.of(one.topic).clone(),
                 partition: self.partition,
                 key: Some(one.key.into_bytes()),
                 payload: Some(one.payload),
@@ -479,7 +481,7 @@ impl Sink<'_> {
     }
 
     /// Read views and counters.
-    fn publish(&self, outputs: &Outputs) {
+    fn tell(&self, outputs: &Outputs) {
         let (metrics, published) = (&self.context.metrics, &self.context.published);
         for command in &outputs.adjustments {
             metrics.adjustments.with_label_values(&[&command.kind, &command.mode]).inc();
