@@ -29,6 +29,11 @@ impl Span {
         Self { from: offset, to: offset, last: BTreeMap::new() }
     }
 
+    /// Covers nothing, before an offset.
+    pub fn at_rest(next: i64) -> Self {
+        Self { from: next, to: next.saturating_sub(1), last: BTreeMap::new() }
+    }
+
     /// Takes an output that was decided at an offset.
     pub fn note(&mut self, topic: OutputTopic, offset: i64) {
         let last = self.last.entry(topic).or_insert(offset);

@@ -337,9 +337,16 @@ impl Stage1 {
         for owned in self.sets.values_mut() {
             for sibling in &mut owned.siblings {
                 sibling.at_end = sibling.held.is_empty() && self.consumer.at_end(&sibling.place);
+                // Past control records too: where retention leaves nothing else, a position before them would be gone.
+                if let Some(position) = self.consumer.position(&sibling.place).filter(|_| sibling.held.is_empty()) {
+                    sibling.next = sibling.next.max(position);
+                }
                 self.lag_records += self.consumer.lag(&sibling.place).unwrap_or(0);
             }
             owned.renew_limits(clock_ms, self.waits.sibling_skew_ms);
+        }
+        for control in self.controls.values_mut() {
+            control.next = control.next.max(self.consumer.position(&control.place).unwrap_or(0));
         }
     }
 

@@ -33,6 +33,8 @@ const BATCH_RECORDS: usize = 256;
 const BATCH_WAIT: Duration = Duration::from_millis(10);
 /// Positions without outputs are committed this often: a restart then replays less than a second.
 const QUIET_COMMIT: Duration = Duration::from_millis(500);
+/// A journal is at rest after this time without a record; while the aggregator lives, each cut brings one.
+const REST_AFTER: Duration = Duration::from_secs(5);
 /// What waits behind the transaction in flight; above it the loop stops reading.
 const WAITING_RECORDS_MAX: usize = 20_000;
 const REFUSALS_MAX: u32 = 10;
@@ -48,6 +50,8 @@ pub struct OwnedPartition {
     pub controller: Controller,
     /// What is already on the output topics, by the journal offset that it names.
     pub already: Already,
+    /// Committed, or about to be: after the last applied record and the control records behind it.
+    next: i64,
     snapshots: Option<Snapshots>,
     snapshot_taken: Instant,
     last_timestamp_ms: Millis,
@@ -175,7 +179,7 @@ impl Stage2 {
         }
         let mut parked = std::mem::take(&mut self.parked);
         // A generation can pass without a word to us, and others may have gone on with these partitions.
-        let positions = parked.iter().map(|(partition, owned)| (*partition, owned.controller.next_offset())).collect();
+        let positions = parked.iter().map(|(partition, owned)| (*partition, owned.next)).collect();
         let untouched = recovery::untouched(&self.context, &positions)?;
         parked.retain(|partition, _| untouched.contains(partition));
         let mut starts = Vec::new();
@@ -187,6 +191,7 @@ impl Stage2 {
         }
         for Recovered { partition, controller, already, timestamp_ms } in recovered {
             let owned = OwnedPartition {
+                next: controller.next_offset().max(already.starts_at),
                 controller,
                 already,
                 snapshots: None,
@@ -198,7 +203,7 @@ impl Stage2 {
         }
         for place in places {
             if let Some(owned) = self.partitions.get(&place.partition) {
-                starts.push((place.clone(), owned.controller.next_offset().max(owned.already.starts_at)));
+                starts.push((place.clone(), owned.next));
             }
         }
         self.consumer.begin(starts)?;
@@ -244,7 +249,24 @@ impl Stage2 {
         Ok(())
     }
 
+    /// Moves positions past the control records behind the last record: with transactions there always are some, and
+    /// where retention leaves nothing else, a position before them would be gone.
+    fn pass_control_records(&mut self) {
+        let rests = self.moved.is_empty() && self.committed_at.elapsed() >= REST_AFTER;
+        for (partition, owned) in &mut self.partitions {
+            let place = TopicPartition::new(self.topics.journal.clone(), *partition);
+            let next = self.consumer.position(&place).unwrap_or(0).max(owned.controller.next_offset());
+            if next > owned.next && (rests || self.moved.contains_key(partition)) {
+                self.moved.entry(*partition).or_insert_with(|| Span::at_rest(next));
+                owned.next = next;
+            }
+        }
+    }
+
     fn submit_if_due(&mut self) -> Outcome {
+        if self.in_flight.is_none() {
+            self.pass_control_records();
+        }
         let due = !self.waiting.is_empty() || self.committed_at.elapsed() >= QUIET_COMMIT;
         if self.in_flight.is_some() || self.moved.is_empty() || !due {
             return Ok(());
@@ -258,7 +280,7 @@ impl Stage2 {
         }
         let offsets = moved.iter().map(|(partition, span)| OffsetOut {
             place: TopicPartition::new(self.topics.journal.clone(), *partition),
-            next_offset: span.to + 1,
+            next_offset: self.partitions.get(partition).map_or(0, |owned| owned.next).max(span.to + 1),
             metadata: texts.get(partition).cloned().unwrap_or_default(),
         });
         let transaction = Transaction { offsets: offsets.collect(), records };
@@ -442,7 +464,7 @@ fn write_snapshot(context: &Context, partition: i32, owned: &mut OwnedPartition)
     if owned.snapshots.is_none() {
         owned.snapshots = Some(Snapshots::open(Box::new(Directory::open(&partition_folder(context, partition))?))?);
     }
-    let header = PartitionHeader { next_offset: owned.controller.next_offset(), timestamp_ms: owned.last_timestamp_ms };
+    let header = PartitionHeader { next_offset: owned.next, timestamp_ms: owned.last_timestamp_ms };
     let header = postcard::to_allocvec(&header).map_err(std::io::Error::other)?;
     let bytes = owned.controller.snapshot();
     let chunk =
