@@ -36,6 +36,14 @@ pub fn empty_set(context: &Context, partition: i32) -> SiblingSet {
     SiblingSet::new(identity(context, partition), hasher(context), Semantics::default())
 }
 
+/// A set that stands before the first cut of all, which says where the sources began.
+pub fn first_set(context: &Context, partition: i32, first: &Cut) -> Outcome<SiblingSet> {
+    let from: Vec<i64> = first.ranges.iter().map(|range| range.from).collect();
+    let mut set = empty_set(context, partition);
+    set.start_at(0, from.try_into().map_err(|_| defect("a cut of siblings has three ranges"))?);
+    Ok(set)
+}
+
 /// The hasher of this deployment.
 pub fn hasher(context: &Context) -> KeyedHasher {
     KeyedHasher::new(context.settings.user_key_secret.as_deref().unwrap_or(BUILT_IN_SECRET).as_bytes())

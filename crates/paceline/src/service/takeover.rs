@@ -291,7 +291,10 @@ fn settle(
         }
         (Some(partition), Standing::Torn { cut, missing }) => {
             tracing::warn!(partition, epoch = cut.epoch(), missing, "the last cut is torn: emitting it again");
-            let mut set = rebuild::rebuild(context, reader, policy, partition, cut.epoch() - 1)?;
+            let mut set = match cut.epoch() {
+                ..=1 => rebuild::first_set(context, partition, &cut)?,
+                epoch => rebuild::rebuild(context, reader, policy, partition, epoch - 1)?,
+            };
             let in_epochs = group.last_epoch.as_ref().is_some_and(|epoch| epoch.epoch == cut.epoch());
             repair.siblings(context, writer, policy, &mut set, &cut, in_epochs)?;
             owned.sets.push((partition, set));
