@@ -11,6 +11,7 @@ use crate::campaign::{Campaign, Live};
 use crate::channel::Channel;
 use crate::desired;
 use crate::desk::Desk;
+use crate::frozen::MAGIC;
 use crate::ledger::{CampaignLedger, Ledger};
 use crate::positions::{Positions, Verdict};
 use crate::seen::fingerprint;
@@ -50,9 +51,6 @@ pub(crate) struct State {
     /// Increases are held until then: the clock jumped.
     jump_until: Millis,
 }
-
-/// First bytes of a snapshot; the last is the format version.
-const MAGIC: [u8; 4] = *b"PLC\x02";
 
 impl Controller {
     /// The state before the first record.
@@ -107,15 +105,6 @@ impl Controller {
     /// Read-only answers.
     pub fn view(&self) -> View<'_> {
         View { controller: self }
-    }
-
-    /// The whole state as bytes, equal for equal states.
-    pub fn snapshot(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&self.setup.partition.to_be_bytes());
-        // The state is plain data: serialization into memory has no way to fail.
-        bytes.extend(postcard::to_stdvec(&self.state).unwrap_or_default());
-        bytes
     }
 
     /// The state from its bytes.
@@ -288,7 +277,7 @@ impl Controller {
         for (account_id, account) in &mut self.state.belief.accounts {
             let in_account = halt.account_id.as_ref().is_none_or(|halted| halted == account_id);
             for (campaign_id, campaign) in account.campaigns.iter_mut().filter(|_| in_account) {
-                if halt.campaign_id.as_ref().is_none_or(|halted| halted == campaign_id) {
+                if halt.campaign_id.as_ref().is_none_or(|halted| **halted == **campaign_id) {
                     Campaign::live_mut(campaign);
                 }
             }
@@ -328,7 +317,7 @@ impl Controller {
         let live: Vec<(String, String)> = accounts
             .flat_map(|(account_id, account)| {
                 let live = account.campaigns.iter().filter(|(_, campaign)| campaign.live.is_some());
-                live.map(|(campaign_id, _)| (account_id.clone(), campaign_id.clone()))
+                live.map(|(campaign_id, _)| (account_id.clone(), campaign_id.to_string()))
             })
             .collect();
         let live = live.iter().map(|(account_id, campaign_id)| (account_id.as_str(), campaign_id.as_str()));
@@ -444,7 +433,7 @@ impl Controller {
             let live = belief.campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
             let Some((live, account)) = live.zip(ledger.accounts.get(account_id)) else { continue };
             let nothing = CampaignLedger::default();
-            let own = account.campaigns.get(campaign_id).unwrap_or(&nothing);
+            let own = account.campaigns.get(campaign_id.as_str()).map_or(&nothing, |campaign| &**campaign);
             let record = desired::of_campaign((account_id, campaign_id), live, account, own, *now, stamp);
             round.outputs.desired.push((campaign_id.clone(), record));
         }

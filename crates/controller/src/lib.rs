@@ -24,6 +24,7 @@ mod channel;
 mod controller;
 mod desired;
 mod desk;
+mod frozen;
 mod ledger;
 mod maturity;
 mod measures;
@@ -43,6 +44,7 @@ mod view;
 pub use belief::Counters;
 pub use campaign::{Granularity, Late};
 pub use controller::Controller;
+pub use frozen::Frozen;
 pub use mend::Holds;
 pub use view::{CampaignSummary, View, Waiting, Why};
 

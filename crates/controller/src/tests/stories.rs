@@ -493,7 +493,7 @@ fn another_build_mends_a_torn_record_without_a_command_of_its_own() {
 fn a_day_of_commands_is_rebuilt_from_a_snapshot_and_from_the_log() {
     for mode in ["auto", "approve", "observe"] {
         let day = eventful(mode);
-        let logs: Vec<_> = day.world.outputs.iter().map(crate::Outputs::decisions).collect();
+        let logs: Vec<_> = day.world.outputs.iter().map(Outputs::decisions).collect();
         assert!(logs.iter().flatten().count() > 4, "{mode}");
         let whole = day.world.controller.snapshot();
         for cut in [1, 60, 95, 130, 171, 200, 400] {

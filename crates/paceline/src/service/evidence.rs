@@ -135,10 +135,7 @@ mod tests {
     #[test]
     fn a_log_that_retention_has_emptied_is_not_torn() {
         assert_eq!(standing(&[None, Some(cut(7, 5)), Some(cut(7, 5))]), Standing::Whole(cut(7, 5)));
-        assert_eq!(
-            standing(&[None, Some(cut(7, 5)), Some(cut(6, 4))]),
-            Standing::Torn { cut: cut(7, 5), missing: 1 }
-        );
+        assert_eq!(standing(&[None, Some(cut(7, 5)), Some(cut(6, 4))]), Standing::Torn { cut: cut(7, 5), missing: 1 });
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub fn untouched(context: &Context, parked: &BTreeMap<i32, i64>) -> Outcome<Vec<
     if parked.is_empty() {
         return Ok(Vec::new());
     }
-    let reader = LogReader::open(&context.connection("recovery"), PATIENCE)?;
+    let reader = context.reader("recovery", PATIENCE)?;
     let topic = &context.settings.topics.journal;
     let places: Vec<TopicPartition> = parked.keys().map(|p| TopicPartition::new(topic.as_str(), *p)).collect();
     let committed = reader.committed(&format!("{}-controller", context.settings.group), &places)?;
@@ -55,7 +55,7 @@ pub fn recover(context: &Context, partitions: &[i32]) -> Outcome<Vec<Recovered>>
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
-    let mut reader = LogReader::open(&context.connection("recovery"), PATIENCE)?;
+    let mut reader = context.reader("recovery", PATIENCE)?;
     let topic = &context.settings.topics.journal;
     let places: Vec<TopicPartition> = partitions.iter().map(|p| TopicPartition::new(topic.as_str(), *p)).collect();
     let group = format!("{}-controller", context.settings.group);
@@ -188,7 +188,7 @@ pub fn setup_of(settings: &Settings, build: &str, partition: i32, input_partitio
 }
 
 fn restore(context: &Context, partition: i32, target: i64) -> Outcome<(Controller, Option<PartitionHeader>)> {
-    let folder = partition_folder(context, partition);
+    let folder = partition_folder(&context.settings.state_dir, &context.settings.group, partition);
     let unreadable = |error: std::io::Error| {
         Failure::setup(format!("cannot read snapshots in {}: {error}", folder.display()), "check state.dir")
     };

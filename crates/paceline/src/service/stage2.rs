@@ -8,11 +8,12 @@
 use super::already::{Already, Word};
 use super::context::Context;
 use super::recovery::{self, Recovered};
+use super::snapshot_writer::{Frozen, SnapshotWriter};
 use super::span::{SPAN_HEADER, Span};
 use super::stage1::start_committer;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::published::CampaignView;
-use crate::snapshots::{Chunk, Directory, Snapshots};
+use crate::snapshots::Chunk;
 use avro_codec::RecordName;
 use controller::{Authority, Controller, JournalPosition, Outputs};
 use kafka_io::{
@@ -24,7 +25,7 @@ use replay::{OutputTopic, wire};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,6 @@ pub struct OwnedPartition {
     pub already: Already,
     /// Committed, or about to be: after the last applied record and the control records behind it.
     next: i64,
-    snapshots: Option<Snapshots>,
     snapshot_taken: Instant,
     last_timestamp_ms: Millis,
     last_clock_ms: Millis,
@@ -72,6 +72,7 @@ pub struct Stage2 {
     context: Context,
     consumer: SourceConsumer,
     committer: Option<Committer>,
+    snapshots: SnapshotWriter,
     topics: OutTopics,
     partitions: BTreeMap<i32, OwnedPartition>,
     parked: BTreeMap<i32, OwnedPartition>,
@@ -121,6 +122,7 @@ impl Stage2 {
         Ok(Self {
             consumer,
             committer: None,
+            snapshots: SnapshotWriter::start(&context)?,
             topics,
             partitions: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -194,7 +196,6 @@ impl Stage2 {
                 next: controller.next_offset().max(already.starts_at),
                 controller,
                 already,
-                snapshots: None,
                 snapshot_taken: Instant::now(),
                 last_timestamp_ms: timestamp_ms,
                 last_clock_ms: timestamp_ms,
@@ -351,11 +352,14 @@ impl Stage2 {
             }
             owned.snapshot_taken = Instant::now();
             let started = Instant::now();
-            if let Err(error) = write_snapshot(&self.context, *partition, owned) {
-                self.context.metrics.snapshot_failures.inc();
-                tracing::error!(partition, %error, "snapshot not written; the journal stays the truth");
-            }
-            self.context.metrics.snapshot_seconds.observe(started.elapsed().as_secs_f64());
+            let job = PartitionJob {
+                partition: *partition,
+                header: PartitionHeader { next_offset: owned.next, timestamp_ms: owned.last_timestamp_ms },
+                frozen: owned.controller.freeze(),
+                taken_at_ms: self.context.clock.now_ms(),
+            };
+            self.context.metrics.snapshot_pause_seconds.observe(started.elapsed().as_secs_f64());
+            self.snapshots.write(job);
             if !at_end {
                 // One partition a turn: the loop must not stand still for all of them.
                 return;
@@ -448,6 +452,7 @@ impl Stage2 {
     fn leave(mut self) -> Outcome {
         self.drain()?;
         self.snapshot_if_due(true);
+        self.snapshots.finish();
         self.committer = None;
         self.consumer.close(Duration::from_secs(5));
         tracing::info!("controller drained and left");
@@ -456,23 +461,35 @@ impl Stage2 {
 }
 
 /// Where the snapshots of a journal partition are.
-pub fn partition_folder(context: &Context, partition: i32) -> PathBuf {
-    context.settings.state_dir.join(format!("{}-controller-{partition}", context.settings.group))
+pub fn partition_folder(state_dir: &Path, group: &str, partition: i32) -> PathBuf {
+    state_dir.join(format!("{group}-controller-{partition}"))
 }
 
-fn write_snapshot(context: &Context, partition: i32, owned: &mut OwnedPartition) -> std::io::Result<()> {
-    if owned.snapshots.is_none() {
-        owned.snapshots = Some(Snapshots::open(Box::new(Directory::open(&partition_folder(context, partition))?))?);
+/// A frozen controller at a committed position.
+struct PartitionJob {
+    partition: i32,
+    header: PartitionHeader,
+    frozen: controller::Frozen,
+    taken_at_ms: Millis,
+}
+
+impl Frozen for PartitionJob {
+    fn folder(&self, state_dir: &Path, group: &str) -> PathBuf {
+        partition_folder(state_dir, group, self.partition)
     }
-    let header = PartitionHeader { next_offset: owned.next, timestamp_ms: owned.last_timestamp_ms };
-    let header = postcard::to_allocvec(&header).map_err(std::io::Error::other)?;
-    let bytes = owned.controller.snapshot();
-    let chunk =
-        Chunk { id: "state".into(), version: owned.controller.next_offset() as u64, encode: Box::new(move || bytes) };
-    if let Some(snapshots) = &mut owned.snapshots {
-        snapshots.write(header, context.clock.now_ms(), vec![chunk])?;
+
+    fn header(&self) -> Result<Vec<u8>, postcard::Error> {
+        postcard::to_allocvec(&self.header)
     }
-    Ok(())
+
+    fn chunks(&self) -> Vec<Chunk<'_>> {
+        let encode = Box::new(|| self.frozen.encode());
+        vec![Chunk { id: "state".into(), version: self.header.next_offset as u64, encode }]
+    }
+
+    fn taken_at_ms(&self) -> Millis {
+        self.taken_at_ms
+    }
 }
 
 /// Turns outputs into records.
