@@ -66,6 +66,10 @@ pub fn run(context: &Context, role: Role) -> Outcome {
         let Ok((name, outcome)) = told.recv() else { break };
         context.stop.ask();
         if let Err(failure) = outcome {
+            if failure.kind == Kind::Stopped {
+                tracing::info!(worker = name, %failure, "ended while it was taking over");
+                continue;
+            }
             context.metrics.enter("failed");
             tracing::error!(worker = name, %failure, "worker ended");
             result = result.and(Err(failure));

@@ -291,7 +291,7 @@ fn version_of(context: &Context, policy: &PolicyFeed, version: i64) -> Outcome<O
     if let Some(semantics) = policy.version(version) {
         return Ok(Some(semantics));
     }
-    let mut reader = LogReader::open(&context.connection("policy"), PATIENCE)?;
+    let mut reader = context.reader("policy", PATIENCE)?;
     // Facts without an account stand in every journal partition.
     reader.read(&context.settings.topics.journal, 0, From::Earliest, Until::StableEnd, |record| {
         let journal = record.payload.and_then(|payload| context.codec.journal(payload).ok());
@@ -343,10 +343,11 @@ fn feed(context: &Context, topic: String, partition: i32, from: i64, to: i64) ->
     if from >= to {
         return Ok(Feed { chunks, ready: VecDeque::new() });
     }
-    let connection = context.connection("replay");
+    let (connection, stop) = (context.connection("replay"), context.stop.clone());
     let read = move || {
         let mut chunk = Vec::with_capacity(CHUNK_RECORDS);
-        let result = LogReader::open(&connection, PATIENCE).and_then(|mut reader| {
+        let open = LogReader::open(&connection, PATIENCE).map(|reader| reader.stop_when(move || stop.is_asked()));
+        let result = open.and_then(|mut reader| {
             reader.read(&topic, partition, From::Offset(from), Until::Offset(to), |record| {
                 chunk.push(Owned {
                     offset: record.offset,
