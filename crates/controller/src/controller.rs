@@ -18,7 +18,7 @@ use crate::seen::fingerprint;
 use crate::view::View;
 use crate::{Authority, JournalPosition, LoggedDecision, Outputs, Setup, SnapshotError};
 use model::fact::{CampaignSpec, Decision, Fact, Halt, PolicyVersion};
-use model::journal::JournalRecord;
+use model::journal::{CopiedFact, JournalRecord};
 use model::time::{MINUTE_MS, Millis};
 use policy::gates::{Freshness, freshness};
 use policy::pressure::{Block, Supply, raise_block};
@@ -181,6 +181,11 @@ impl Controller {
         }
         self.state.belief.fold_deltas(record, moment, touched);
         for fact in &record.facts {
+            if let Fact::Halt(halt) = &fact.record
+                && !self.state.ledger.is_news(halt, fact.timestamp, is_copied_again(record, fact))
+            {
+                continue;
+            }
             self.fold_fact(&fact.record, moment, touched, round);
         }
     }
@@ -499,6 +504,14 @@ impl Controller {
             }
         }
     }
+}
+
+/// Whether a fact lies outside of what the record's ranges bring: specifications, policies and halts are copied again
+/// daily, so that a journal that retention has cut still tells them. Versions make copies of the others void.
+fn is_copied_again(record: &JournalRecord, fact: &CopiedFact) -> bool {
+    !record.ranges.iter().any(|range| {
+        range.topic == fact.topic && range.partition == fact.partition && (range.from..range.to).contains(&fact.offset)
+    })
 }
 
 /// What belongs to one record only.

@@ -25,6 +25,8 @@ pub struct Ledger {
     pub halted: bool,
     /// Latched: why positions are not to be trusted.
     pub integrity: Option<String>,
+    /// Timestamp of the last word on each scope that may be halted: a copy of an older word changes nothing.
+    pub halt_words: BTreeMap<(String, String, String), Millis>,
 }
 
 /// What is owed in one account.
@@ -242,6 +244,18 @@ impl Ledger {
         let budget = report.daily_budget_micros;
         let budget = budget.is_some_and(|value| campaign.budget.found(value, report.reported_at, now, by_us, settings));
         bid || budget
+    }
+
+    /// Notes when a word on a halt was written; `false` where it is a copy of one that is known or superseded.
+    pub fn is_news(&mut self, halt: &Halt, written_at: Millis, is_copy: bool) -> bool {
+        let text = |id: &Option<String>| id.clone().unwrap_or_default();
+        let scope = (halt.scope.clone(), text(&halt.account_id), text(&halt.campaign_id));
+        let known = self.halt_words.get(&scope).copied();
+        if is_copy && known.is_some_and(|known| known >= written_at) {
+            return false;
+        }
+        self.halt_words.insert(scope, known.map_or(written_at, |known| known.max(written_at)));
+        true
     }
 
     /// Takes a halt or its release.
