@@ -8,6 +8,7 @@ mod gauges;
 pub mod halt_relay;
 mod policy_feed;
 mod rebuild;
+mod recopy;
 pub mod recovery;
 mod sibling;
 mod snapshot_writer;

@@ -10,6 +10,7 @@
 use super::context::Context;
 use super::cut::{CutWriter, DeadLetter};
 use super::policy_feed::{PolicyFeed, Waits};
+use super::recopy::Recopy;
 use super::sibling::{Held, OwnedSet, Sibling};
 use super::snapshot_writer::{SnapshotJob, SnapshotWriter};
 use super::takeover::{self, Owned};
@@ -72,6 +73,7 @@ pub struct Stage1 {
     writer: CutWriter,
     policy: PolicyFeed,
     snapshots: SnapshotWriter,
+    recopy: Recopy,
     sources: Vec<Source>,
     sets: BTreeMap<i32, OwnedSet>,
     controls: BTreeMap<(usize, i32), OwnedControl>,
@@ -153,6 +155,7 @@ impl Stage1 {
             writer,
             policy,
             snapshots,
+            recopy: Recopy::start(&context),
             sources,
             sets: BTreeMap::new(),
             controls: BTreeMap::new(),
@@ -202,6 +205,7 @@ impl Stage1 {
                 self.context.metrics.rebalances.with_label_values(&["revoked"]).inc();
                 tracing::info!(partitions = places.len(), "assignment revoked: draining");
                 self.drain()?;
+                self.recopy.forget();
                 self.parked =
                     Parked { sets: std::mem::take(&mut self.sets), controls: std::mem::take(&mut self.controls) };
                 Ok(self.consumer.release()?)
@@ -511,6 +515,7 @@ impl Stage1 {
             epochs.push(closed.epoch);
         }
         let control_ranges = self.close_controls();
+        self.copy_again(clock_ms);
         let snapshots = self.due_snapshots(false);
         let facts = count(self.facts.iter().map(|fact| fact.topic.clone()));
         let dead = count(self.dead.iter().map(|letter| (letter.topic.clone(), letter.reason)));
@@ -539,6 +544,19 @@ impl Stage1 {
         self.log_bytes_since_snapshot += self.epoch.bytes as i64;
         self.epoch = OpenEpoch::new(clock_ms);
         self.submit(transaction)
+    }
+
+    /// The daily copies of what a journal with finite retention must not forget.
+    fn copy_again(&mut self, clock_ms: Millis) {
+        let (controls, sources) = (&self.controls, &self.sources);
+        let owned = || {
+            let places = controls.iter().filter_map(|((source, _), control)| match sources[*source] {
+                Source::Control(topic) => Some((topic, control.place.clone())),
+                Source::Event(_) => None,
+            });
+            places.collect()
+        };
+        self.facts.extend(self.recopy.due(clock_ms, owned));
     }
 
     fn close_controls(&mut self) -> Vec<Range> {
