@@ -13,6 +13,7 @@ use crate::desired;
 use crate::desk::Desk;
 use crate::frozen::MAGIC;
 use crate::ledger::{CampaignLedger, Ledger};
+use crate::loss::Loss;
 use crate::positions::{Positions, Verdict};
 use crate::seen::fingerprint;
 use crate::view::View;
@@ -50,6 +51,7 @@ pub(crate) struct State {
     policy_body: String,
     /// Increases are held until then: the clock jumped.
     jump_until: Millis,
+    pub(crate) loss: Option<Loss>,
 }
 
 impl Controller {
@@ -67,6 +69,7 @@ impl Controller {
             policy_versions: BTreeMap::new(),
             policy_body: String::new(),
             jump_until: Millis::MIN,
+            loss: None,
         };
         Self { setup, state, policy: Policy::default() }
     }
@@ -79,6 +82,7 @@ impl Controller {
         }
         self.state.next_offset = at.offset.saturating_add(1);
         let minute = self.advance_clock(at, &mut round);
+        self.tell_loss(&mut round);
         let mut touched = Touched::new();
         let parts;
         if record.parts <= 1 {
@@ -476,7 +480,7 @@ impl Controller {
         }
     }
 
-    fn settle(&mut self, about: &Subject, condition: Option<&Condition>, round: &mut Round) {
+    pub(crate) fn settle(&mut self, about: &Subject, condition: Option<&Condition>, round: &mut Round) {
         if !round.decide {
             return;
         }
@@ -493,7 +497,7 @@ impl Controller {
         }
     }
 
-    fn apply_log(&mut self, decisions: &[LoggedDecision]) {
+    pub(crate) fn apply_log(&mut self, decisions: &[LoggedDecision]) {
         let State { ledger, alerts, .. } = &mut self.state;
         for decision in decisions {
             match decision {

@@ -167,8 +167,17 @@ impl Ledger {
         }
     }
 
-    /// Takes a record of `ads.desired-state`; only leases tell something that no command told.
+    /// Takes a record of `ads.desired-state`. Leases tell something that no command told; of the rest only the sequences
+    /// count: they are the last anchor where the commands themselves are gone, and no news otherwise.
     pub fn apply_desired(&mut self, key: &str, desired: &DesiredState) {
+        if desired.sequence > 0 {
+            let account = entry(&mut self.accounts, &desired.account_id);
+            account.sequence = account.sequence.max(desired.sequence);
+            if let Some(campaign_id) = &desired.campaign_id {
+                let campaign = Arc::make_mut(entry(&mut account.campaigns, campaign_id));
+                campaign.sequence = campaign.sequence.max(desired.sequence);
+            }
+        }
         if key.starts_with("lease/") {
             let account = entry(&mut self.accounts, &desired.account_id);
             account.lease_until = account.lease_until.max(desired.lease_until);

@@ -26,6 +26,7 @@ mod desired;
 mod desk;
 mod frozen;
 mod ledger;
+mod loss;
 mod maturity;
 mod measures;
 mod mend;

@@ -24,6 +24,8 @@ pub struct Already {
     /// Where reading starts at least.
     pub starts_at: i64,
     decisions: BTreeMap<i64, Vec<LoggedDecision>>,
+    /// Decisions on a journal that is no more: its offsets say nothing of this one's.
+    anchors: Vec<LoggedDecision>,
     /// The last offset that each topic names.
     last: BTreeMap<OutputTopic, i64>,
     /// Of the newest transaction.
@@ -31,6 +33,36 @@ pub struct Already {
     /// The log speaks up to here.
     reach: Option<i64>,
     torn: Option<Torn>,
+}
+
+/// What one topic holds.
+#[derive(Default)]
+struct Found {
+    anchors: Vec<LoggedDecision>,
+    decisions: Vec<(i64, LoggedDecision)>,
+    last: Option<i64>,
+    span: Option<Span>,
+}
+
+impl Found {
+    fn note(&mut self, offset: i64, span: impl FnOnce() -> Option<Span>, decision: Option<LoggedDecision>) {
+        if self.last.is_some_and(|last| offset < last) {
+            // Offsets begin again: the journal was replaced.
+            self.disown();
+        }
+        if self.last.is_none_or(|last| last < offset) {
+            // All records of a transaction carry the same.
+            self.span = span();
+        }
+        self.last = Some(offset);
+        self.decisions.extend(decision.map(|decision| (offset, decision)));
+    }
+
+    /// What was noted so far speaks of another journal.
+    fn disown(&mut self) {
+        self.anchors.extend(std::mem::take(&mut self.decisions).into_iter().map(|(_, decision)| decision));
+        (self.last, self.span) = (None, None);
+    }
 }
 
 /// The last transaction reached some topics only.
@@ -77,9 +109,15 @@ impl Already {
         self.decisions.get(&offset).map_or(&[][..], Vec::as_slice)
     }
 
-    /// What was decided before an offset.
-    pub fn before(&self, offset: i64) -> Vec<LoggedDecision> {
-        self.decisions.range(..offset).flat_map(|(_, decisions)| decisions.clone()).collect()
+    /// What was decided on journals before this one, and before an offset of this one, whose records are gone.
+    pub fn anchors(&self, offset: i64) -> Vec<LoggedDecision> {
+        let before = self.decisions.range(..offset).flat_map(|(_, decisions)| decisions.clone());
+        self.anchors.iter().cloned().chain(before).collect()
+    }
+
+    /// Whether some topic speaks of a journal that is no more.
+    pub fn is_of_another_journal(&self) -> bool {
+        !self.anchors.is_empty()
     }
 
     /// First offset of a transaction that did not reach all its topics.
@@ -103,11 +141,13 @@ impl Already {
         self.decisions = self.decisions.split_off(&offset);
     }
 
-    fn note(&mut self, topic: OutputTopic, offset: i64, span: Option<Span>, decision: Option<LoggedDecision>) {
-        let last = self.last.entry(topic).or_insert(offset);
-        *last = (*last).max(offset);
-        self.learn(span);
-        if let Some(decision) = decision {
+    /// Takes what one topic holds.
+    fn take(&mut self, topic: OutputTopic, found: Found) {
+        self.anchors.extend(found.anchors);
+        let Some(last) = found.last else { return };
+        self.last.insert(topic, last);
+        self.learn(found.span);
+        for (offset, decision) in found.decisions {
             self.decisions.entry(offset).or_default().push(decision);
         }
     }
@@ -135,11 +175,12 @@ impl Already {
 }
 
 /// Reads the decision log of one partition, from a snapshot's time on, and young KPI rows for the API. `committed` is
-/// the span that stands with the committed position.
+/// the span that stands with the committed position; nothing can have been decided at or after the journal's end.
 pub fn read(
     context: &Context,
     reader: &mut LogReader,
     partition: i32,
+    journal_end: i64,
     since: Option<Millis>,
     committed: Option<&Span>,
 ) -> Outcome<Already> {
@@ -155,13 +196,13 @@ pub fn read(
             }
             _ => start,
         };
-        read_topic(context, reader, partition, topic, from, &mut already)?;
+        already.take(topic, read_topic(context, reader, partition, journal_end, topic, from)?);
     }
     for topic in OutputTopic::ALL {
         let named = already.span.as_ref().and_then(|span| span.last.get(&topic)).copied();
         if let Some(named) = named.filter(|_| !already.last.contains_key(&topic)) {
             // It may be older than what was read; where retention has taken all, nothing tells that it was not there.
-            read_topic(context, reader, partition, topic, From::Earliest, &mut already)?;
+            already.take(topic, read_topic(context, reader, partition, journal_end, topic, From::Earliest)?);
             let (low, _) = reader.watermarks(name(context, topic), partition)?;
             if low > 0 {
                 already.last.entry(topic).or_insert(named);
@@ -176,20 +217,21 @@ fn read_topic(
     context: &Context,
     reader: &mut LogReader,
     partition: i32,
+    journal_end: i64,
     topic: OutputTopic,
     from: From,
-    already: &mut Already,
-) -> Outcome {
+) -> Outcome<Found> {
+    let mut found = Found::default();
     reader.read(name(context, topic), partition, from, Until::StableEnd, |record| {
         if let Some((offset, decision)) = logged(context, topic, &record) {
-            // All records of a transaction carry the same.
-            let newest = already.last.get(&topic).is_none_or(|last| *last < offset);
-            let span = if newest { span_of(&record) } else { None };
-            already.note(topic, offset, span, decision);
+            found.note(offset, || span_of(&record), decision);
         }
         ControlFlow::Continue(())
     })?;
-    Ok(())
+    if found.last.is_some_and(|last| last >= journal_end) {
+        found.disown();
+    }
+    Ok(found)
 }
 
 fn span_of(record: &Record<'_>) -> Option<Span> {
@@ -249,7 +291,9 @@ mod tests {
     /// A log whose topics end at these offsets, with the span of its newest transaction.
     fn log(last: &[(OutputTopic, i64)], span: Option<&str>) -> Already {
         let mut already = Already::default();
-        last.iter().for_each(|(topic, offset)| already.note(*topic, *offset, None, None));
+        for (topic, offset) in last {
+            already.take(*topic, Found { last: Some(*offset), ..Found::default() });
+        }
         already.learn(span.and_then(Span::parse));
         already.conclude();
         already
@@ -286,6 +330,21 @@ mod tests {
         let span = "from=50;to=70;adjustments=66;kpis=69";
         let log = log(&[(OutputTopic::Kpis, 69), (OutputTopic::Adjustments, 55)], Some(span));
         assert_eq!([50, 55, 56, 70, 71].map(|at| word(&log, at)), ["whole", "whole", "01", "01", "silent"]);
+    }
+
+    #[test]
+    fn decisions_on_a_journal_that_was_replaced_are_anchors_and_say_nothing_of_this_one() {
+        let decision = |key: &str| Some(LoggedDecision::Desired(key.into(), Box::default()));
+        let mut found = Found::default();
+        for (offset, key) in [(900, "a"), (950, "b"), (3, "c"), (5, "a")] {
+            found.note(offset, || None, decision(key));
+        }
+        let mut already = Already::default();
+        already.take(OutputTopic::DesiredState, found);
+        already.conclude();
+        assert!(already.is_of_another_journal());
+        assert_eq!((already.anchors(4).len(), already.at(5).len()), (3, 1));
+        assert_eq!([5, 6, 900].map(|offset| word(&already, offset)), ["whole", "silent", "silent"]);
     }
 
     #[test]

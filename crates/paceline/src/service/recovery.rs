@@ -12,7 +12,7 @@ use super::stage2::{PartitionHeader, partition_folder};
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 use crate::snapshots::{Directory, Snapshots};
-use controller::{Authority, Controller, JournalPosition, LoggedDecision, Setup};
+use controller::{Authority, Controller, JournalPosition, Setup};
 use kafka_io::{From, LogReader, TopicPartition, Until};
 use model::time::Millis;
 use std::collections::BTreeMap;
@@ -88,24 +88,30 @@ fn one(context: &Context, reader: &mut LogReader, partition: i32, committed: Opt
     let Begin { mut controller, header, mut already, target } =
         begin(context, reader, partition, committed, (low, high))?;
     let from = header.map_or(low, |header| header.next_offset);
-    if from < low || (header.is_none() && low > 0) {
-        refuse_gap(context, partition, low)?;
+    let replaced = committed.is_none() && header.is_none() && already.is_of_another_journal();
+    let lost = if from < low || (header.is_none() && low > 0) {
+        Some(format!("the journal begins at offset {low}"))
+    } else if replaced {
+        Some(format!("decisions name a journal that is no more, this one ends at offset {high}"))
+    } else {
+        None
+    };
+    if let Some(words) = &lost {
+        refuse_loss(context, partition, words)?;
+        controller.accept_loss(words);
     }
     already.starts_at = from.max(low);
     // Without its beginning the journal cannot tell what was decided then; the log can: sequences must never run again.
-    let mut before: Vec<LoggedDecision> = match header {
-        None if low > 0 => already.before(low),
-        _ => Vec::new(),
-    };
+    if header.is_none() {
+        controller.anchor(&already.anchors(low));
+    }
     let mut timestamp_ms = header.map_or(0, |header| header.timestamp_ms);
     let mut wrong = None;
     reader.read(topic, partition, From::Offset(already.starts_at), Until::Offset(target), |record| {
         match context.codec.journal(record.payload.unwrap_or_default()) {
             Ok(journal) => {
                 let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
-                before.extend_from_slice(already.at(record.offset));
-                controller.apply(at, &journal, Authority::Log(&before));
-                before.clear();
+                controller.apply(at, &journal, Authority::Log(already.at(record.offset)));
                 timestamp_ms = record.timestamp_ms;
                 ControlFlow::Continue(())
             }
@@ -141,7 +147,7 @@ fn begin(
     let span = committed.and_then(|committed| committed.span.as_ref());
     let at = |reader: &mut LogReader, ceiling: i64| -> Outcome<Begin> {
         let (controller, header) = restore(context, partition, ceiling)?;
-        let already = already::read(context, reader, partition, header.map(|header| header.timestamp_ms), span)?;
+        let already = already::read(context, reader, partition, high, header.map(|header| header.timestamp_ms), span)?;
         let target = committed.map_or(header.map_or(low, |header| header.next_offset), |committed| committed.offset);
         Ok(Begin { controller, header, already, target })
     };
@@ -214,9 +220,9 @@ fn restore(context: &Context, partition: i32, target: i64) -> Outcome<(Controlle
     }
 }
 
-fn refuse_gap(context: &Context, partition: i32, low: i64) -> Outcome {
+fn refuse_loss(context: &Context, partition: i32, why: &str) -> Outcome {
     let words = format!(
-        "the state of journal partition {partition} cannot be rebuilt: no valid snapshot in {} and the journal begins at offset {low}",
+        "the state of journal partition {partition} cannot be rebuilt: no valid snapshot in {} and {why}",
         context.settings.state_dir.display()
     );
     if context.accept_loss {
