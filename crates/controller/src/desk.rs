@@ -30,6 +30,7 @@ use policy::guard::{Action, Mode, Proposal, Verdict, check};
 use policy::pause::{Holder, Resume, ResumeInput, resume_daily_cap, resume_runaway};
 use policy::settings::{Policy, Settings};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Everything that a decision may look at and write to.
 pub struct Desk<'a> {
@@ -78,7 +79,7 @@ impl Desk<'_> {
         let Some(mut live) = account.campaigns.get_mut(campaign_id).and_then(|campaign| campaign.live.take()) else {
             return;
         };
-        self.look(account_id, campaign_id, &mut live, pacing_due);
+        self.look(account_id, campaign_id, Arc::make_mut(&mut live), pacing_due);
         let account = self.belief.accounts.get_mut(account_id);
         if let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign_id)) {
             campaign.live = Some(live);
@@ -474,7 +475,7 @@ impl Desk<'_> {
         let approved = Proposal { action, reason: Reason::Person, group_sum_micros: None, approved: true };
         let issued = self.submit_proposal(&case, lever, &approved);
         let state = if issued { "approved" } else { "rejected" };
-        live.whys.append(&mut self.noted);
+        Arc::make_mut(&mut live).whys.append(&mut self.noted);
         self.put_live(&account_id, &campaign_id, live);
         self.propose(Adjustment { state: state.into(), ..proposal });
     }
@@ -540,14 +541,14 @@ impl Desk<'_> {
     fn campaign_of(&self, decision: &Decision) -> Option<String> {
         let account = self.ledger.accounts.get(&decision.account_id)?;
         let holds = |ledger: &CampaignLedger| ledger.proposals.contains_key(&decision.command_id);
-        account.campaigns.iter().find(|(_, ledger)| holds(ledger)).map(|(campaign_id, _)| campaign_id.clone())
+        account.campaigns.iter().find(|(_, ledger)| holds(ledger)).map(|(campaign_id, _)| campaign_id.to_string())
     }
 
-    fn take_live(&mut self, account_id: &str, campaign_id: &str) -> Option<Box<Live>> {
+    fn take_live(&mut self, account_id: &str, campaign_id: &str) -> Option<Arc<Live>> {
         self.belief.accounts.get_mut(account_id)?.campaigns.get_mut(campaign_id)?.live.take()
     }
 
-    fn put_live(&mut self, account_id: &str, campaign_id: &str, live: Box<Live>) {
+    fn put_live(&mut self, account_id: &str, campaign_id: &str, live: Arc<Live>) {
         let account = self.belief.accounts.get_mut(account_id);
         if let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign_id)) {
             campaign.live = Some(live);

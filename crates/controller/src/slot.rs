@@ -160,13 +160,17 @@ impl Slot {
         foreign
     }
 
+    /// Whether the lease of a raise has run out.
+    pub fn is_over(&self, lease: (Option<Millis>, i64), now: Millis) -> bool {
+        self.last.as_ref().and_then(|last| lease_end(last, lease)).is_some_and(|end| now > end)
+    }
+
     /// Goes back to the fallback once the lease has run out; `true` if it did.
     pub fn lapse(&mut self, lease: (Option<Millis>, i64), now: Millis) -> bool {
-        let Some(last) = &self.last else { return false };
-        let Some((fallback, _)) = last.fallback else { return false };
-        if lease_end(last, lease).is_none_or(|end| now <= end) {
+        if !self.is_over(lease, now) {
             return false;
         }
+        let Some((fallback, _)) = self.last.as_ref().and_then(|last| last.fallback) else { return false };
         let from = self.assumed();
         // A raise that never came into force leaves the confirmed value where it was.
         self.confirmed = Some(self.confirmed.map_or(fallback, |confirmed| confirmed.min(fallback)));

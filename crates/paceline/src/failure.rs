@@ -14,6 +14,8 @@ pub enum Kind {
     Difference,
     /// Broker or registry away, port in use: the same call may succeed later.
     TryLater,
+    /// Asked to stop before it was done; the service ends as after any other stop.
+    Stopped,
     /// Configuration, missing topic, unequal partition counts, refused credentials.
     Setup,
 }
@@ -24,7 +26,7 @@ impl Kind {
         match self {
             Kind::Failed => 1,
             Kind::Difference => 3,
-            Kind::TryLater => 75,
+            Kind::TryLater | Kind::Stopped => 75,
             Kind::Setup => 78,
         }
     }

@@ -1,7 +1,7 @@
 //! What the controller does about money: short days of a campaign, with the commands that must and must not follow.
 
 use super::world::*;
-use crate::{Authority, Controller, JournalPosition};
+use crate::{Authority, Controller, Holds, JournalPosition, Outputs, Setup};
 use model::fact::{Ack, CampaignSpec, Decision, Fact, Halt, StateReport};
 use model::journal::JournalRecord;
 use model::output::Adjustment;
@@ -408,21 +408,92 @@ fn again(
     controller.snapshot()
 }
 
+/// A day with commands, alerts and halts in it.
+fn eventful(mode: &str) -> Day {
+    let mut day = Day::of(CampaignSpec { mode: mode.into(), time_zone: "Europe/Berlin".into(), ..paced(1) });
+    day.minutes(90, 1, EUR / 100);
+    day.answers = false;
+    day.minutes(20, 1, EUR / 2);
+    day.answers = true;
+    day.minutes(60, 2, EUR);
+    day.queue.push(halt("set"));
+    day.minutes(20, 0, 0);
+    day.queue.push(halt("release"));
+    day.minutes(240, 1, EUR);
+    day.minutes(60, 0, 0);
+    day
+}
+
+/// The part of a record's outputs that topics hold, or that they lack.
+fn on_topics(outputs: &Outputs, holds: Holds, held: bool) -> Outputs {
+    let mut part = outputs.clone();
+    for (holds, clear) in [
+        (holds.adjustments, (|part| part.adjustments.clear()) as fn(&mut Outputs)),
+        (holds.proposals, |part| part.proposals.clear()),
+        (holds.desired, |part| part.desired.clear()),
+        (holds.alerts, |part| part.alerts.clear()),
+        (holds.kpis, |part| part.kpis.clear()),
+    ] {
+        if holds != held {
+            clear(&mut part);
+        }
+    }
+    part
+}
+
+#[test]
+fn topics_that_lack_a_record_s_outputs_get_them_and_no_command_comes_twice() {
+    for mode in ["auto", "approve", "observe"] {
+        let day = eventful(mode);
+        let whole = day.world.controller.snapshot();
+        for subset in 0..32_u8 {
+            let bit = |at: u8| subset & (1 << at) != 0;
+            let holds = Holds { adjustments: bit(0), proposals: bit(1), desired: bit(2), alerts: bit(3), kpis: bit(4) };
+            let mut controller = Controller::new(setup());
+            for (offset, (timestamp_ms, record)) in day.records.iter().enumerate() {
+                let at = JournalPosition { offset: offset as i64, timestamp_ms: *timestamp_ms };
+                let outputs = &day.world.outputs[offset];
+                // Every record torn in turn is far worse than the one transaction that can be.
+                let found = controller.mend(at, record, &on_topics(outputs, holds, true).decisions(), holds);
+                assert_eq!(found, on_topics(outputs, holds, false), "{mode}: {holds:?} at {offset}");
+            }
+            assert_eq!(controller.snapshot(), whole, "{mode}: {holds:?}");
+        }
+    }
+}
+
+#[test]
+fn another_build_mends_a_torn_record_without_a_command_of_its_own() {
+    let day = eventful("auto");
+    let other = || Controller::new(Setup { build: "another".into(), ..setup() });
+    let holds = Holds { adjustments: true, ..Holds::default() };
+    let (mut controller, mut mended) = (other(), 0);
+    for (offset, (timestamp_ms, record)) in day.records.iter().enumerate() {
+        let at = JournalPosition { offset: offset as i64, timestamp_ms: *timestamp_ms };
+        let outputs = &day.world.outputs[offset];
+        let log = outputs.decisions();
+        if outputs.adjustments.is_empty() {
+            controller.apply(at, record, Authority::Log(&log));
+            continue;
+        }
+        let found = controller.mend(at, record, &on_topics(outputs, holds, true).decisions(), holds);
+        assert!(found.adjustments.is_empty() && found.proposals.is_empty());
+        let states = |outputs: &Outputs| {
+            let states = outputs.desired.iter().filter(|(key, _)| !key.starts_with("lease/"));
+            states.map(|(key, state)| (key.clone(), state.sequence, state.values.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(states(&found), states(outputs), "the desired state tells the ledger of the log");
+        assert_eq!(found.kpis.len(), outputs.kpis.len());
+        mended += 1;
+    }
+    assert!(mended > 3, "{mended}");
+}
+
 #[test]
 fn a_day_of_commands_is_rebuilt_from_a_snapshot_and_from_the_log() {
     for mode in ["auto", "approve", "observe"] {
-        let mut day = Day::of(CampaignSpec { mode: mode.into(), time_zone: "Europe/Berlin".into(), ..paced(1) });
-        day.minutes(90, 1, EUR / 100);
-        day.answers = false;
-        day.minutes(20, 1, EUR / 2);
-        day.answers = true;
-        day.minutes(60, 2, EUR);
-        day.queue.push(halt("set"));
-        day.minutes(20, 0, 0);
-        day.queue.push(halt("release"));
-        day.minutes(240, 1, EUR);
-        day.minutes(60, 0, 0);
-        let logs: Vec<_> = day.world.outputs.iter().map(crate::Outputs::decisions).collect();
+        let day = eventful(mode);
+        let logs: Vec<_> = day.world.outputs.iter().map(Outputs::decisions).collect();
         assert!(logs.iter().flatten().count() > 4, "{mode}");
         let whole = day.world.controller.snapshot();
         for cut in [1, 60, 95, 130, 171, 200, 400] {

@@ -36,6 +36,14 @@ pub fn empty_set(context: &Context, partition: i32) -> SiblingSet {
     SiblingSet::new(identity(context, partition), hasher(context), Semantics::default())
 }
 
+/// A set that stands before the first cut of all, which says where the sources began.
+pub fn first_set(context: &Context, partition: i32, first: &Cut) -> Outcome<SiblingSet> {
+    let from: Vec<i64> = first.ranges.iter().map(|range| range.from).collect();
+    let mut set = empty_set(context, partition);
+    set.start_at(0, from.try_into().map_err(|_| defect("a cut of siblings has three ranges"))?);
+    Ok(set)
+}
+
 /// The hasher of this deployment.
 pub fn hasher(context: &Context) -> KeyedHasher {
     KeyedHasher::new(context.settings.user_key_secret.as_deref().unwrap_or(BUILT_IN_SECRET).as_bytes())
@@ -292,7 +300,7 @@ fn version_of(context: &Context, policy: &PolicyFeed, version: i64) -> Outcome<O
     if let Some(semantics) = policy.version(version) {
         return Ok(Some(semantics));
     }
-    let mut reader = LogReader::open(&context.connection("policy"), PATIENCE)?;
+    let mut reader = context.reader("policy", PATIENCE)?;
     // Facts without an account stand in every journal partition.
     reader.read(&context.settings.topics.journal, 0, From::Earliest, Until::StableEnd, |record| {
         let journal = record.payload.and_then(|payload| context.codec.journal(payload).ok());
@@ -344,10 +352,11 @@ fn feed(context: &Context, topic: String, partition: i32, from: i64, to: i64) ->
     if from >= to {
         return Ok(Feed { chunks, ready: VecDeque::new() });
     }
-    let connection = context.connection("replay");
+    let (connection, stop) = (context.connection("replay"), context.stop.clone());
     let read = move || {
         let mut chunk = Vec::with_capacity(CHUNK_RECORDS);
-        let result = LogReader::open(&connection, PATIENCE).and_then(|mut reader| {
+        let open = LogReader::open(&connection, PATIENCE).map(|reader| reader.stop_when(move || stop.is_asked()));
+        let result = open.and_then(|mut reader| {
             reader.read(&topic, partition, From::Offset(from), Until::Offset(to), |record| {
                 chunk.push(Owned {
                     offset: record.offset,
