@@ -182,7 +182,7 @@ impl<T: Spillable> Spill<T> {
                 self.rest = Arc::new(self.rest.and(&piece, needed_from, version));
             }
         }
-        let is_due = version % REST_EPOCHS == 0 && self.rest.until_min <= needed_from;
+        let is_due = version.is_multiple_of(REST_EPOCHS) && self.rest.until_min <= needed_from;
         if !self.rest.touches.is_empty() && (is_due || self.rest.until_max <= needed_from) {
             self.rest = Arc::new(self.rest.and(&Piece::of(0, 0, Vec::new()), needed_from, version));
         }

@@ -4,10 +4,9 @@
 //! single auctions; under a target also one cap for the whole time. All figures are expected values.
 
 use crate::auction::Auction;
-use crate::lane::Lane;
+use crate::lane::{Lane, Offers};
 use crate::scenario::Scenario;
 use model::time::Millis;
-use std::collections::BTreeMap;
 
 /// What a campaign's course offered, by local day.
 #[derive(Clone, Debug)]
@@ -21,8 +20,7 @@ pub struct Hindsight {
 #[derive(Clone, Debug)]
 struct OfferedDay {
     start_ms: Millis,
-    /// Opportunities by price factor and conversion factor, as bits, so that they can be keys.
-    offers: BTreeMap<(u64, u64), f64>,
+    offers: Offers,
 }
 
 /// Expected sums.

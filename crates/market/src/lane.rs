@@ -52,6 +52,9 @@ pub(crate) struct Due {
     pub(crate) creative: u8,
 }
 
+/// Opportunities by price factor and conversion factor, as bits, so that they can be keys.
+pub(crate) type Offers = BTreeMap<(u64, u64), f64>;
+
 /// Expected values given the market's opportunities and the bids in force, before the luck of each auction and click.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ExpectedSums {
@@ -160,8 +163,8 @@ impl Lane {
     }
 
     /// Opportunities of a fresh lane by local day, then by price and conversion factor (as bits), up to `end`.
-    pub(crate) fn offered(mut self, end: Millis) -> Vec<(Millis, BTreeMap<(u64, u64), f64>)> {
-        let mut days: Vec<(Millis, BTreeMap<(u64, u64), f64>)> = Vec::new();
+    pub(crate) fn offered(mut self, end: Millis) -> Vec<(Millis, Offers)> {
+        let mut days: Vec<(Millis, Offers)> = Vec::new();
         while (self.minute + 1).saturating_mul(MINUTE_MS) < end.min(self.world.spec.flight_end.unwrap_or(Millis::MAX)) {
             let start = (self.minute + 1).saturating_mul(MINUTE_MS);
             self.open_minute(start);
