@@ -220,6 +220,25 @@ pub fn write_transactions(brokers: &str, topic: &str, partition: i32, payloads: 
     }
 }
 
+/// Writes a record in a transaction that stays open for as long as what is returned lives.
+pub fn open_transaction(brokers: &str, topic: &str, partition: i32) -> impl Drop {
+    struct Open(BaseProducer);
+    impl Drop for Open {
+        fn drop(&mut self) {
+            let _ = self.0.abort_transaction(ANSWER_LIMIT);
+        }
+    }
+    let mut config = client(brokers);
+    config.set("transactional.id", format!("tests-open-{topic}-{partition}"));
+    let producer: BaseProducer = config.create().expect("a producer starts");
+    producer.init_transactions(ANSWER_LIMIT).expect("the broker knows transactions");
+    producer.begin_transaction().expect("a transaction begins");
+    let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition).payload(b"open");
+    assert!(producer.send(record).is_ok(), "a record is taken");
+    producer.flush(ANSWER_LIMIT).expect("a record is delivered");
+    Open(producer)
+}
+
 /// The committed positions of a group.
 pub fn committed(brokers: &str, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
     let consumer: BaseConsumer = client(brokers).set("group.id", group).create().expect("a consumer starts");

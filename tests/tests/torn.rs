@@ -7,12 +7,12 @@ use apache_avro::types::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use system_tests::avro::{Fields, schemas};
 use system_tests::deployment::JOURNAL_PARTITIONS;
 use system_tests::logs::{self, Entry, Writer};
 use system_tests::truth::{self, Cells};
-use system_tests::{Broker, Chance, Deployment, Service, journal, kpis, wait};
+use system_tests::{Broker, Chance, Deployment, Service, http, journal, kpis, wait};
 
 #[test]
 fn decisions_that_reached_some_topics_only_are_completed_and_no_command_comes_twice() {
@@ -86,6 +86,75 @@ fn a_torn_first_cut_of_sources_that_begin_late_is_emitted_again() {
     for deployment in [early, late, torn] {
         deployment.clean();
     }
+}
+
+#[test]
+fn sequences_go_on_where_only_desired_states_are_left_and_the_loss_is_told() {
+    let Some(broker) = Broker::own(&[]) else { return };
+    let seed = Chance::of_this_run("anchor").seed();
+    let mut before = Deployment::new(&broker, "before");
+    before.set("user_key.secret", SECRET);
+    steer(&before);
+    let mut service = before.start("0");
+    generate(&before, seed, "12s", 3_000);
+    let sequences = |deployment: &Deployment, word: &str| {
+        let entries = logs::read(&deployment.brokers, &[deployment.topic(word)]);
+        let decoded = entries.iter().map(|entry| schemas().decode(entry.bytes()).expect("a record of ours decodes").1);
+        decoded.map(|value| (value.text("account_id").to_owned(), value.long("sequence"))).collect::<Vec<_>>()
+    };
+    wait::until("commands are issued", LIMIT, || (sequences(&before, "desired_state").len() > 5).then_some(()));
+    service.stop();
+    // Journal, snapshots and commands are gone; the compacted topic remains.
+    let mut after = before.twin("after");
+    after.set("user_key.secret", SECRET);
+    let writer = Writer::open(&after.brokers);
+    for entry in logs::read(&before.brokers, &[before.topic("desired_state")]) {
+        writer.copy(&entry, after.topic("desired_state"));
+    }
+    writer.flush();
+    let mut last = BTreeMap::new();
+    for (account, sequence) in sequences(&after, "desired_state") {
+        let known = last.entry(account).or_insert(0);
+        *known = sequence.max(*known);
+    }
+    assert!(last.values().any(|sequence| *sequence > 0));
+    let mut service = Service::spawn(&after, "0", &["--role", "controller"], &[]);
+    let status = service.wait_for_end(Duration::from_secs(60));
+    assert_eq!(status.code(), Some(78), "{}", service.last_words());
+    assert!(service.log().contains("a journal that is no more"), "{}", service.last_words());
+    service.start_again(&["--accept-loss"], &[]);
+    service.wait_until_ready();
+    wait::until("commands are issued again", LIMIT, || (sequences(&after, "adjustments").len() > 3).then_some(()));
+    service.stop();
+    for (account, sequence) in sequences(&after, "adjustments") {
+        assert!(sequence > last.get(&account).copied().unwrap_or(0), "{account}: {sequence}, {last:?}");
+    }
+    let alerts = logs::read(&after.brokers, &[after.topic("alerts")]);
+    let told = alerts.iter().map(|entry| schemas().decode(entry.bytes()).expect("a record of ours decodes").1);
+    assert!(told.map(|alert| alert.text("kind").to_owned()).any(|kind| kind == "history_lost"));
+    before.clean();
+    after.clean();
+}
+
+#[test]
+fn a_take_over_that_waits_for_a_log_ends_soon_after_it_is_asked_to_stop() {
+    let Some(broker) = Broker::own(&[]) else { return };
+    let deployment = Deployment::new(&broker, "stop");
+    deployment.start("0").stop();
+    let open = logs::open_transaction(&deployment.brokers, deployment.topic("journal"), 0);
+    let mut service = Service::spawn(&deployment, "0", &[], &[]);
+    // Both stages say that they are at it; the aggregator then stands before the open transaction.
+    wait::until("it takes over", LIMIT, || {
+        let (_, words) = http::get(service.http_port(), "/health/ready")?;
+        (words.contains("taking over") && words.contains("recovering")).then_some(())
+    });
+    let asked = Instant::now();
+    service.stop();
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:.1?}: {}", service.last_words());
+    println!("torn: a waiting take-over ended {took:.1?} after it was asked");
+    drop(open);
+    deployment.clean();
 }
 
 /// What the controller published, by topic word and partition, in order.
