@@ -14,6 +14,7 @@ use crate::desk::Desk;
 use crate::frozen::MAGIC;
 use crate::ledger::{CampaignLedger, Ledger};
 use crate::loss::Loss;
+use crate::picture::feed_period_ms;
 use crate::positions::{Positions, Verdict};
 use crate::seen::fingerprint;
 use crate::view::View;
@@ -388,7 +389,7 @@ impl Controller {
                 let known = belief.campaign(account_id, campaign_id).filter(|_| leased);
                 let Some(live) = known.and_then(|known| known.live.as_ref()) else { continue };
                 let watermark = live.watermark(positions.watermark());
-                let period = live.stats.as_ref().filter(|_| live.counts_reports()).map_or(0, |stats| stats.period);
+                let period = feed_period_ms(live, self.policy.stage1.idle_period.touches_ms());
                 let settings = self.policy.for_campaign(account_id, campaign_id);
                 let age = watermark.map(|mark| now.saturating_sub(mark));
                 let dead = freshness(age, period, &settings.gates) == Freshness::Dead;

@@ -535,7 +535,8 @@ impl Desk<'_> {
         shared: Option<(i64, &'s [&'s Live])>,
     ) -> Scene<'s> {
         let (now, watermark, policy_version) = (self.now, self.watermark, self.policy_version);
-        Scene { now, watermark, channel, settings, policy_version, shared }
+        let feed_period_ms = self.policy.stage1.idle_period.touches_ms();
+        Scene { now, watermark, channel, settings, policy_version, shared, feed_period_ms }
     }
 
     fn campaign_of(&self, decision: &Decision) -> Option<String> {

@@ -129,7 +129,10 @@ impl Pacing {
             positions_broken: around.integrity_gap,
             freshness: around.freshness,
             data_age_ms: picture.data_age().unwrap_or(Millis::MAX),
-            allowed_age_ms: around.settings.gates.stale_min_ms,
+            allowed_age_ms: {
+                let gates = &around.settings.gates;
+                gates.stale_min_ms.max(picture.period_ms.max(0).saturating_mul(gates.stale_periods))
+            },
             unseen_micros: picture.exposure.unseen_micros,
         };
         changes.push(self.data_gap.observe(&gap, settings, now));

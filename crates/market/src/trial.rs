@@ -20,7 +20,7 @@ pub struct Trial {
     pub name: String,
     /// One sentence for people.
     pub what: String,
-    /// First instant, midnight UTC of this many days after 1970-01-01; a Monday by default.
+    /// Date of the first day, in days after 1970-01-01; a Monday by default.
     pub first_day: i64,
     /// Length.
     pub days: i64,
@@ -136,8 +136,8 @@ impl Trial {
         let right_bid = log_uniform(&mut draws, 200_000.0, 2_000_000.0);
         let auction = self.auction(&mut draws, right_bid);
         let odds = auction.odds(right_bid, 1.0);
-        let start_ms = self.first_day * DAY_MS;
-        let mut scenario = Scenario::new(start_ms, self.days * DAY_MS);
+        let (start_ms, end_ms) = self.span();
+        let mut scenario = Scenario::new(start_ms, end_ms - start_ms);
         scenario.people = People { count: 1_000_000, consent_share: 0.8 };
         scenario.supply_noise_sd = self.hour_noise;
         scenario.buyer = BuyerManners { ignored_share: self.buyer_ignores, ..BuyerManners::default() };
@@ -166,6 +166,14 @@ impl Trial {
             nurtured_share: 0.0,
         });
         TrialMarket { scenario, right_bid_micros: right_bid as i64, changes }
+    }
+
+    /// From local midnight to local midnight.
+    fn span(&self) -> (Millis, Millis) {
+        let shape = LocalShape::new(&self.time_zone);
+        // Noon of a day in UTC is on the same date in nearly all zones, and near it in the others.
+        let start_of = |day: i64| shape.zone().day_of(day * DAY_MS + DAY_MS / 2).start_ms;
+        (start_of(self.first_day), start_of(self.first_day + self.days.max(1)))
     }
 
     /// How late the service sees what happens.

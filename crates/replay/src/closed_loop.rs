@@ -42,6 +42,8 @@ pub struct ClosedLoop {
     set: SiblingSet,
     sums: EpochSums,
     next_offset: [i64; 3],
+    /// When each topic last brought something.
+    newest_ms: [Millis; 3],
     late: VecDeque<Kept>,
     controller: Controller,
     journal_offset: i64,
@@ -56,6 +58,8 @@ struct Kept {
     record: market::OwnedRecord,
 }
 
+/// As the service says it by default.
+const IDLE_AFTER_MS: Millis = 5 * SECOND_MS;
 const TOPICS: [&str; 3] = ["ads.impressions", "ads.clicks", "ads.conversions"];
 
 impl ClosedLoop {
@@ -78,6 +82,7 @@ impl ClosedLoop {
             set: SiblingSet::new(identity, KeyedHasher::new(b"simulation"), Semantics::default()),
             sums: EpochSums::new(),
             next_offset: [0; 3],
+            newest_ms: [0; 3],
             late: VecDeque::new(),
             controller: Controller::new(setup),
             journal_offset: 0,
@@ -132,6 +137,16 @@ impl ClosedLoop {
 
     /// Lets the market go on and folds what has reached the topics.
     fn read(&mut self, now: Millis) {
+        let before = self.next_offset;
+        self.read_up_to(now);
+        for (newest, (next, before)) in self.newest_ms.iter_mut().zip(self.next_offset.iter().zip(before)) {
+            if *next > before {
+                *newest = now;
+            }
+        }
+    }
+
+    fn read_up_to(&mut self, now: Millis) {
         let Self { market, delays, set, next_offset, late, .. } = self;
         if delays.feed_ms == 0 {
             market.advance(now, &mut |emitted: Emitted<'_>| {
@@ -149,8 +164,9 @@ impl ClosedLoop {
     }
 
     fn close(&mut self, now: Millis) -> JournalRecord {
-        let end =
-            CutEnd { to: self.next_offset, idle: [self.delays.feed_ms == 0; 3], next_semantics: None, lag_records: 0 };
+        // A feed that is late has declared its period, and is idle after it only.
+        let idle = self.newest_ms.map(|newest| now.saturating_sub(newest) >= IDLE_AFTER_MS + self.delays.feed_ms);
+        let end = CutEnd { to: self.next_offset, idle, next_semantics: None, lag_records: 0 };
         let closed = self.set.close(end, &mut self.sums).expect("an open epoch whose positions only rise closes");
         let sums = self.sums.drain(1).into_iter().next().unwrap_or_default();
         let mut ranges = closed.epoch.ranges;

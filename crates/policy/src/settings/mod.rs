@@ -130,6 +130,13 @@ settings! {
     }
 }
 
+impl IdlePeriod {
+    /// Of the slower of the two feeds that bring spend.
+    pub fn touches_ms(&self) -> Millis {
+        self.impressions_ms.max(self.clicks_ms)
+    }
+}
+
 settings! {
     /// All numbers of stage 2 for one campaign, by the question that asks for them.
     Settings {
