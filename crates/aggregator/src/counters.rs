@@ -16,7 +16,7 @@ pub struct Counters {
     pub users_evicted: i64,
     /// Clicks forgotten at the cap.
     pub clicks_evicted: i64,
-    /// Clicks forgotten because their user clicked more often than is remembered.
+    /// Clicks that gave way to newer ones of their user: but for conversions that are still to be credited, forgotten.
     pub clicks_of_user_evicted: i64,
     /// Touches beyond what is remembered of their user that had to go although a conversion on time could still have
     /// needed them: its credit may depend on where the cuts fell.

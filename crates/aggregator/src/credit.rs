@@ -3,9 +3,10 @@
 use crate::names::Names;
 use crate::pending::{PendingConversion, Ripe};
 use crate::semantics::Semantics;
+use crate::slots::ClickSlot;
 use crate::sums::{EpochSums, Measures, Row};
 use crate::table::Table;
-use crate::touches::{ClickSlot, RecalledTouches, Touches};
+use crate::touches::{RecalledTouches, Touches};
 use attribution::{Journey, Last, Linear, Lookbacks, Model, Touch, TouchKind};
 use model::CONVERSION_MICRO;
 use model::journal::NO_TOUCH;
@@ -30,7 +31,7 @@ impl<'a> Known<'a> {
         let mut known = Self { recalled: RecalledTouches::default(), touches, names, semantics };
         let mut users = Table::default();
         // Most users that are looked up are not among them: with room, one look says so.
-        users.reserve(ripe.len() * 4);
+        users.reserve(ripe.len() * 2);
         for (conversion, _) in ripe {
             let user = known.user(conversion, known.named(conversion));
             if user != 0 {

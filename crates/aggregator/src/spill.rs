@@ -20,6 +20,9 @@
 //! Adding costs one write to the end of a list. The lists are cut into pieces that do not change, which go whole when all
 //! in them has had its time; what few are left of a piece (their users have touches from the future) move to `rest`, so
 //! that they do not hold the others back. Finding is one pass over all, made only where conversions are credited.
+//!
+//! What is missing on purpose: exactness beyond the limit (what it throws out is counted), for events behind the
+//! watermark, and for conversions that were credited before the touch watermark passed them (they are counted too).
 
 use crate::bytes::{Corrupt, Reader, Writer};
 use crate::table::Table;
@@ -166,7 +169,8 @@ impl<T: Spillable> Spill<T> {
         // The next piece mostly holds as much as this one.
         let next = Vec::with_capacity(self.open.len());
         let touches = std::mem::replace(&mut self.open, next);
-        let number = self.pieces.back().filter(|last| last.epoch == epoch).map_or(0, |last| last.number + 1);
+        let number =
+            self.pieces.back().filter(|last| last.epoch == epoch).map_or(0, |last| last.number.saturating_add(1));
         self.pieces.push_back(Arc::new(Piece::of(epoch, number, touches)));
     }
 
@@ -291,7 +295,7 @@ const REST: &str = "rest";
 mod tests {
     use super::*;
     use crate::semantics::Semantics;
-    use crate::touches::ImpressionTouch;
+    use crate::slots::ImpressionTouch;
     use proptest::prelude::*;
 
     /// Touches of user 1, whose time tells them apart, each needed until its second number.

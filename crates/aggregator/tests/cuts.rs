@@ -217,7 +217,7 @@ fn semantics() -> impl Strategy<Value = Semantics> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn sums_and_credits_are_the_same_however_the_stream_is_cut(
