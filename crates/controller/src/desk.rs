@@ -105,7 +105,12 @@ impl Desk<'_> {
         let picture = Picture::of(live, Some(ledger), &scene, profile);
         let freshness = freshness(picture.data_age(), picture.period_ms, &settings.gates);
         let mut pacing = std::mem::take(&mut live.pacing);
-        let held = self.ledger.integrity.is_some() || self.now < self.jump_until || pacing.ack_missing.is_open();
+        let untried = ledger.newest_issue().is_some_and(|at| {
+            self.now.saturating_sub(at) < settings.anomaly.feedback.ack_retry_ms
+                || ledger.state.is_pause_ignored(self.now, 0)
+        });
+        let unanswered = pacing.ack_missing.is_open() && untried;
+        let held = self.ledger.integrity.is_some() || self.now < self.jump_until || unanswered;
         let around = Around {
             ledger,
             channel,

@@ -298,6 +298,11 @@ impl AccountLedger {
 }
 
 impl CampaignLedger {
+    /// When the last command of any lever was issued.
+    pub fn newest_issue(&self) -> Option<Millis> {
+        [&self.bid, &self.budget, &self.state].into_iter().filter_map(Slot::issued_at).max()
+    }
+
     /// The slot of a lever.
     pub fn slot(&self, lever: Lever) -> &Slot {
         match lever {

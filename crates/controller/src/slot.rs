@@ -198,6 +198,11 @@ impl Slot {
         asked && self.confirmed != Some(PAUSED) && waited
     }
 
+    /// When the last command was issued.
+    pub fn issued_at(&self) -> Option<Millis> {
+        self.last.as_ref().map(|last| last.issued_at)
+    }
+
     /// Whether a raise lives here that ends without a lease.
     pub fn is_leased(&self) -> bool {
         self.last.as_ref().is_some_and(|last| last.fallback.is_some())

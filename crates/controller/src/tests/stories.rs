@@ -644,3 +644,26 @@ fn at_stake_of_a_budget_command_is_what_it_adds_or_takes() {
         assert_eq!(command.risk.at_stake_micros, (after - before).abs(), "{mode}");
     }
 }
+
+#[test]
+fn a_campaign_whose_raises_were_all_lost_tries_one_an_hour_and_is_not_stuck_for_ever() {
+    let mut day = Day::of(paced(1));
+    day.minutes(20, 1, EUR / 50);
+    day.answers = false;
+    for _ in 0..300 {
+        day.step(1, EUR / 50);
+    }
+    assert_eq!(day.world.alerts("ack_missing"), ["opened"]);
+    let sent = day.issued.len();
+    for _ in 0..240 {
+        day.step(1, EUR / 50);
+    }
+    let before = day.issued.len() - sent;
+    assert!((2..=5).contains(&before), "{before}");
+    day.answers = true;
+    for _ in 0..120 {
+        day.step(1, EUR / 50);
+    }
+    assert_eq!(day.world.alerts("ack_missing"), ["opened", "resolved"]);
+    assert!(day.issued.len() > sent + before + 1, "it goes on from there");
+}
