@@ -237,6 +237,7 @@ fn add(total: &mut Counters, one: &Counters) {
         *sum += value;
     }
     total.touches_late += one.touches_late;
+    total.touches_spilled_out += one.touches_spilled_out;
     total.touches_unnamed += one.touches_unnamed;
     total.users_evicted += one.users_evicted;
     total.clicks_evicted += one.clicks_evicted;
