@@ -1,5 +1,8 @@
 //! The command line, as the help text reads. Data go to stdout, words to stderr.
 
+mod analyze;
+
+pub use analyze::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -80,6 +83,9 @@ pub enum Command {
     /// List, approve or reject proposals
     #[command(subcommand)]
     Proposals(ProposalsCommand),
+    /// Ask the service's own estimators about a file
+    #[command(subcommand)]
+    Analyze(AnalyzeCommand),
     /// Measure the service against a broker, beside bare consumption in the same run
     Bench(Bench),
 }
