@@ -86,6 +86,8 @@ pub enum Command {
     /// Ask the service's own estimators about a file
     #[command(subcommand)]
     Analyze(AnalyzeCommand),
+    /// Play the service in simulated markets and compare with the best in hindsight
+    Simulate(Simulate),
     /// Measure the service against a broker, beside bare consumption in the same run
     Bench(Bench),
 }
@@ -405,6 +407,26 @@ pub struct ProposalArgs {
     /// Who; the login name where absent
     #[arg(long)]
     pub actor: Option<String>,
+}
+
+/// `paceline simulate`
+#[derive(Args, Debug, Clone)]
+pub struct Simulate {
+    /// Trial file (TOML), as in crates/market/trials; may be given several times
+    #[arg(long, required = true, num_args = 1..)]
+    pub scenario: Vec<PathBuf>,
+    /// Policy file to play under instead of the built-in one
+    #[arg(long)]
+    pub policy: Option<PathBuf>,
+    /// First seed; each seed is another market
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// How many seeds, one after the other from the first
+    #[arg(long, default_value_t = 1)]
+    pub seeds: u64,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// `paceline bench`

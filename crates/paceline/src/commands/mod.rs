@@ -14,6 +14,7 @@ mod import;
 mod policy;
 mod proposals;
 mod run;
+mod simulate;
 mod tap;
 mod topics;
 mod verify;
@@ -46,6 +47,7 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Why(arguments) => why::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Analyze(command) => analyze::run(&command),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }
