@@ -190,7 +190,32 @@ fn the_checker_sees_what_a_missing_defence_would_do() {
     let mut commands = vec![entries[row].clone(); 2];
     commands.iter_mut().for_each(|entry| entry.payload = Some(command.clone()));
     assert_eq!(journal::check_entries(&commands).violations.len(), 2, "sequence and id of a command twice are seen");
+    assert_caught_without_repair(&whole);
     whole.deployment.clean();
+}
+
+/// The service itself with one defence switched off: it finds a torn cut and does not emit it again.
+fn assert_caught_without_repair(whole: &WholeRun) {
+    let clock = whole.clocks[whole.clocks.len() / 2];
+    let torn = whole.deployment.twin("careless");
+    whole.copy(&torn, |entry| {
+        let at = journal::clock(entry);
+        at < clock || (at == clock && entry.topic.ends_with("journal") && entry.partition == 0)
+    });
+    let service = Service::spawn(&torn, "0", &[], &[("PACELINE_FAILPOINT", "without_repair:1")]);
+    let counted = || -> i64 { truth::total(&journal::check(&torn).minutes).impressions };
+    let (mut before, most) = (-1, whole.recount.minutes.values().map(|cell| cell.impressions).sum::<i64>() * 9 / 10);
+    wait::until("the careless service has read everything", LIMIT, || {
+        thread::sleep(Duration::from_secs(2));
+        let now = counted();
+        (std::mem::replace(&mut before, now) == now && now > most).then_some(())
+    });
+    drop(service);
+    let checker = journal::check(&torn);
+    assert!(!checker.violations.is_empty(), "ranges that miss in some journal partitions are seen");
+    assert!(truth::compare(&checker.minutes, &whole.recount.minutes).is_err(), "and so are the totals");
+    println!("negative: without repair {} violations", checker.violations.len());
+    torn.clean();
 }
 
 /// Publishes specifications of the load's campaigns, newer than its own: steered, with budgets that do not last.

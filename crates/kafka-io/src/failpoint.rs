@@ -16,6 +16,9 @@ pub const DURING_COMMIT: &str = "during_commit";
 /// The commit is acknowledged, and nobody knows yet.
 pub const AFTER_COMMIT: &str = "after_commit";
 
+/// A torn cut is found and not emitted again: shows that a checker would see it if that defence were missing.
+pub const WITHOUT_REPAIR: &str = "without_repair";
+
 /// The environment variable that names a spot and a pass.
 pub const VARIABLE: &str = "PACELINE_FAILPOINT";
 
@@ -58,8 +61,8 @@ impl Failpoints {
         }
     }
 
-    /// Counts a pass and says whether its turn has come.
-    pub(crate) fn is_due(&self, name: &str) -> bool {
+    /// Counts a pass and says whether its turn has come: for spots that leave something out instead of ending.
+    pub fn is_due(&self, name: &str) -> bool {
         self.0
             .as_ref()
             .is_some_and(|armed| armed.name == name && armed.passes_left.fetch_sub(1, Ordering::Relaxed) == 1)
