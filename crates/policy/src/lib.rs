@@ -18,6 +18,7 @@
 pub mod anomaly;
 pub mod arithmetic;
 pub mod composition;
+pub mod detect;
 pub mod explain;
 pub mod gates;
 pub mod guard;
