@@ -77,9 +77,8 @@ impl Causes {
 
     /// A group whose last alarm is older than that is forgotten; so is a lone alarm.
     fn forget(&mut self, now_ms: Millis, together_ms: Millis) {
-        self.open.retain(|_, alarms| {
-            alarms.last().is_some_and(|(_, at_ms)| now_ms.saturating_sub(*at_ms) <= together_ms)
-        });
+        self.open
+            .retain(|_, alarms| alarms.last().is_some_and(|(_, at_ms)| now_ms.saturating_sub(*at_ms) <= together_ms));
     }
 }
 

@@ -10,9 +10,21 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Incident {
     since_ms: Millis,
     last_odd_ms: Millis,
-    /// Where the series stands meanwhile, against its level, and the same of the last rows in standard deviations.
-    offset: Mean,
+    /// What comes and what was due, of late.
+    came: Mean,
+    due: Mean,
+    /// Mean of the last rows in standard deviations.
     recent: f64,
+}
+
+/// A row of a standing incident.
+pub(super) struct OddRow {
+    pub(super) at_ms: Millis,
+    pub(super) step_ms: Millis,
+    pub(super) came: f64,
+    pub(super) due: f64,
+    /// Off season and level, in standard deviations.
+    pub(super) z: f64,
 }
 
 /// How an incident ended.
@@ -20,7 +32,7 @@ pub(super) struct Incident {
 pub(super) enum End {
     /// The series is as before.
     Calm,
-    /// The series stays different by this: that is how it is now.
+    /// The series stays at so many times what was due: that is how it is now.
     Adopted(f64),
 }
 
@@ -30,31 +42,27 @@ const ODD_ROW: f64 = 3.0;
 const ODD_MEAN: f64 = 2.0;
 /// The mean is over about seven rows.
 const RECENT_GAIN: f64 = 0.25;
-/// How fast an incident's offset forgets its own beginning.
-const OFFSET_HALF_LIFE_MS: Millis = 12 * 3_600_000;
+/// How fast an incident forgets its own beginning.
+const NOW_HALF_LIFE_MS: Millis = 12 * 3_600_000;
 
 impl Incident {
     pub(super) fn begin(at_ms: Millis) -> Incident {
-        Incident { since_ms: at_ms, last_odd_ms: at_ms, offset: Mean::default(), recent: 0.0 }
+        Incident { since_ms: at_ms, last_odd_ms: at_ms, came: Mean::default(), due: Mean::default(), recent: 0.0 }
     }
 
     /// Notes a row; tells the end, if this is it.
-    pub(super) fn note(
-        &mut self,
-        (at_ms, step_ms): (Millis, Millis),
-        residual: f64,
-        z: f64,
-        settings: &Settings,
-    ) -> Option<End> {
-        self.offset.feed(residual, step_ms, OFFSET_HALF_LIFE_MS);
-        self.recent += RECENT_GAIN * (z.clamp(-ODD_ROW, ODD_ROW) - self.recent);
-        if libm::fabs(self.recent) > ODD_MEAN || libm::fabs(z) >= ODD_ROW {
+    pub(super) fn note(&mut self, row: &OddRow, settings: &Settings) -> Option<End> {
+        let at_ms = row.at_ms;
+        self.came.feed(row.came, row.step_ms, NOW_HALF_LIFE_MS);
+        self.due.feed(row.due, row.step_ms, NOW_HALF_LIFE_MS);
+        self.recent += RECENT_GAIN * (row.z.clamp(-ODD_ROW, ODD_ROW) - self.recent);
+        if libm::fabs(self.recent) > ODD_MEAN || libm::fabs(row.z) >= ODD_ROW {
             self.last_odd_ms = at_ms;
         }
         if at_ms.saturating_sub(self.last_odd_ms) >= settings.calm_ms {
             Some(End::Calm)
         } else if at_ms.saturating_sub(self.since_ms) >= settings.adopt_ms {
-            Some(End::Adopted(self.offset.value()))
+            Some(End::Adopted(self.came.value() / self.due.value()))
         } else {
             None
         }
@@ -94,12 +102,13 @@ mod tests {
             let mut incident = Incident::begin(0);
             (1..200).find_map(|h| {
                 let off = f64::from(u8::from(odd(h)));
-                incident.note((h * HOUR, HOUR), off, 2.5 * off, &settings).map(|end| (h, end))
+                let row = OddRow { at_ms: h * HOUR, step_ms: HOUR, came: 2.0 + off, due: 2.0, z: 2.5 * off };
+                incident.note(&row, &settings).map(|end| (h, end))
             })
         };
         // The mean of late is off from the sixth row on.
         assert_eq!(run(|h| h < 9), Some((8 + 12, End::Calm)));
-        assert_eq!(run(|_| true), Some((48, End::Adopted(1.0))));
+        assert_eq!(run(|_| true), Some((48, End::Adopted(1.5))));
     }
 
     #[test]

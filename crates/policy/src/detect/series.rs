@@ -1,6 +1,6 @@
 //! The detector of one series: takes off what is usual, judges what is left, then learns.
 
-use super::incident::{End, Incident, Told};
+use super::incident::{End, Incident, OddRow, Told};
 use super::memory::Memory;
 use super::noise::Noise;
 use super::running::Mean;
@@ -25,7 +25,7 @@ pub struct Row {
 /// What a row says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// From 0 to below 1; 0.5 is where the detector itself alerts. A row that does not top the last half day has half.
+    /// From 0 to below 1; 0.5 is as high as one calm day a year gets. A row that does not top the last half day has half.
     pub score: f64,
     /// How many times a calm day gets this high, at most 1.
     pub calm_days_share: f64,
@@ -82,6 +82,7 @@ struct Seen {
 struct Look {
     at_ms: Millis,
     step_ms: Millis,
+    value: f64,
     /// Value above the floor, as a logarithm.
     x: f64,
     usual: f64,
@@ -170,7 +171,9 @@ impl SeriesDetector {
         let size = libm::fabs(row.value);
         let counted = if seen.rows > 1 { size.min(SIZE_CLIP * self.size.value()) } else { size };
         let counted = if self.size.value() > 0.0 { counted } else { size };
-        self.size.feed(counted, step_ms, SIZE_HALF_LIVES * settings.level_half_life_ms);
+        if self.incident.is_none() {
+            self.size.feed(counted, step_ms, SIZE_HALF_LIVES * settings.level_half_life_ms);
+        }
         let floor = (settings.floor_share * self.size.value()).max(f64::MIN_POSITIVE);
         let x = libm::copysign(libm::log1p((size / floor).min(RATIO_MAX)), row.value);
         self.season.turn_to(row.at_ms, settings);
@@ -187,7 +190,7 @@ impl SeriesDetector {
         // A return to the usual after an excursion is a surprise, and no spike; so is an odd row among odd rows.
         let both = libm::fabs(z.0).min(libm::fabs(z.1));
         let spike = if z.0 * z.1 > 0.0 { libm::copysign(both, z.0) } else { 0.0 };
-        Look { at_ms: row.at_ms, step_ms, x, usual, floor, residual, surprise, plain_z, z, spike }
+        Look { at_ms: row.at_ms, step_ms, value: row.value, x, usual, floor, residual, surprise, plain_z, z, spike }
     }
 
     fn judge(&mut self, look: &Look, settings: &Settings) -> Reading {
@@ -196,13 +199,13 @@ impl SeriesDetector {
         let by_sum = if self.incident.is_none() { self.drifts.surprise(self.sums.greatest()) } else { 0.0 };
         let odds = by_spike.max(by_sum).clamp(0.0, ODDS_MAX);
         let needed = libm::log(settings.alert_days.max(2.0));
-        let score = self.told.news(look.at_ms, odds / (odds + needed), settings);
+        let half = libm::log(settings.score_half_days.max(2.0));
+        let score = self.told.news(look.at_ms, odds / (odds + half), settings);
         let mut reading = Reading { score, calm_days_share: libm::exp(-odds), alert: None };
         if self.incident.is_none() && odds >= needed {
             let above = if by_spike >= by_sum { look.spike > 0.0 } else { self.sums.is_up() };
             let direction = if above { Direction::Above } else { Direction::Below };
-            let size = libm::expm1(libm::fabs(look.usual)) * look.floor;
-            reading.alert = Some(Alert { direction, expected: libm::copysign(size, look.usual) });
+            reading.alert = Some(Alert { direction, expected: look.expected() });
             self.incident = Some(Incident::begin(look.at_ms));
             self.sums = Sums::default();
         }
@@ -212,19 +215,30 @@ impl SeriesDetector {
     /// An incident teaches nothing, so that the way back is no second one; unless it stays.
     fn live_through(&mut self, look: &Look, settings: &Settings) {
         let Some(incident) = &mut self.incident else { return };
-        match incident.note((look.at_ms, look.step_ms), look.residual, look.plain_z, settings) {
+        let (came, due) = (look.value, look.expected());
+        let row = OddRow { at_ms: look.at_ms, step_ms: look.step_ms, came, due, z: look.plain_z };
+        match incident.note(&row, settings) {
             Some(End::Calm) => self.incident = None,
-            Some(End::Adopted(offset)) => {
-                self.incident = None;
-                self.level.restart(self.level.value() + offset, ADOPTED_ROWS);
-                self.season.doubt();
-                self.memory.cut();
-                self.settles_until_ms = look.at_ms.saturating_add(YOUNG_MS);
-            }
+            Some(End::Adopted(factor)) => self.adopt(factor, look),
             None => {
                 let clip = settings.learn_clip * self.noise.residual_size(settings);
                 self.memory.follow(look.residual.clamp(-clip, clip));
             }
+        }
+    }
+
+    /// Another size leaves level, season and noise as they are, since all are in its terms. What became nothing, or came
+    /// from nothing, has no such factor: there the level moves, and the hours of the day are learned again.
+    fn adopt(&mut self, factor: f64, look: &Look) {
+        self.incident = None;
+        self.memory.cut();
+        self.settles_until_ms = look.at_ms.saturating_add(YOUNG_MS);
+        if (1.0 / FACTOR_MAX..=FACTOR_MAX).contains(&factor) {
+            self.size.restart(self.size.value() * factor, f64::MAX);
+            self.level.restart(self.level.value(), ADOPTED_ROWS);
+        } else {
+            self.level.restart(self.level.value() + look.residual, ADOPTED_ROWS);
+            self.season.doubt();
         }
     }
 
@@ -240,6 +254,13 @@ impl SeriesDetector {
         let row = (look.residual, look.surprise);
         self.noise.learn(row, hour_of_day(look.at_ms), look.step_ms, young, settings);
         self.memory.learn(learned, look.step_ms, settings.scale_half_life_ms);
+    }
+}
+
+impl Look {
+    /// The value that season and level let expect.
+    fn expected(&self) -> f64 {
+        libm::copysign(libm::expm1(libm::fabs(self.usual)) * self.floor, self.usual)
     }
 }
 
@@ -308,6 +329,8 @@ const GAP_STEPS: f64 = 6.0;
 const SIZE_CLIP: f64 = 3.0;
 /// The usual size forgets this many times slower than the level: it only places the floor.
 const SIZE_HALF_LIVES: Millis = 4;
+/// A size that changed by more than this factor is another series.
+const FACTOR_MAX: f64 = 20.0;
 /// How sure a level is that was adopted, in rows.
 const ADOPTED_ROWS: f64 = 24.0;
 /// Fewer events than this in an hour are not told apart.

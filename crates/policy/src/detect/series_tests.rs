@@ -13,7 +13,9 @@ fn quiet(hour: i64) -> f64 {
 fn run(value: impl Fn(i64) -> f64, hours: i64) -> Vec<Reading> {
     let settings = Settings::default();
     let mut detector = SeriesDetector::new(&settings);
-    (0..hours).map(|hour| detector.observe(&Row { at_ms: hour * HOUR, value: value(hour), count: None }, &settings)).collect()
+    (0..hours)
+        .map(|hour| detector.observe(&Row { at_ms: hour * HOUR, value: value(hour), count: None }, &settings))
+        .collect()
 }
 
 fn alerts(readings: &[Reading]) -> Vec<(i64, Direction)> {
@@ -50,8 +52,17 @@ fn a_small_change_that_stays_is_told_within_hours() {
 
 #[test]
 fn a_level_that_stays_is_told_once_and_the_way_back_is_news_again() {
-    let told = alerts(&run(|hour| quiet(hour) * if (800..1_300).contains(&hour) { 1.6 } else { 1.0 }, 1_600));
-    assert_eq!(told, [(800, Direction::Above), (1_300, Direction::Below)]);
+    for (factor, there, back) in [
+        (1.3, Direction::Above, Direction::Below),
+        (3.0, Direction::Above, Direction::Below),
+        (0.5, Direction::Below, Direction::Above),
+    ] {
+        for from in [700, 800, 903] {
+            let level = |hour: i64| if (from..from + 500).contains(&hour) { factor } else { 1.0 };
+            let told = alerts(&run(|hour| quiet(hour) * level(hour), 1_600));
+            assert_eq!(told, [(from, there), (from + 500, back)], "x {factor} from {from}");
+        }
+    }
 }
 
 #[test]
@@ -59,7 +70,7 @@ fn the_alert_says_what_was_to_be_expected() {
     let readings = run(|hour| if hour == 800 { 500.0 } else { quiet(hour) }, 801);
     let expected = readings[800].alert.unwrap().expected;
     assert!((expected / quiet(800) - 1.0).abs() < 0.1, "{expected} for {}", quiet(800));
-    assert!(readings[800].score > 0.5 && readings[800].calm_days_share < 1.0 / 200.0);
+    assert!(readings[800].score > 0.5 && readings[800].calm_days_share < 1.0 / 140.0);
 }
 
 #[test]

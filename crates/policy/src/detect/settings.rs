@@ -42,8 +42,10 @@ pub struct Settings {
     pub tail_prior_days: f64,
     /// Half of what the tails know is forgotten after this many days.
     pub tail_half_life_days: f64,
-    /// An alert is raised where each of the two statistics gets that high on one calm day in this many.
+    /// An alert is raised where one of the two statistics gets as high as on one calm day in this many.
     pub alert_days: f64,
+    /// The score is 0.5 where it gets as high as on one calm day in this many.
+    pub score_half_days: f64,
     /// Nothing is told before this much of a series is seen.
     pub warm_up_ms: Millis,
     /// And this many rows.
@@ -73,8 +75,9 @@ impl Default for Settings {
             sum_clip: 4.0,
             tail_prior_days: 7.0,
             tail_half_life_days: 28.0,
-            // Chosen on the bench, for at most 0.1 false alarms a campaign-week in its calm market.
-            alert_days: 200.0,
+            // Two statistics, one false alarm in 70 days together: 0.1 a week.
+            alert_days: 140.0,
+            score_half_days: 365.0,
             warm_up_ms: DAY,
             warm_up_rows: 48,
             calm_ms: 12 * HOUR,

@@ -68,3 +68,20 @@ fn merged(alerts: Alerts) -> Alerts {
     }
     kept
 }
+
+/// Scores of a weighted mean of logarithms and its deviation, twenty lines as anybody writes them.
+pub fn weighted_mean(values: &[f64]) -> Vec<f64> {
+    let (mut mean, mut size, mut scores) = (0.0, 0.1, Vec::new());
+    for (i, value) in values.iter().enumerate() {
+        let x = libm::log(value.max(0.0) + 1e-3);
+        if i == 0 {
+            mean = x;
+        }
+        let off = x - mean;
+        let z = libm::fabs(off) / (1.2533 * size + 1e-9);
+        scores.push(if i < 48 { 0.0 } else { z / (z + 4.0) });
+        mean += 0.1 * off;
+        size += 0.02 * (libm::fabs(off).min(6.0 * size) - size);
+    }
+    scores
+}

@@ -19,9 +19,7 @@ pub struct Profile {
 }
 
 pub const STANDARD: Profile = Profile { tp: 1.0, fp: 0.11, fn_: 1.0 };
-#[allow(dead_code)]
 pub const LOW_FP: Profile = Profile { tp: 1.0, fp: 0.22, fn_: 1.0 };
-#[allow(dead_code)]
 pub const LOW_FN: Profile = Profile { tp: 1.0, fp: 0.11, fn_: 2.0 };
 
 /// What a set of series scored at one threshold.

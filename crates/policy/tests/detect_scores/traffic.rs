@@ -26,7 +26,8 @@ pub fn sensor(seed: u64) -> Labelled {
     }
     let (mut at_ms, mut drift, mut list) = (START_MS, 0.0, Vec::with_capacity(rows));
     for row in 0..rows {
-        at_ms += MINUTE_MS * if chance.unit() < 0.01 { 60.0 + 240.0 * chance.unit() } else { 5.0 + 10.0 * chance.unit() } as i64;
+        at_ms += MINUTE_MS
+            * if chance.unit() < 0.01 { 60.0 + 240.0 * chance.unit() } else { 5.0 + 10.0 * chance.unit() } as i64;
         drift = memory * drift + libm::sqrt(1.0 - memory * memory) * chance.normal();
         let hour = (at_ms / MINUTE_MS % 1_440) as f64 / 60.0;
         let weekday = (at_ms / 86_400_000 + 3) % 7 < 5;
