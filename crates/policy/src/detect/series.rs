@@ -25,7 +25,7 @@ pub struct Row {
 /// What a row says.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reading {
-    /// From 0 to below 1; 0.5 is as high as one calm day a year gets. A row that does not top the last half day has half.
+    /// From 0 to below 1; 0.5 is where the detector itself alerts. A row that does not top the last half day has half.
     pub score: f64,
     /// How many times a calm day gets this high, at most 1.
     pub calm_days_share: f64,
@@ -199,8 +199,7 @@ impl SeriesDetector {
         let by_sum = if self.incident.is_none() { self.drifts.surprise(self.sums.greatest()) } else { 0.0 };
         let odds = by_spike.max(by_sum).clamp(0.0, ODDS_MAX);
         let needed = libm::log(settings.alert_days.max(2.0));
-        let half = libm::log(settings.score_half_days.max(2.0));
-        let score = self.told.news(look.at_ms, odds / (odds + half), settings);
+        let score = self.told.news(look.at_ms, odds / (odds + needed), settings);
         let mut reading = Reading { score, calm_days_share: libm::exp(-odds), alert: None };
         if self.incident.is_none() && odds >= needed {
             let above = if by_spike >= by_sum { look.spike > 0.0 } else { self.sums.is_up() };

@@ -42,10 +42,9 @@ pub struct Settings {
     pub tail_prior_days: f64,
     /// Half of what the tails know is forgotten after this many days.
     pub tail_half_life_days: f64,
-    /// An alert is raised where one of the two statistics gets as high as on one calm day in this many.
+    /// An alert is raised, and the score is 0.5, where one of the two statistics gets as high as on one calm day in this
+    /// many.
     pub alert_days: f64,
-    /// The score is 0.5 where it gets as high as on one calm day in this many.
-    pub score_half_days: f64,
     /// Nothing is told before this much of a series is seen.
     pub warm_up_ms: Millis,
     /// And this many rows.
@@ -77,7 +76,6 @@ impl Default for Settings {
             tail_half_life_days: 28.0,
             // Two statistics, one false alarm in 70 days together: 0.1 a week.
             alert_days: 140.0,
-            score_half_days: 365.0,
             warm_up_ms: DAY,
             warm_up_rows: 48,
             calm_ms: 12 * HOUR,
