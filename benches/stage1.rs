@@ -3,6 +3,9 @@
 //! `cargo bench -p replay --bench stage1 -- [EVENTS]`. The parts are timed in one run over the same payloads, so their
 //! ratios can be compared where absolute figures cannot.
 
+// A bench reads a clock.
+#![allow(clippy::disallowed_methods)]
+
 use aggregator::{CutEnd, EpochSums, Identity, RecordMeta, Semantics, SiblingSet};
 use avro_codec::{Codec, RecordName, Scratch};
 use market::{Emitted, Load, LoadScenario, Record};

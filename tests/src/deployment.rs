@@ -107,6 +107,12 @@ impl Deployment {
         &self.topics[word]
     }
 
+    /// Takes another topic for a word of the settings.
+    pub fn rename(&mut self, word: &'static str, topic: &str) {
+        self.topics.insert(word, topic.to_owned());
+        self.name_topics();
+    }
+
     /// The consumer group of a stage.
     pub fn group(&self, stage: &str) -> String {
         format!("{}-{stage}", self.name)

@@ -6,7 +6,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
@@ -183,10 +183,70 @@ impl Writer {
         self.producer.poll(Duration::ZERO);
     }
 
+    /// Sends a copy of a record, headers included, to the same partition of another topic.
+    ///
+    /// # Panics
+    /// Where it is not taken.
+    pub fn copy(&self, entry: &Entry, topic: &str) {
+        let headers = entry.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            headers.insert(Header { key, value: Some(value.as_bytes()) })
+        });
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).headers(headers).partition(entry.partition);
+        record.key = entry.key.as_deref();
+        record.payload = entry.payload.as_deref();
+        if let Err((error, _)) = self.producer.send(record) {
+            panic!("a record was not taken: {error}");
+        }
+        self.producer.poll(Duration::ZERO);
+    }
+
     /// Waits until everything is in the log.
     pub fn flush(&self) {
         self.producer.flush(READ_LIMIT).expect("records are delivered");
     }
+}
+
+/// Writes records in one transaction each: a control record follows each of them.
+pub fn write_transactions(brokers: &str, topic: &str, partition: i32, payloads: &[Vec<u8>]) {
+    let mut config = client(brokers);
+    config.set("transactional.id", format!("tests-{topic}-{partition}"));
+    let producer: BaseProducer = config.create().expect("a producer starts");
+    producer.init_transactions(ANSWER_LIMIT).expect("the broker knows transactions");
+    for payload in payloads {
+        producer.begin_transaction().expect("a transaction begins");
+        let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition).payload(payload);
+        assert!(producer.send(record).is_ok(), "a record is taken");
+        producer.commit_transaction(ANSWER_LIMIT).expect("a transaction is committed");
+    }
+}
+
+/// Writes a record in a transaction that stays open for as long as what is returned lives.
+pub fn open_transaction(brokers: &str, topic: &str, partition: i32) -> impl Drop {
+    struct Open(BaseProducer);
+    impl Drop for Open {
+        fn drop(&mut self) {
+            let _ = self.0.abort_transaction(ANSWER_LIMIT);
+        }
+    }
+    let mut config = client(brokers);
+    config.set("transactional.id", format!("tests-open-{topic}-{partition}"));
+    let producer: BaseProducer = config.create().expect("a producer starts");
+    producer.init_transactions(ANSWER_LIMIT).expect("the broker knows transactions");
+    producer.begin_transaction().expect("a transaction begins");
+    let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(partition).payload(b"open");
+    assert!(producer.send(record).is_ok(), "a record is taken");
+    producer.flush(ANSWER_LIMIT).expect("a record is delivered");
+    Open(producer)
+}
+
+/// The committed positions of a group.
+pub fn committed(brokers: &str, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
+    let consumer: BaseConsumer = client(brokers).set("group.id", group).create().expect("a consumer starts");
+    let mut list = TopicPartitionList::new();
+    (0..partitions).for_each(|partition| _ = list.add_partition(topic, partition));
+    let found = consumer.committed_offsets(list, ANSWER_LIMIT).expect("the broker tells positions");
+    let position = |offset| if let Offset::Offset(offset) = offset { Some(offset) } else { None };
+    found.elements().iter().filter_map(|one| Some((one.partition(), position(one.offset())?))).collect()
 }
 
 /// Sets positions of a group that has no members.

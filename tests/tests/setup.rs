@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 use system_tests::deployment::JOURNAL_PARTITIONS;
 use system_tests::service::free_ports;
-use system_tests::{Broker, Deployment};
+use system_tests::{Broker, Deployment, logs, wait};
 
 /// Everything is told within this; a test machine is busy, so the process has a little more than a user would see.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -149,6 +149,54 @@ fn a_port_in_use_is_named_with_its_setting() {
             says(&words, &[&format!("127.0.0.1:{port}"), setting]);
         }
     }
+    deployment.clean();
+}
+
+#[test]
+fn a_check_beside_the_running_service_passes_and_says_who_holds_the_port() {
+    let Some(broker) = Broker::shared() else { return };
+    let mut deployment = Deployment::new(broker, "beside");
+    let mut service = deployment.start("0");
+    deployment.set("http.listen", &format!("127.0.0.1:{}", service.http_port()));
+    let words = deployment.run(&["check"]);
+    says(&words, &["complete", &service.http_port().to_string(), "http.listen", "Paceline service that runs already"]);
+    service.stop();
+    deployment.clean();
+}
+
+#[test]
+fn snapshots_of_another_secret_are_passed_over_with_that_reason() {
+    let Some(broker) = Broker::shared() else { return };
+    let mut deployment = Deployment::new(broker, "secret");
+    deployment.set("user_key.secret", "the first");
+    let mut first = deployment.start("0");
+    deployment.run(&["generate", "--campaigns", "5", "--rate", "500", "--for", "1s"]);
+    wait::until("events are in a cut", LIMIT + LIMIT, || {
+        (!logs::read(&deployment.brokers, &[deployment.topic("epochs")]).is_empty()).then_some(())
+    });
+    first.stop();
+    let before = first.log().len();
+    deployment.set("user_key.secret", "the second");
+    let mut second = deployment.start("0");
+    let log = second.log().split_off(before);
+    assert!(log.contains("user_key.secret was changed since this snapshot was taken"), "{log}");
+    assert!(!log.contains("passed over"), "nothing else is the reason: {log}");
+    second.stop();
+    deployment.clean();
+}
+
+#[test]
+fn each_mistake_has_a_line_of_its_own_and_the_advice_too() {
+    let deployment = Deployment::without_topics("127.0.0.1:1", "lines");
+    let file = deployment.folder.join("paceline.toml");
+    fs::write(&file, "[kafka]\nbrokrs = \"x:1\"\n[epoch]\ninterval = \"fast\"\n").expect("a file can be written");
+    let path = file.display().to_string();
+    let absent = deployment.folder.join("absent.toml").display().to_string();
+    let words = refused(&deployment, &["check", "--no-environment", "--config", &path, "--config", &absent], SETUP);
+    let lines: Vec<&str> = words.lines().collect();
+    assert_eq!(lines.iter().filter(|line| line.starts_with("  - ")).count(), 3, "{words}");
+    assert_eq!(words.matches(&absent).count(), 1, "a path is told once: {words}");
+    assert!(lines.last().is_some_and(|last| last.starts_with("what to do: ")), "{words}");
     deployment.clean();
 }
 

@@ -6,6 +6,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt(pub &'static str);
 
+impl Corrupt {
+    /// Nothing is damaged, but no id of it can be matched any more.
+    pub const OTHER_SECRET: Corrupt = Corrupt("it was made under another secret");
+}
+
 impl fmt::Display for Corrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "snapshot chunk is corrupt: {}", self.0)

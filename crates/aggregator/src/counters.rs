@@ -16,8 +16,11 @@ pub struct Counters {
     pub users_evicted: i64,
     /// Clicks forgotten at the cap.
     pub clicks_evicted: i64,
-    /// Clicks forgotten because their user clicked more often than is remembered.
+    /// Clicks that gave way to newer ones of their user: but for conversions that are still to be credited, forgotten.
     pub clicks_of_user_evicted: i64,
+    /// Touches beyond what is remembered of their user that had to go although a conversion on time could still have
+    /// needed them: its credit may depend on where the cuts fell.
+    pub touches_spilled_out: i64,
     /// Conversions credited, to whatever touches.
     pub conversions_credited: i64,
     /// Conversions for which nothing was found: no credit; they keep the campaign they claim.
@@ -37,6 +40,8 @@ pub struct Sizes {
     pub clickers: usize,
     /// Clicks that a conversion can name.
     pub clicks: usize,
+    /// Touches beyond what is remembered of their user, kept for conversions that may need them.
+    pub touches_spilled: usize,
     /// Event ids remembered.
     pub dedupe_entries: usize,
     /// Conversions that wait for the touch watermark.

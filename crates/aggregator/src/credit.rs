@@ -1,10 +1,12 @@
 //! One conversion that has waited long enough: its journey, its credits, and where it is counted if it claims nothing.
 
 use crate::names::Names;
-use crate::pending::PendingConversion;
+use crate::pending::{PendingConversion, Ripe};
 use crate::semantics::Semantics;
+use crate::slots::ClickSlot;
 use crate::sums::{EpochSums, Measures, Row};
-use crate::touches::Touches;
+use crate::table::Table;
+use crate::touches::{RecalledTouches, Touches};
 use attribution::{Journey, Last, Linear, Lookbacks, Model, Touch, TouchKind};
 use model::CONVERSION_MICRO;
 use model::journal::NO_TOUCH;
@@ -12,12 +14,34 @@ use model::time::minute_of;
 
 /// What credits are made from.
 pub(crate) struct Known<'a> {
-    pub touches: &'a Touches,
-    pub names: &'a Names,
-    pub semantics: &'a Semantics,
+    touches: &'a Touches,
+    recalled: RecalledTouches,
+    names: &'a Names,
+    semantics: &'a Semantics,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    /// What is known for these conversions.
+    pub fn of(
+        ripe: &[(PendingConversion, Ripe)],
+        touches: &'a Touches,
+        names: &'a Names,
+        semantics: &'a Semantics,
+    ) -> Self {
+        let mut known = Self { recalled: RecalledTouches::default(), touches, names, semantics };
+        let mut users = Table::default();
+        // Most users that are looked up are not among them: with room, one look says so.
+        users.reserve(ripe.len() * 2);
+        for (conversion, _) in ripe {
+            let user = known.user(conversion, known.named(conversion));
+            if user != 0 {
+                users.entry(user);
+            }
+        }
+        known.recalled = touches.recall(&users);
+        known
+    }
+
     /// Adds the conversion's credits; `false` where nothing was found to credit.
     pub fn credit(&self, conversion: &PendingConversion, sums: &mut EpochSums) -> bool {
         let journey = self.journey(conversion);
@@ -31,24 +55,20 @@ impl Known<'_> {
         chosen.is_some()
     }
 
-    /// The user's touches and the click it names, and, where it has no user, the touches of that click's user.
+    /// The newest touches of the user at or before it, and the click it names.
     fn journey(&self, conversion: &PendingConversion) -> Journey {
-        let named = (conversion.click != 0)
-            .then(|| self.touches.click(conversion.click))
-            .flatten()
-            .filter(|click| self.is_of_account(click.code, &conversion.account));
-        let user = match (conversion.user, named) {
-            (0, Some(click)) => click.user,
-            (user, _) => user,
-        };
+        let named = self.named(conversion);
         // User 0 is nobody: no table holds it.
-        let impressions = self.touches.impressions_of(user).map(|touch| Touch {
+        let (user, at) = (self.user(conversion, named), conversion.time);
+        let impressions =
+            self.touches.impressions_before(user, at, self.semantics.impressions_remembered(), &self.recalled);
+        let impressions = impressions.into_iter().map(|touch| Touch {
             time: touch.time,
             id: u64::from(touch.id) << 48,
             kind: TouchKind::Impression,
             tag: touch.code,
         });
-        let clicks = self.touches.clicks_of(user);
+        let clicks = self.touches.clicks_before(user, at, self.semantics.clicks_remembered(), &self.recalled);
         let beside = named.map(|click| click.touch()).filter(|click| !clicks.contains(click));
         let clicks = clicks.iter().copied().chain(beside).map(|click| Touch {
             time: click.time,
@@ -62,6 +82,26 @@ impl Known<'_> {
         };
         let own = |touch: &Touch| self.is_of_account(touch.tag, &conversion.account);
         Journey::new(conversion.time, lookbacks, impressions.chain(clicks).filter(own))
+    }
+
+    /// The click that the conversion names. One from after it, or from before the lookback, is as good as none: whether
+    /// it is in the tables at this moment depends on the cuts.
+    fn named(&self, conversion: &PendingConversion) -> Option<&'a ClickSlot> {
+        let lookback_ms = self.semantics.click_lookback_ms;
+        (conversion.click != 0)
+            .then(|| self.touches.click(conversion.click))
+            .flatten()
+            .filter(|click| self.is_of_account(click.code, &conversion.account))
+            .filter(|click| click.time <= conversion.time)
+            .filter(|click| conversion.time.saturating_sub(click.time) <= lookback_ms)
+    }
+
+    /// Its own, or that of the click it names.
+    fn user(&self, conversion: &PendingConversion, named: Option<&ClickSlot>) -> u64 {
+        match (conversion.user, named) {
+            (0, Some(click)) => click.user,
+            (user, _) => user,
+        }
     }
 
     fn is_of_account(&self, code: u32, account: &str) -> bool {

@@ -6,8 +6,9 @@
 
 use crate::names::{Named, Print};
 use crate::set::SiblingSet;
+use crate::slots::ImpressionTouch;
 use crate::tally::Counts;
-use crate::touches::{ImpressionTouch, Verdicts};
+use crate::touches::Verdicts;
 use crate::waiting::{Text, Texts, WaitingClick, WaitingConversion};
 use model::event::{Event, EventKind, Goal, Touch};
 use model::partition::partition_of;

@@ -11,6 +11,8 @@
 //! - Every verdict of an epoch uses the watermark and the semantics of the epoch before, and the clock of its own.
 //! - The same cuts over the same records give the same sums, epochs and snapshot bytes; a snapshot stands at an epoch's
 //!   end, and what follows it is the same as if it had never been taken.
+//! - Other cuts over the same records give the same sums and credits all the same, as long as events are on time (not
+//!   behind the watermark), no conversion's wait runs out and no cap is met.
 //! - Every table and buffer has a named cap in [`Semantics`] and a counter of what it refused or evicted.
 //! - No user key and no event id outlives the call that brought it: keyed hashes stay.
 //!
@@ -29,7 +31,9 @@ mod names;
 mod pending;
 mod semantics;
 mod set;
+mod slots;
 mod snapshot;
+mod spill;
 mod split;
 mod sums;
 mod table;

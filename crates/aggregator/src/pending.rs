@@ -65,6 +65,11 @@ impl Pending {
         }
     }
 
+    /// Time of the oldest conversion, [`Millis::MAX`] without any.
+    pub fn oldest(&self) -> Millis {
+        self.blocks.iter().flat_map(|block| &block.items).map(|item| item.time).min().unwrap_or(Millis::MAX)
+    }
+
     /// Hands out what is ripe, and above `count_max` the oldest blocks whole.
     pub fn take_ripe(
         &mut self,
@@ -72,21 +77,18 @@ impl Pending {
         waited_since: Millis,
         count_max: usize,
         version: u64,
-        mut give: impl FnMut(&PendingConversion, Ripe),
-    ) {
+    ) -> Vec<(PendingConversion, Ripe)> {
+        let mut taken = Vec::new();
         for block in &mut self.blocks {
             let waited = block.clock <= waited_since;
             let ripe = |item: &PendingConversion| waited || item.time < touch_watermark;
             if block.items.iter().any(ripe) {
                 let block = Arc::make_mut(block);
                 block.version = version;
-                block.items.retain(|item| {
-                    let going = waited || item.time < touch_watermark;
-                    if going {
-                        give(item, if item.time < touch_watermark { Ripe::Watermark } else { Ripe::Waited });
-                    }
-                    !going
-                });
+                taken.extend(block.items.extract_if(.., |item| ripe(item)).map(|item| {
+                    let why = if item.time < touch_watermark { Ripe::Watermark } else { Ripe::Waited };
+                    (item, why)
+                }));
             }
         }
         self.blocks.retain(|block| !block.items.is_empty());
@@ -95,8 +97,10 @@ impl Pending {
             && let Some(block) = self.blocks.pop_front()
         {
             self.count -= block.items.len();
-            block.items.iter().for_each(|item| give(item, Ripe::Crowded));
+            let items = Arc::unwrap_or_clone(block).items;
+            taken.extend(items.into_iter().map(|item| (item, Ripe::Crowded)));
         }
+        taken
     }
 
     /// Puts a block back; blocks may come in any order.

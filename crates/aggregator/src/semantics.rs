@@ -75,6 +75,16 @@ impl Default for Semantics {
 }
 
 impl Semantics {
+    /// Newest impressions of a user that are remembered, and that a conversion may credit.
+    pub(crate) fn impressions_remembered(&self) -> usize {
+        self.impressions_per_user.clamp(1, IMPRESSIONS_PER_USER_MAX as i64) as usize
+    }
+
+    /// Newest clicks of a user that are remembered, and that a conversion may credit beside the one it names.
+    pub(crate) fn clicks_remembered(&self) -> usize {
+        self.clicks_per_user_max.max(1) as usize
+    }
+
     fn fields(&mut self) -> [&mut i64; 20] {
         let [impressions, clicks, conversions] = &mut self.dedupe_horizons_ms;
         [

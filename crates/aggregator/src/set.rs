@@ -8,9 +8,10 @@ use crate::fold::Stage;
 use crate::names::{Named, Names};
 use crate::pending::{Block, Pending, PendingConversion, Ripe};
 use crate::semantics::Semantics;
+use crate::slots::ClickSlot;
 use crate::sums::EpochSums;
 use crate::tally::{Counts, Tally};
-use crate::touches::{ClickSlot, Evicted, Touches, Verdicts};
+use crate::touches::{Evicted, Touches, Verdicts};
 use crate::waiting::{Waiting, WaitingClick, WaitingConversion};
 use model::event::EventKind;
 use model::journal::{Epoch, EpochCounts, Range};
@@ -62,6 +63,7 @@ pub(crate) struct OpenEpoch {
     pub clock: Millis,
     pub watermark: Millis,
     pub touch_watermark: Millis,
+    pub needed_from: Millis,
     pub folded_to: [i64; 3],
     pub counts: [EpochCounts; 3],
     pub counters: Counters,
@@ -108,6 +110,7 @@ impl SiblingSet {
             clock: clock_ms,
             watermark: least(&self.sources),
             touch_watermark: least(&self.sources[..2]),
+            needed_from: self.needed_from(),
             folded_to: self.positions,
             counts: Default::default(),
             counters: Counters::default(),
@@ -174,6 +177,7 @@ impl SiblingSet {
             viewers: self.touches.viewers.len(),
             clickers: self.touches.clickers.len(),
             clicks: self.touches.clicks.len(),
+            touches_spilled: self.touches.spilled_impressions.len() + self.touches.spilled_clicks.len(),
             dedupe_entries: self.dedupe.len(),
             pending: self.pending.len(),
             names: self.names.len(),
@@ -187,7 +191,8 @@ impl SiblingSet {
 
     /// What the open epoch judges touches by; the semantics are a copy, so that the tables can be written meanwhile.
     pub(crate) fn verdicts<'a>(&self, semantics: &'a Semantics) -> Verdicts<'a> {
-        Verdicts { semantics, touch_watermark: self.open.touch_watermark, version: self.version() }
+        let OpenEpoch { touch_watermark, needed_from, .. } = self.open;
+        Verdicts { semantics, touch_watermark, needed_from, version: self.version() }
     }
 
     fn limits(&self) -> Limits {
@@ -262,17 +267,26 @@ impl SiblingSet {
     fn credit_ripe(&mut self, sums: &mut EpochSums) {
         let (version, semantics) = (self.version(), self.semantics);
         let open = &mut self.open;
-        let known = Known { touches: &self.touches, names: &self.names, semantics: &semantics };
-        let counters = &mut open.counters;
         let waited_since = open.clock.saturating_sub(semantics.conversion_wait_ms);
         let count_max = semantics.pending_max.max(0) as usize;
-        self.pending.take_ripe(open.touch_watermark, waited_since, count_max, version, |conversion, ripe| {
+        let ripe = self.pending.take_ripe(open.touch_watermark, waited_since, count_max, version);
+        if ripe.is_empty() {
+            return;
+        }
+        let known = Known::of(&ripe, &self.touches, &self.names, &semantics);
+        let counters = &mut open.counters;
+        for (conversion, why) in &ripe {
             let credited = known.credit(conversion, sums);
             counters.conversions_credited += i64::from(credited);
             counters.conversions_unmatched += i64::from(!credited);
-            counters.conversions_waited += i64::from(ripe == Ripe::Waited);
-            counters.conversions_crowded += i64::from(ripe == Ripe::Crowded);
-        });
+            counters.conversions_waited += i64::from(*why == Ripe::Waited);
+            counters.conversions_crowded += i64::from(*why == Ripe::Crowded);
+        }
+    }
+
+    /// No conversion that is on time, neither one that waits nor one to come, is older.
+    fn needed_from(&self) -> Millis {
+        least(&self.sources).min(self.pending.oldest())
     }
 
     /// Drops what no later verdict can need, and says what the caps threw out.
@@ -281,18 +295,21 @@ impl SiblingSet {
         let epoch = self.verdicts(&semantics);
         self.dedupe.expire(least(&self.sources), &semantics.dedupe_horizons_ms);
         self.touches.sweep(&mut self.names, &epoch);
+        self.touches.close_spills(self.needed_from(), version);
         let round = self.touches.sweeps_per_round();
         if version % round == round - 1 {
+            self.touches.mark_spilled(&mut self.names);
             self.names.end_round();
         }
         let open = &mut self.open;
         for (counts, evicted) in open.counts.iter_mut().zip(self.dedupe.take_evicted()) {
             counts.evicted = evicted;
         }
-        let Evicted { users, clicks, clicks_of_user } = std::mem::take(&mut self.touches.evicted);
+        let Evicted { users, clicks, clicks_of_user, spilled } = self.touches.take_evicted();
         open.counters.users_evicted = users;
         open.counters.clicks_evicted = clicks;
         open.counters.clicks_of_user_evicted = clicks_of_user;
+        open.counters.touches_spilled_out = spilled;
     }
 
     fn record(&self, from: [i64; 3], cut: &CutEnd) -> Epoch {

@@ -11,8 +11,10 @@ use crate::names::Names;
 use crate::pending::{Block, Pending};
 use crate::semantics::Semantics;
 use crate::set::{Identity, NAMES_SEED, SiblingSet};
+use crate::slots::{ClickSlot, ClickTouch, ClickerSlot, ImpressionTouch, ViewerSlot};
+use crate::spill::Piece;
 use crate::table::{Shard, encode};
-use crate::touches::{ClickSlot, ClickerSlot, Touches, ViewerSlot};
+use crate::touches::Touches;
 use model::keyed::KeyedHasher;
 use std::collections::BTreeSet;
 use window::watermark::SourceWatermark;
@@ -53,6 +55,8 @@ enum Content<'a> {
     Viewers(&'a Shard<ViewerSlot>),
     Clickers(&'a Shard<ClickerSlot>),
     Clicks(&'a Shard<ClickSlot>),
+    SpilledImpressions(&'a Piece<ImpressionTouch>),
+    SpilledClicks(&'a Piece<ClickTouch>),
     Pending(&'a Block),
 }
 
@@ -106,6 +110,8 @@ impl SiblingSet {
                 ("viewers", shard) => set.touches.viewers.restore(number(shard)?, version, bytes)?,
                 ("clickers", shard) => set.touches.clickers.restore(number(shard)?, version, bytes)?,
                 ("clicks", shard) => set.touches.clicks.restore(number(shard)?, version, bytes)?,
+                ("spilled-impressions", name) => set.touches.spilled_impressions.restore(name, version, bytes)?,
+                ("spilled-clicks", name) => set.touches.spilled_clicks.restore(name, version, bytes)?,
                 ("pending", _) => set.pending.restore(version, bytes)?,
                 _ => return Err(Corrupt("its name is unknown")),
             }
@@ -129,7 +135,7 @@ impl SiblingSet {
             return Err(Corrupt("it is of another partition"));
         }
         if head.secret_check != secret_check(&self.hasher) {
-            return Err(Corrupt("it was made under another secret"));
+            return Err(Corrupt::OTHER_SECRET);
         }
         self.epoch = head.epoch;
         self.positions = head.positions;
@@ -165,6 +171,13 @@ impl SetSnapshot {
         for (at, shard) in self.touches.clicks.filled() {
             chunks.push(Chunk::new(format!("clicks/{at}"), shard.version, Content::Clicks(shard)));
         }
+        for (name, piece) in self.touches.spilled_impressions.chunks() {
+            let id = format!("spilled-impressions/{name}");
+            chunks.push(Chunk::new(id, piece.version, Content::SpilledImpressions(piece)));
+        }
+        for (name, piece) in self.touches.spilled_clicks.chunks() {
+            chunks.push(Chunk::new(format!("spilled-clicks/{name}"), piece.version, Content::SpilledClicks(piece)));
+        }
         for block in &self.pending.blocks {
             chunks.push(Chunk::new(format!("pending/{}", block.epoch), block.version, Content::Pending(block)));
         }
@@ -188,6 +201,8 @@ impl<'a> Chunk<'a> {
             Content::Viewers(shard) => encode(shard),
             Content::Clickers(shard) => encode(shard),
             Content::Clicks(shard) => encode(shard),
+            Content::SpilledImpressions(piece) => piece.encode(),
+            Content::SpilledClicks(piece) => piece.encode(),
             Content::Pending(block) => block.encode(),
         }
     }
@@ -251,4 +266,4 @@ fn secret_check(hasher: &KeyedHasher) -> u64 {
 }
 
 /// Counts up with every change of any chunk's bytes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;

@@ -1,60 +1,16 @@
 //! What users did, for conversions to come: last impressions, clicks, and clicks by id.
 //!
-//! What always holds: users and clicks are keyed hashes; which impressions of a user remain does not depend on the
-//! order in which they came (the newest by time, then id), except where a newer one has pushed an older one out before a
-//! conversion between them arrived. Tables are capped a shard: at the cap what has expired goes, then the oldest quarter.
-//! Expired touches are swept one shard an epoch; until then they are outside every lookback anyway.
+//! What always holds: users and clicks are keyed hashes; which touches of a user remain does not depend on the
+//! order in which they came (the newest by time, then id), and what they push out stays in a [`Spill`] as long as a
+//! conversion that is on time may need it. Tables are capped a shard: at the cap what has expired goes, then the oldest
+//! quarter. Expired touches are swept one shard an epoch; until then they are outside every lookback anyway.
 
-use crate::bytes::{Corrupt, Reader, Writer};
 use crate::names::Names;
-use crate::semantics::{IMPRESSIONS_PER_USER_MAX, Semantics};
-use crate::table::{Sharded, Slot};
+use crate::semantics::Semantics;
+use crate::slots::{ClickSlot, ClickTouch, ClickerSlot, ImpressionTouch, ViewerSlot};
+use crate::spill::{Recalled, Spill, Spillable};
+use crate::table::{Sharded, Slot, Table};
 use model::time::{HOUR_MS, Millis};
-
-/// One click of a user.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ClickTouch {
-    pub time: Millis,
-    pub id: u64,
-    pub code: u32,
-}
-
-/// One impression of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct ImpressionTouch {
-    pub time: Millis,
-    /// The top of the event id's hash: enough to order impressions of one millisecond.
-    pub id: u16,
-    pub code: u32,
-}
-
-/// A click as a conversion's `click_id` finds it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ClickSlot {
-    pub id: u64,
-    pub time: Millis,
-    /// 0 without a user.
-    pub user: u64,
-    pub code: u32,
-}
-
-/// Last impressions of a user, oldest first: one cache line, because this is the hot path's one miss.
-#[derive(Clone, Debug, Default)]
-#[repr(align(64))]
-pub(crate) struct ViewerSlot {
-    user: u64,
-    times: [Millis; IMPRESSIONS_PER_USER_MAX],
-    /// Code + 1, 0 where free; the free ones stand last.
-    codes: [u32; IMPRESSIONS_PER_USER_MAX],
-    ids: [u16; IMPRESSIONS_PER_USER_MAX],
-}
-
-/// Clicks of a user, oldest first.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ClickerSlot {
-    user: u64,
-    clicks: Vec<ClickTouch>,
-}
 
 /// What the caps have thrown out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,15 +18,25 @@ pub(crate) struct Evicted {
     pub users: i64,
     pub clicks: i64,
     pub clicks_of_user: i64,
+    pub spilled: i64,
 }
 
-/// The three tables.
+/// The three tables, and what users had no more room for.
 #[derive(Clone)]
 pub(crate) struct Touches {
     pub viewers: Sharded<ViewerSlot>,
     pub clickers: Sharded<ClickerSlot>,
     pub clicks: Sharded<ClickSlot>,
-    pub evicted: Evicted,
+    pub spilled_impressions: Spill<ImpressionTouch>,
+    pub spilled_clicks: Spill<ClickTouch>,
+    evicted: Evicted,
+}
+
+/// What was spilled of the users whose conversions are credited.
+#[derive(Default)]
+pub(crate) struct RecalledTouches {
+    impressions: Recalled<ImpressionTouch>,
+    clicks: Recalled<ClickTouch>,
 }
 
 impl Touches {
@@ -80,6 +46,8 @@ impl Touches {
             viewers: Sharded::new(bits),
             clickers: Sharded::new(bits),
             clicks: Sharded::new(bits),
+            spilled_impressions: Spill::new(SPILLED_IMPRESSIONS_MAX),
+            spilled_clicks: Spill::new(SPILLED_CLICKS_MAX),
             evicted: Evicted::default(),
         }
     }
@@ -87,7 +55,10 @@ impl Touches {
     pub fn add_impression(&mut self, user: u64, touch: ImpressionTouch, epoch: &Verdicts<'_>) {
         let table = self.viewers.write(user, epoch.version);
         let (slot, created) = table.entry(user);
-        slot.add(touch, epoch.semantics.impressions_per_user.clamp(1, IMPRESSIONS_PER_USER_MAX as i64) as usize);
+        let until = slot.newest().max(touch.time);
+        slot.add(touch, epoch.semantics.impressions_remembered(), |gone| {
+            self.spilled_impressions.add(user, until, gone, epoch);
+        });
         if created && table.len() > per_shard(epoch.semantics.users_max) {
             let keep = epoch.impressions_kept_from();
             self.evicted.users += trim(table, |slot| slot.newest(), keep, user);
@@ -102,8 +73,9 @@ impl Touches {
             let (slot, created) = table.entry(click.user);
             let at = slot.clicks.partition_point(|other| *other < click.touch());
             slot.clicks.insert(at, click.touch());
-            if slot.clicks.len() > epoch.semantics.clicks_per_user_max.max(1) as usize {
-                slot.clicks.remove(0);
+            if slot.clicks.len() > epoch.semantics.clicks_remembered() {
+                let gone = slot.clicks.remove(0);
+                self.spilled_clicks.add(click.user, slot.newest(), gone, epoch);
                 self.evicted.clicks_of_user += 1;
             }
             if created && table.len() > clicks_max {
@@ -122,12 +94,36 @@ impl Touches {
         }
     }
 
-    pub fn impressions_of(&self, user: u64) -> impl Iterator<Item = ImpressionTouch> {
-        self.viewers.get(user).into_iter().flat_map(ViewerSlot::touches)
+    /// What these users had no more room for.
+    pub fn recall(&self, users: &Table<u64>) -> RecalledTouches {
+        RecalledTouches {
+            impressions: self.spilled_impressions.of_users(users),
+            clicks: self.spilled_clicks.of_users(users),
+        }
     }
 
-    pub fn clicks_of(&self, user: u64) -> &[ClickTouch] {
-        self.clickers.get(user).map_or(&[], |slot| &slot.clicks)
+    /// The newest of a user at or before `at`, in order.
+    pub fn impressions_before(
+        &self,
+        user: u64,
+        at: Millis,
+        count_max: usize,
+        recalled: &RecalledTouches,
+    ) -> Vec<ImpressionTouch> {
+        let kept = self.viewers.get(user).into_iter().flat_map(ViewerSlot::touches);
+        newest_before(at, count_max, kept, recalled.impressions.newest(user, at, count_max))
+    }
+
+    /// The newest of a user at or before `at`, in order.
+    pub fn clicks_before(
+        &self,
+        user: u64,
+        at: Millis,
+        count_max: usize,
+        recalled: &RecalledTouches,
+    ) -> Vec<ClickTouch> {
+        let kept = self.clickers.get(user).into_iter().flat_map(|slot| slot.clicks.iter().copied());
+        newest_before(at, count_max, kept, recalled.clicks.newest(user, at, count_max))
     }
 
     pub fn click(&self, id: u64) -> Option<&ClickSlot> {
@@ -153,6 +149,23 @@ impl Touches {
         }
     }
 
+    /// The epoch ends for what was spilled; `needed_from` is that of the next.
+    pub fn close_spills(&mut self, needed_from: Millis, version: u64) {
+        self.spilled_impressions.close(needed_from, version);
+        self.spilled_clicks.close(needed_from, version);
+    }
+
+    /// Marks the names of what was spilled: asked at the end of a round, because nothing is freed before.
+    pub fn mark_spilled(&self, names: &mut Names) {
+        self.spilled_impressions.codes().chain(self.spilled_clicks.codes()).for_each(|code| names.mark(code));
+    }
+
+    /// What the caps have thrown out since this was last asked.
+    pub fn take_evicted(&mut self) -> Evicted {
+        let spilled = self.spilled_impressions.take_evicted() + self.spilled_clicks.take_evicted();
+        Evicted { spilled, ..std::mem::take(&mut self.evicted) }
+    }
+
     pub fn sweeps_per_round(&self) -> u64 {
         self.viewers.shard_count() as u64
     }
@@ -165,6 +178,7 @@ impl Touches {
         viewers.map(|touch| touch.code).all(|code| names.contains(code))
             && clickers.map(|touch| touch.code).all(|code| names.contains(code))
             && clicks.map(|slot| slot.code).all(|code| names.contains(code))
+            && self.spilled_impressions.codes().chain(self.spilled_clicks.codes()).all(|code| names.contains(code))
     }
 }
 
@@ -173,6 +187,8 @@ impl Touches {
 pub(crate) struct Verdicts<'a> {
     pub semantics: &'a Semantics,
     pub touch_watermark: Millis,
+    /// No conversion that is on time is older, whether it waits or is to come.
+    pub needed_from: Millis,
     pub version: u64,
 }
 
@@ -186,59 +202,17 @@ impl Verdicts<'_> {
     }
 }
 
-impl ViewerSlot {
-    fn count(&self) -> usize {
-        self.codes.iter().take_while(|code| **code != 0).count()
-    }
-
-    fn touch(&self, at: usize) -> ImpressionTouch {
-        ImpressionTouch { time: self.times[at], id: self.ids[at], code: self.codes[at] - 1 }
-    }
-
-    fn set(&mut self, at: usize, touch: ImpressionTouch) {
-        (self.times[at], self.ids[at], self.codes[at]) = (touch.time, touch.id, touch.code + 1);
-    }
-
-    fn touches(&self) -> impl Iterator<Item = ImpressionTouch> {
-        (0..self.count()).map(|at| self.touch(at))
-    }
-
-    fn newest(&self) -> Millis {
-        self.count().checked_sub(1).map_or(Millis::MIN, |at| self.times[at])
-    }
-
-    /// Keeps the greatest `count_max`, in order.
-    fn add(&mut self, touch: ImpressionTouch, count_max: usize) {
-        let mut count = self.count();
-        while count >= count_max {
-            if touch <= self.touch(0) && count == count_max {
-                return;
-            }
-            for at in 1..count {
-                self.set(at - 1, self.touch(at));
-            }
-            count -= 1;
-            (self.times[count], self.ids[count], self.codes[count]) = (0, 0, 0);
-        }
-        let mut at = count;
-        while at > 0 && self.touch(at - 1) > touch {
-            self.set(at, self.touch(at - 1));
-            at -= 1;
-        }
-        self.set(at, touch);
-    }
-}
-
-impl ClickSlot {
-    pub fn touch(&self) -> ClickTouch {
-        ClickTouch { time: self.time, id: self.id, code: self.code }
-    }
-}
-
-impl ClickerSlot {
-    fn newest(&self) -> Millis {
-        self.clicks.last().map_or(Millis::MIN, |click| click.time)
-    }
+/// The newest `count_max` of both at or before `at`, in order.
+fn newest_before<T: Spillable>(
+    at: Millis,
+    count_max: usize,
+    kept: impl Iterator<Item = T>,
+    recalled: impl Iterator<Item = T>,
+) -> Vec<T> {
+    let mut touches: Vec<T> = kept.filter(|touch| touch.time() <= at).chain(recalled).collect();
+    touches.sort_unstable();
+    touches.drain(..touches.len().saturating_sub(count_max));
+    touches
 }
 
 fn per_shard(entries_max: i64) -> usize {
@@ -247,12 +221,7 @@ fn per_shard(entries_max: i64) -> usize {
 
 /// Brings a full shard down: the expired, then the oldest quarter; `spared` was just made. Returns how many went that
 /// had not expired.
-fn trim<S: Slot>(
-    table: &mut crate::table::Table<S>,
-    newest: impl Fn(&S) -> Millis,
-    keep_from: Millis,
-    spared: u64,
-) -> i64 {
+fn trim<S: Slot>(table: &mut Table<S>, newest: impl Fn(&S) -> Millis, keep_from: Millis, spared: u64) -> i64 {
     let limit = table.len() - 1;
     table.retain(|slot| newest(slot) >= keep_from || slot.key() == spared);
     if table.len() <= limit {
@@ -279,113 +248,21 @@ const SHARD_BITS: u32 = 8;
 /// Touches stay this much longer than their lookback, so that a conversion up to this late finds all of its journey.
 const KEPT_BEYOND_MS: Millis = HOUR_MS;
 
-impl Slot for ViewerSlot {
-    const BYTES_MIN: usize = 10;
-
-    fn key(&self) -> u64 {
-        self.user
-    }
-
-    fn with_key(user: u64) -> Self {
-        Self { user, ..Self::default() }
-    }
-
-    fn write(&self, out: &mut Writer) {
-        out.u16(self.count() as u16);
-        for touch in self.touches() {
-            out.i64(touch.time);
-            out.u32(touch.code);
-            out.u16(touch.id);
-        }
-    }
-
-    fn read(user: u64, input: &mut Reader<'_>) -> Result<Self, Corrupt> {
-        let mut slot = Self::with_key(user);
-        let count = usize::from(input.u16()?);
-        if count > IMPRESSIONS_PER_USER_MAX {
-            return Err(Corrupt("a user has too many impressions"));
-        }
-        for at in 0..count {
-            let touch = ImpressionTouch { time: input.i64()?, code: input.u32()?, id: input.u16()? };
-            if touch.code == u32::MAX || (at > 0 && touch < slot.touch(at - 1)) {
-                return Err(Corrupt("impressions of a user are out of order"));
-            }
-            slot.set(at, touch);
-        }
-        Ok(slot)
-    }
-}
-
-impl Slot for ClickerSlot {
-    const BYTES_MIN: usize = 16;
-
-    fn key(&self) -> u64 {
-        self.user
-    }
-
-    fn with_key(user: u64) -> Self {
-        Self { user, clicks: Vec::new() }
-    }
-
-    fn write(&self, out: &mut Writer) {
-        out.count(self.clicks.len());
-        for click in &self.clicks {
-            out.i64(click.time);
-            out.u64(click.id);
-            out.u32(click.code);
-        }
-    }
-
-    fn read(user: u64, input: &mut Reader<'_>) -> Result<Self, Corrupt> {
-        let mut slot = Self::with_key(user);
-        for _ in 0..input.count(20)? {
-            let click = ClickTouch { time: input.i64()?, id: input.u64()?, code: input.u32()? };
-            if slot.clicks.last().is_some_and(|last| click < *last) {
-                return Err(Corrupt("clicks of a user are out of order"));
-            }
-            slot.clicks.push(click);
-        }
-        Ok(slot)
-    }
-}
-
-impl Slot for ClickSlot {
-    const BYTES_MIN: usize = 28;
-
-    fn key(&self) -> u64 {
-        self.id
-    }
-
-    fn with_key(id: u64) -> Self {
-        Self { id, ..Self::default() }
-    }
-
-    fn write(&self, out: &mut Writer) {
-        out.i64(self.time);
-        out.u64(self.user);
-        out.u32(self.code);
-    }
-
-    fn read(id: u64, input: &mut Reader<'_>) -> Result<Self, Corrupt> {
-        Ok(Self { id, time: input.i64()?, user: input.u64()?, code: input.u32()? })
-    }
-}
+/// Impressions spilled, at 32 B: fifty seconds of 20,000 a second, all of users who are at their cap. A tenth of that is
+/// needed live (the allowed delay, and a cut); the rest is for long cuts of a backlog.
+const SPILLED_IMPRESSIONS_MAX: usize = 1 << 20;
+/// Clicks spilled, at 40 B: only robots click so often.
+const SPILLED_CLICKS_MAX: usize = 1 << 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn a_viewer_is_one_cache_line() {
-        assert_eq!(size_of::<ViewerSlot>(), 64);
-        assert_eq!(size_of::<ClickSlot>(), 32);
-    }
 
     #[test]
     fn a_full_shard_loses_the_oldest_quarter_and_spares_the_new() {
         let semantics = Semantics { users_max: 8 << SHARD_BITS, ..Semantics::default() };
-        let epoch = Verdicts { semantics: &semantics, touch_watermark: Millis::MIN, version: 1 };
+        let epoch =
+            Verdicts { semantics: &semantics, touch_watermark: Millis::MIN, needed_from: Millis::MIN, version: 1 };
         let mut touches = Touches::new();
         for user in 1..=9 {
             let time = if user == 9 { 0 } else { user as Millis };
@@ -401,31 +278,17 @@ mod tests {
     #[test]
     fn a_robot_keeps_its_newest_clicks_only() {
         let semantics = Semantics { clicks_per_user_max: 2, ..Semantics::default() };
-        let epoch = Verdicts { semantics: &semantics, touch_watermark: Millis::MIN, version: 1 };
+        let epoch =
+            Verdicts { semantics: &semantics, touch_watermark: Millis::MIN, needed_from: Millis::MIN, version: 1 };
         let mut touches = Touches::new();
         for time in [5, 9, 7] {
             touches.add_click(ClickSlot { id: time as u64, time, user: 1, code: 0 }, &epoch);
         }
-        assert_eq!(touches.clicks_of(1).iter().map(|click| click.time).collect::<Vec<_>>(), [7, 9]);
+        assert_eq!(
+            touches.clickers.get(1).expect("just made").clicks.iter().map(|click| click.time).collect::<Vec<_>>(),
+            [7, 9]
+        );
         assert_eq!(touches.evicted.clicks_of_user, 1);
         assert!(touches.click(5).is_some());
-    }
-
-    proptest! {
-        #[test]
-        fn a_user_keeps_the_newest_in_whatever_order_they_came(
-            times in prop::collection::vec((-20..20_i64, 0..3_u16, 0..3_u32), 0..12), count_max in 1..=4_usize,
-        ) {
-            let mut slot = ViewerSlot::with_key(1);
-            let mut expected: Vec<ImpressionTouch> = Vec::new();
-            for (time, id, code) in times {
-                let touch = ImpressionTouch { time, id, code };
-                slot.add(touch, count_max);
-                expected.push(touch);
-            }
-            expected.sort_unstable();
-            let expected = expected.split_off(expected.len().saturating_sub(count_max));
-            prop_assert_eq!(slot.touches().collect::<Vec<_>>(), expected);
-        }
     }
 }

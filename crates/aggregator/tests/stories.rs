@@ -134,6 +134,57 @@ fn a_conversion_waits_for_a_touch_that_comes_out_of_order() {
 }
 
 #[test]
+fn touches_after_a_conversion_do_not_push_out_those_before_it() {
+    let campaign = |at: i64, newest: i64, what: &str| match at {
+        0.. => "after".to_owned(),
+        _ if at < -newest => "long before".to_owned(),
+        _ => format!("{what} before"),
+    };
+    let seen = |at: i64| Record::new(Impression, at + 5, START + at, &campaign(at, 4, "seen"), "u");
+    let clicked = |at: i64| Record::new(Click, at + 20, START + at, &campaign(at, 16, "clicked"), "u");
+    let mut records: Vec<Record> = (-5..20).map(seen).chain((-20..20).map(clicked)).collect();
+    records.push(conversion(0, START - 1, "", "u", None));
+    assert_eq!(
+        credits(&told(records)),
+        [
+            row("clicked before", NO_TOUCH, 1, 0, 0),
+            row("clicked before", MINUTE - 1, 0, 1_000_000, 800_000),
+            row("seen before", MINUTE - 1, 0, 0, 200_000)
+        ]
+    );
+}
+
+#[test]
+fn a_click_after_the_conversion_that_names_it_counts_for_nothing() {
+    let seen = Record::new(Impression, 0, START - 9, "shirts", "u");
+    let click = Record::new(Click, 0, START + 1, "shoes", "u");
+    let outcomes = told(vec![seen, click, conversion(0, START, "hats", "", Some("Click-0"))]);
+    assert_eq!(credits(&outcomes), [row("hats", NO_TOUCH, 1, 0, 0)]);
+}
+
+#[test]
+fn a_touch_without_room_keeps_its_name_until_the_conversions_have_come() {
+    let mut set = set(Semantics::default());
+    let old = Record::new(Impression, 0, START, "old", "u");
+    run_cut(&mut set, &cut(START, vec![old, Record::new(Click, 0, START, "new", "")]));
+    let seen = |at: i64| Record::new(Impression, at, START + at, "new", "u");
+    run_cut(&mut set, &cut(START, (1..10).map(seen).collect()));
+    assert_eq!((set.sizes().touches_spilled, set.sizes().names), (6, 2));
+    for step in 0..3 * 256 {
+        // Touches go on, conversions do not come and are not idle.
+        let touches = vec![
+            Record::new(Impression, 10 + step, START + 10_000 + step, "new", ""),
+            Record::new(Click, 1 + step, START + 10_000 + step, "new", ""),
+        ];
+        run_cut(&mut set, &cut(START + 20_000, touches));
+    }
+    let mut outcomes = vec![run_cut(&mut set, &cut(START + 20_000, vec![conversion(0, START, "", "u", None)]))];
+    outcomes.extend(settle(&mut set, START + 20_000));
+    assert_eq!(credits(&outcomes), [row("old", NO_TOUCH, 1, 0, 0), row("old", MINUTE, 0, 1_000_000, 1_000_000)]);
+    assert_eq!(set.sizes().touches_spilled, 0);
+}
+
+#[test]
 fn after_ten_seconds_it_is_credited_with_what_is_known_and_never_again() {
     let mut set = set(Semantics::default());
     let outcomes = run(

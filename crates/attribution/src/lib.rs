@@ -5,8 +5,9 @@
 //!
 //! What always holds: credits sum to what is distributed, none has the wrong sign, and the order in which touches were
 //! given does not matter. The same input gives the same credits on every machine: integers, and one function of the
-//! pinned `libm` in [`TimeDecay`]. What is missing on purpose: any claim of cause (credits say who touched), models
-//! that need the other journeys (Markov, Shapley), and users: who a touch belongs to is settled before.
+//! pinned `libm` in [`TimeDecay`]. Over many journeys, a [`PathModel`] sums what the rules give, or asks the journeys
+//! together ([`Markov`], [`Shapley`]). What is missing on purpose: any claim of cause (credits say who touched), and users:
+//! who a touch belongs to is settled before.
 
 mod decay;
 mod distribute;
@@ -14,7 +15,12 @@ mod first;
 mod journey;
 mod last;
 mod linear;
+mod markov;
+mod paths;
 mod position;
+mod printed;
+mod shapley;
+mod sum;
 
 pub use decay::TimeDecay;
 pub use distribute::distribute;
@@ -22,7 +28,11 @@ pub use first::First;
 pub use journey::{Journey, Lookbacks, Touch, TouchKind};
 pub use last::Last;
 pub use linear::Linear;
+pub use markov::Markov;
+pub use paths::{ChannelCredit, Path, PathModel, RuleCredits, path_model_named};
 pub use position::Position;
+pub use printed::{decimal, printed};
+pub use shapley::Shapley;
 
 /// How the credit of one conversion is spread over the touches before it.
 pub trait Model {

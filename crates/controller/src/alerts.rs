@@ -7,11 +7,13 @@ use model::output::Alert;
 use model::time::{MINUTE_MS, Millis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Open alerts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Alerts {
-    open: BTreeMap<Subject, Alert>,
+    /// Shared with a frozen state: an alert is replaced, never changed.
+    open: BTreeMap<Subject, Arc<Alert>>,
 }
 
 /// Kind, account, campaign; empty where the alert concerns all.
@@ -61,7 +63,7 @@ impl Alerts {
             (Some(open), None) => Some(Alert {
                 state: "resolved".to_owned(),
                 resolved_at: Some(origin.now),
-                ..stamped(open.clone(), origin)
+                ..stamped(Alert::clone(open), origin)
             }),
             (Some(open), Some(condition)) => changed_much(open, condition, origin.now).then(|| Alert {
                 state: "updated".to_owned(),
@@ -70,7 +72,7 @@ impl Alerts {
                 expected: condition.expected,
                 money_at_stake_micros: condition.money_at_stake_micros,
                 text: condition.text.clone(),
-                ..stamped(open.clone(), origin)
+                ..stamped(Alert::clone(open), origin)
             }),
         }
     }
@@ -81,7 +83,7 @@ impl Alerts {
         if alert.state == "resolved" {
             self.open.remove(&subject);
         } else {
-            self.open.insert(subject, alert.clone());
+            self.open.insert(subject, Arc::new(alert.clone()));
         }
     }
 
@@ -97,7 +99,7 @@ impl Alerts {
 
     /// Open alerts by kind, account and campaign.
     pub fn iter(&self) -> impl Iterator<Item = &Alert> {
-        self.open.values()
+        self.open.values().map(|alert| &**alert)
     }
 }
 

@@ -18,7 +18,9 @@ use model::time::{MINUTE_MS, Millis};
 use policy::anomaly::{SpecNumbers, jumps};
 use policy::settings::{Anomaly, Plan};
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Everything believed in one journal partition.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,7 +39,7 @@ pub struct Belief {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Account {
     /// By campaign id.
-    pub campaigns: BTreeMap<String, Campaign>,
+    pub campaigns: BTreeMap<Arc<str>, Campaign>,
     /// Shared budgets, portfolios and other entities by id.
     pub entities: BTreeMap<String, EntitySpec>,
     /// How long conversions take.
@@ -188,7 +190,9 @@ impl Belief {
         let first = |row: &&KpiRow| row.granularity == "hour" && row.revision == 1 && row.basis == "conversion_time";
         for row in rows.iter().filter(first) {
             let Some(account) = self.accounts.get_mut(&row.account_id) else { continue };
-            let Some(live) = account.campaigns.get(&row.campaign_id).and_then(|campaign| campaign.live.as_ref()) else {
+            let Some(live) =
+                account.campaigns.get(row.campaign_id.as_str()).and_then(|campaign| campaign.live.as_ref())
+            else {
                 continue;
             };
             if matches!(live.pacing.pace, Pace::Paused | Pace::Exhausted) {
@@ -288,7 +292,7 @@ impl Belief {
     pub fn revise(&mut self, watermark: Option<Millis>, stamp: Stamp<'_>) -> Vec<KpiRow> {
         let mut rows = Vec::new();
         for_each_live(&mut self.accounts, |account_id, campaign_id, campaign, delays| {
-            let Some(live) = campaign.live.as_deref_mut() else { return };
+            let Some(live) = campaign.live.as_mut().map(Arc::make_mut) else { return };
             let revised = std::mem::take(&mut live.revised);
             publish(live, &revised, watermark, (account_id, campaign_id), delays, stamp, &mut rows);
             live.forget(live.watermark(watermark));
@@ -306,7 +310,7 @@ impl Belief {
         let id = live.spec.budget_id.as_ref()?;
         let account = self.accounts.get(account)?;
         let budget = account.entities.get(id).filter(|entity| entity.currency == live.spec.currency)?;
-        let siblings = account.campaigns.iter().filter(|(other, _)| *other != campaign);
+        let siblings = account.campaigns.iter().filter(|(other, _)| ***other != *campaign);
         let siblings = siblings.filter_map(|(_, other)| other.live.as_deref());
         let siblings = siblings.filter(|other| other.spec.budget_id.as_ref() == Some(id));
         Some((budget.daily_budget_micros?, siblings.collect()))
@@ -382,11 +386,15 @@ fn restore(spec: &mut CampaignSpec, field: &str, old: i64) {
     }
 }
 
-fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, key: &str) -> &'m mut V {
+/// A map's value, begun if there is none; looking up a known key copies nothing.
+pub fn entry<'m, K, V: Default>(map: &'m mut BTreeMap<K, V>, key: &str) -> &'m mut V
+where
+    K: Ord + Borrow<str> + for<'k> From<&'k str>,
+{
     if !map.contains_key(key) {
-        map.insert(key.to_owned(), V::default());
+        map.insert(key.into(), V::default());
     }
-    map.entry(key.to_owned()).or_default()
+    map.entry(key.into()).or_default()
 }
 
 fn sensible(delta: &Delta) -> bool {
@@ -417,7 +425,7 @@ fn close_campaign(
     stamp: Stamp<'_>,
     rows: &mut Vec<KpiRow>,
 ) {
-    let Some(live) = campaign.live.as_deref_mut() else { return };
+    let Some(live) = campaign.live.as_mut().map(Arc::make_mut) else { return };
     let Some(watermark) = live.watermark(events) else { return };
     let closed = live.take_closed(watermark);
     if closed.is_empty() {

@@ -14,17 +14,18 @@ use model::fact::{CampaignSpec, Correction, StatsReport};
 use model::journal::{Delta, NO_TOUCH};
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use window::panes::Panes;
 
 /// A campaign: 300 bytes until something happens in it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Campaign {
     /// The specification as bytes; decoded once the campaign lives.
-    packed_spec: Box<[u8]>,
+    packed_spec: Arc<[u8]>,
     /// Version of the specification.
     pub version: i64,
-    /// All that an event or a command brings.
-    pub live: Option<Box<Live>>,
+    /// All that an event or a command brings; shared with a frozen state until it changes.
+    pub live: Option<Arc<Live>>,
     /// A version whose numbers jumped, waiting for a person.
     pub jumped: Option<Box<Jumped>>,
 }
@@ -155,7 +156,7 @@ impl Campaign {
         self.version = spec.version;
         // A specification is plain data: serialization has no way to fail, and an empty one reads as the default.
         self.packed_spec = postcard::to_stdvec(spec).unwrap_or_default().into();
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live.as_mut().map(Arc::make_mut) {
             live.respecify(spec.clone(), now);
         }
     }
@@ -172,17 +173,17 @@ impl Campaign {
     pub fn live_mut(&mut self) -> Option<&mut Live> {
         if self.live.is_none() {
             let spec: CampaignSpec = postcard::from_bytes(&self.packed_spec).ok()?;
-            let mut live = Box::new(Live { newest_event: Millis::MIN, ..Live::default() });
+            let mut live = Live { newest_event: Millis::MIN, ..Live::default() };
             live.calendar.set_zone(&spec.time_zone, 0);
             live.spec = spec;
-            self.live = Some(live);
+            self.live = Some(Arc::new(live));
         }
-        self.live.as_deref_mut()
+        self.live.as_mut().map(Arc::make_mut)
     }
 
     /// Unpacks after a restore what a snapshot does not hold twice.
     pub fn wake(&mut self) {
-        if let Some(live) = &mut self.live {
+        if let Some(live) = self.live.as_mut().map(Arc::make_mut) {
             live.spec = postcard::from_bytes(&self.packed_spec).unwrap_or_default();
             live.calendar.wake();
         }

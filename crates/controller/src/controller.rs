@@ -11,13 +11,16 @@ use crate::campaign::{Campaign, Live};
 use crate::channel::Channel;
 use crate::desired;
 use crate::desk::Desk;
+use crate::frozen::MAGIC;
 use crate::ledger::{CampaignLedger, Ledger};
+use crate::loss::Loss;
+use crate::picture::feed_period_ms;
 use crate::positions::{Positions, Verdict};
 use crate::seen::fingerprint;
 use crate::view::View;
 use crate::{Authority, JournalPosition, LoggedDecision, Outputs, Setup, SnapshotError};
 use model::fact::{CampaignSpec, Decision, Fact, Halt, PolicyVersion};
-use model::journal::JournalRecord;
+use model::journal::{CopiedFact, JournalRecord};
 use model::time::{MINUTE_MS, Millis};
 use policy::gates::{Freshness, freshness};
 use policy::pressure::{Block, Supply, raise_block};
@@ -49,10 +52,8 @@ pub(crate) struct State {
     policy_body: String,
     /// Increases are held until then: the clock jumped.
     jump_until: Millis,
+    pub(crate) loss: Option<Loss>,
 }
-
-/// First bytes of a snapshot; the last is the format version.
-const MAGIC: [u8; 4] = *b"PLC\x02";
 
 impl Controller {
     /// The state before the first record.
@@ -69,6 +70,7 @@ impl Controller {
             policy_versions: BTreeMap::new(),
             policy_body: String::new(),
             jump_until: Millis::MIN,
+            loss: None,
         };
         Self { setup, state, policy: Policy::default() }
     }
@@ -81,6 +83,7 @@ impl Controller {
         }
         self.state.next_offset = at.offset.saturating_add(1);
         let minute = self.advance_clock(at, &mut round);
+        self.tell_loss(&mut round);
         let mut touched = Touched::new();
         let parts;
         if record.parts <= 1 {
@@ -107,15 +110,6 @@ impl Controller {
     /// Read-only answers.
     pub fn view(&self) -> View<'_> {
         View { controller: self }
-    }
-
-    /// The whole state as bytes, equal for equal states.
-    pub fn snapshot(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&self.setup.partition.to_be_bytes());
-        // The state is plain data: serialization into memory has no way to fail.
-        bytes.extend(postcard::to_stdvec(&self.state).unwrap_or_default());
-        bytes
     }
 
     /// The state from its bytes.
@@ -192,6 +186,11 @@ impl Controller {
         }
         self.state.belief.fold_deltas(record, moment, touched);
         for fact in &record.facts {
+            if let Fact::Halt(halt) = &fact.record
+                && !self.state.ledger.is_news(halt, fact.timestamp, is_copied_again(record, fact))
+            {
+                continue;
+            }
             self.fold_fact(&fact.record, moment, touched, round);
         }
     }
@@ -288,7 +287,7 @@ impl Controller {
         for (account_id, account) in &mut self.state.belief.accounts {
             let in_account = halt.account_id.as_ref().is_none_or(|halted| halted == account_id);
             for (campaign_id, campaign) in account.campaigns.iter_mut().filter(|_| in_account) {
-                if halt.campaign_id.as_ref().is_none_or(|halted| halted == campaign_id) {
+                if halt.campaign_id.as_ref().is_none_or(|halted| **halted == **campaign_id) {
                     Campaign::live_mut(campaign);
                 }
             }
@@ -328,7 +327,7 @@ impl Controller {
         let live: Vec<(String, String)> = accounts
             .flat_map(|(account_id, account)| {
                 let live = account.campaigns.iter().filter(|(_, campaign)| campaign.live.is_some());
-                live.map(|(campaign_id, _)| (account_id.clone(), campaign_id.clone()))
+                live.map(|(campaign_id, _)| (account_id.clone(), campaign_id.to_string()))
             })
             .collect();
         let live = live.iter().map(|(account_id, campaign_id)| (account_id.as_str(), campaign_id.as_str()));
@@ -390,7 +389,7 @@ impl Controller {
                 let known = belief.campaign(account_id, campaign_id).filter(|_| leased);
                 let Some(live) = known.and_then(|known| known.live.as_ref()) else { continue };
                 let watermark = live.watermark(positions.watermark());
-                let period = live.stats.as_ref().filter(|_| live.counts_reports()).map_or(0, |stats| stats.period);
+                let period = feed_period_ms(live, self.policy.stage1.idle_period.touches_ms());
                 let settings = self.policy.for_campaign(account_id, campaign_id);
                 let age = watermark.map(|mark| now.saturating_sub(mark));
                 let dead = freshness(age, period, &settings.gates) == Freshness::Dead;
@@ -434,7 +433,7 @@ impl Controller {
     }
 
     /// Copies of the ledger for those who join late.
-    fn publish_desired(&mut self, round: &mut Round) {
+    pub(crate) fn publish_desired(&self, round: &mut Round) {
         if !round.decide {
             return;
         }
@@ -444,7 +443,7 @@ impl Controller {
             let live = belief.campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
             let Some((live, account)) = live.zip(ledger.accounts.get(account_id)) else { continue };
             let nothing = CampaignLedger::default();
-            let own = account.campaigns.get(campaign_id).unwrap_or(&nothing);
+            let own = account.campaigns.get(campaign_id.as_str()).map_or(&nothing, |campaign| &**campaign);
             let record = desired::of_campaign((account_id, campaign_id), live, account, own, *now, stamp);
             round.outputs.desired.push((campaign_id.clone(), record));
         }
@@ -482,7 +481,7 @@ impl Controller {
         }
     }
 
-    fn settle(&mut self, about: &Subject, condition: Option<&Condition>, round: &mut Round) {
+    pub(crate) fn settle(&mut self, about: &Subject, condition: Option<&Condition>, round: &mut Round) {
         if !round.decide {
             return;
         }
@@ -499,7 +498,7 @@ impl Controller {
         }
     }
 
-    fn apply_log(&mut self, decisions: &[LoggedDecision]) {
+    pub(crate) fn apply_log(&mut self, decisions: &[LoggedDecision]) {
         let State { ledger, alerts, .. } = &mut self.state;
         for decision in decisions {
             match decision {
@@ -512,15 +511,23 @@ impl Controller {
     }
 }
 
+/// Whether a fact lies outside of what the record's ranges bring: specifications, policies and halts are copied again
+/// daily, so that a journal that retention has cut still tells them. Versions make copies of the others void.
+fn is_copied_again(record: &JournalRecord, fact: &CopiedFact) -> bool {
+    !record.ranges.iter().any(|range| {
+        range.topic == fact.topic && range.partition == fact.partition && (range.from..range.to).contains(&fact.offset)
+    })
+}
+
 /// What belongs to one record only.
 #[derive(Debug, Default)]
-struct Round {
-    at: JournalPosition,
-    decide: bool,
-    outputs: Outputs,
-    decisions: Vec<Decision>,
-    changed: BTreeSet<(String, String)>,
-    everyone: bool,
+pub(crate) struct Round {
+    pub(crate) at: JournalPosition,
+    pub(crate) decide: bool,
+    pub(crate) outputs: Outputs,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) changed: BTreeSet<(String, String)>,
+    pub(crate) everyone: bool,
 }
 
 /// The last instant of a campaign's cadence: multiples of the interval, moved by whole minutes so that campaigns spread.

@@ -21,7 +21,7 @@ use crate::{JournalPosition, Outputs, Setup};
 use model::fact::Decision;
 use model::output::*;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
-use policy::anomaly::{Change, Detector, Finding, Kind};
+use policy::anomaly::{Change, Detector, Finding, Kind, Severity};
 use policy::arithmetic::bid_micros;
 use policy::composition::is_worth_a_command;
 use policy::explain::{Reason, amount};
@@ -30,6 +30,7 @@ use policy::guard::{Action, Mode, Proposal, Verdict, check};
 use policy::pause::{Holder, Resume, ResumeInput, resume_daily_cap, resume_runaway};
 use policy::settings::{Policy, Settings};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// Everything that a decision may look at and write to.
 pub struct Desk<'a> {
@@ -78,7 +79,7 @@ impl Desk<'_> {
         let Some(mut live) = account.campaigns.get_mut(campaign_id).and_then(|campaign| campaign.live.take()) else {
             return;
         };
-        self.look(account_id, campaign_id, &mut live, pacing_due);
+        self.look(account_id, campaign_id, Arc::make_mut(&mut live), pacing_due);
         let account = self.belief.accounts.get_mut(account_id);
         if let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign_id)) {
             campaign.live = Some(live);
@@ -104,7 +105,12 @@ impl Desk<'_> {
         let picture = Picture::of(live, Some(ledger), &scene, profile);
         let freshness = freshness(picture.data_age(), picture.period_ms, &settings.gates);
         let mut pacing = std::mem::take(&mut live.pacing);
-        let held = self.ledger.integrity.is_some() || self.now < self.jump_until || pacing.ack_missing.is_open();
+        let untried = ledger.newest_issue().is_some_and(|at| {
+            self.now.saturating_sub(at) < settings.anomaly.feedback.ack_retry_ms
+                || ledger.state.is_pause_ignored(self.now, 0)
+        });
+        let unanswered = pacing.ack_missing.is_open() && untried;
+        let held = self.ledger.integrity.is_some() || self.now < self.jump_until || unanswered;
         let around = Around {
             ledger,
             channel,
@@ -474,7 +480,7 @@ impl Desk<'_> {
         let approved = Proposal { action, reason: Reason::Person, group_sum_micros: None, approved: true };
         let issued = self.submit_proposal(&case, lever, &approved);
         let state = if issued { "approved" } else { "rejected" };
-        live.whys.append(&mut self.noted);
+        Arc::make_mut(&mut live).whys.append(&mut self.noted);
         self.put_live(&account_id, &campaign_id, live);
         self.propose(Adjustment { state: state.into(), ..proposal });
     }
@@ -534,20 +540,21 @@ impl Desk<'_> {
         shared: Option<(i64, &'s [&'s Live])>,
     ) -> Scene<'s> {
         let (now, watermark, policy_version) = (self.now, self.watermark, self.policy_version);
-        Scene { now, watermark, channel, settings, policy_version, shared }
+        let feed_period_ms = self.policy.stage1.idle_period.touches_ms();
+        Scene { now, watermark, channel, settings, policy_version, shared, feed_period_ms }
     }
 
     fn campaign_of(&self, decision: &Decision) -> Option<String> {
         let account = self.ledger.accounts.get(&decision.account_id)?;
         let holds = |ledger: &CampaignLedger| ledger.proposals.contains_key(&decision.command_id);
-        account.campaigns.iter().find(|(_, ledger)| holds(ledger)).map(|(campaign_id, _)| campaign_id.clone())
+        account.campaigns.iter().find(|(_, ledger)| holds(ledger)).map(|(campaign_id, _)| campaign_id.to_string())
     }
 
-    fn take_live(&mut self, account_id: &str, campaign_id: &str) -> Option<Box<Live>> {
+    fn take_live(&mut self, account_id: &str, campaign_id: &str) -> Option<Arc<Live>> {
         self.belief.accounts.get_mut(account_id)?.campaigns.get_mut(campaign_id)?.live.take()
     }
 
-    fn put_live(&mut self, account_id: &str, campaign_id: &str, live: Box<Live>) {
+    fn put_live(&mut self, account_id: &str, campaign_id: &str, live: Arc<Live>) {
         let account = self.belief.accounts.get_mut(account_id);
         if let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign_id)) {
             campaign.live = Some(live);
@@ -592,6 +599,9 @@ fn told(finding: &Finding, currency: &str) -> String {
         }
         Kind::UnderspendRisk => format!("the period will end at {} of {}", money(seen), money(wanted)),
         Kind::DeliveryStopped => format!("no event, though about {wanted} were due"),
+        Kind::TrackingBreak => format!("{seen} conversions arrived where about {wanted} were due, and clicks flow"),
+        Kind::CostSpike => format!("an event costs {}, usual is {}", money(seen), money(wanted)),
+        Kind::InvalidTraffic => format!("{seen} invalid events on one placement, about {wanted} are usual"),
         Kind::SpecJump => {
             format!("a number of the new specification jumped from {wanted} to {seen} and waits for a person")
         }
@@ -600,6 +610,10 @@ fn told(finding: &Finding, currency: &str) -> String {
             minutes(seen),
             minutes(wanted)
         ),
+        Kind::AckMissing if finding.severity == Severity::Critical => {
+            "a pause was not answered in time or was refused, so spend may go on: pause it by hand and look at the ad-buying system"
+                .to_owned()
+        }
         Kind::AckMissing => format!("{seen} command(s) were not answered in time"),
         Kind::ValueMismatch => format!("{} is in force where {} was set", money(seen), money(wanted)),
     }

@@ -4,6 +4,7 @@
 //! committed decision records (commands, proposals, leases), whether just decided or read back from the log; so a
 //! restart, another build and a replay keep the same ledger. Sequences of an account never fall and never repeat.
 
+use crate::belief::entry;
 use crate::slot::{Answer, Issued, Slot};
 use model::fact::{Ack, Halt, StateReport};
 use model::output::{Adjustment, DesiredState};
@@ -13,6 +14,7 @@ use policy::pause::{Holder, Holders};
 use policy::settings::Anomaly;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is owed in one journal partition.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -23,6 +25,8 @@ pub struct Ledger {
     pub halted: bool,
     /// Latched: why positions are not to be trusted.
     pub integrity: Option<String>,
+    /// Timestamp of the last word on each scope that may be halted: a copy of an older word changes nothing.
+    pub halt_words: BTreeMap<(String, String, String), Millis>,
 }
 
 /// What is owed in one account.
@@ -36,8 +40,8 @@ pub struct AccountLedger {
     pub lease_until: Option<Millis>,
     /// The last sequence that the lease covers.
     pub lease_sequence: i64,
-    /// By campaign id.
-    pub campaigns: BTreeMap<String, CampaignLedger>,
+    /// By campaign id; shared with a frozen state until it changes.
+    pub campaigns: BTreeMap<Arc<str>, Arc<CampaignLedger>>,
     /// Commands of the last hour: when, whether the guard had to change them, and by how much a budget rose.
     pub commands: Vec<Command>,
 }
@@ -113,20 +117,20 @@ impl Ledger {
 
     /// One campaign's ledger, `None` before its first fact.
     pub fn campaign(&self, account: &str, campaign: &str) -> Option<&CampaignLedger> {
-        self.accounts.get(account)?.campaigns.get(campaign)
+        self.accounts.get(account)?.campaigns.get(campaign).map(|campaign| &**campaign)
     }
 
     /// One campaign's ledger, begun if there is none.
     pub fn campaign_mut(&mut self, account: &str, campaign: &str) -> &mut CampaignLedger {
         let account = entry(&mut self.accounts, account);
-        entry(&mut account.campaigns, campaign)
+        Arc::make_mut(entry(&mut account.campaigns, campaign))
     }
 
     /// Takes an issued command.
     pub fn apply_command(&mut self, command: &Adjustment) {
         let account = entry(&mut self.accounts, &command.account_id);
         account.sequence = account.sequence.max(command.sequence);
-        let campaign = entry(&mut account.campaigns, &command.campaign_id);
+        let campaign = Arc::make_mut(entry(&mut account.campaigns, &command.campaign_id));
         let before = campaign.budget.assumed();
         campaign.apply_command(command);
         let increase = match (command.kind.as_str(), before, command.value_micros) {
@@ -146,7 +150,7 @@ impl Ledger {
     pub fn apply_proposal(&mut self, proposal: &Adjustment) {
         let account = entry(&mut self.accounts, &proposal.account_id);
         account.sequence = account.sequence.max(proposal.sequence);
-        let campaign = entry(&mut account.campaigns, &proposal.campaign_id);
+        let campaign = Arc::make_mut(entry(&mut account.campaigns, &proposal.campaign_id));
         campaign.sequence = campaign.sequence.max(proposal.sequence);
         if proposal.state == "proposed" {
             campaign.proposals.insert(proposal.command_id.clone(), proposal.clone());
@@ -163,8 +167,17 @@ impl Ledger {
         }
     }
 
-    /// Takes a record of `ads.desired-state`; only leases tell something that no command told.
+    /// Takes a record of `ads.desired-state`. Leases tell something that no command told; of the rest only the sequences
+    /// count: they are the last anchor where the commands themselves are gone, and no news otherwise.
     pub fn apply_desired(&mut self, key: &str, desired: &DesiredState) {
+        if desired.sequence > 0 {
+            let account = entry(&mut self.accounts, &desired.account_id);
+            account.sequence = account.sequence.max(desired.sequence);
+            if let Some(campaign_id) = &desired.campaign_id {
+                let campaign = Arc::make_mut(entry(&mut account.campaigns, campaign_id));
+                campaign.sequence = campaign.sequence.max(desired.sequence);
+            }
+        }
         if key.starts_with("lease/") {
             let account = entry(&mut self.accounts, &desired.account_id);
             account.lease_until = account.lease_until.max(desired.lease_until);
@@ -178,12 +191,17 @@ impl Ledger {
         for (account_id, account) in &mut self.accounts {
             let lease = (account.lease_until, account.lease_sequence);
             for (campaign_id, campaign) in &mut account.campaigns {
+                let levers = [Lever::Bid, Lever::Budget];
+                if !levers.iter().any(|lever| campaign.slot(*lever).is_over(lease, now)) {
+                    continue;
+                }
+                let campaign = Arc::make_mut(campaign);
                 let mut any = false;
-                for lever in [Lever::Bid, Lever::Budget] {
+                for lever in levers {
                     any |= campaign.slot_mut(lever).lapse(lease, now);
                 }
                 if any {
-                    lapsed.push((account_id.clone(), campaign_id.clone()));
+                    lapsed.push((account_id.clone(), campaign_id.to_string()));
                 }
             }
         }
@@ -237,6 +255,18 @@ impl Ledger {
         bid || budget
     }
 
+    /// Notes when a word on a halt was written; `false` where it is a copy of one that is known or superseded.
+    pub fn is_news(&mut self, halt: &Halt, written_at: Millis, is_copy: bool) -> bool {
+        let text = |id: &Option<String>| id.clone().unwrap_or_default();
+        let scope = (halt.scope.clone(), text(&halt.account_id), text(&halt.campaign_id));
+        let known = self.halt_words.get(&scope).copied();
+        if is_copy && known.is_some_and(|known| known >= written_at) {
+            return false;
+        }
+        self.halt_words.insert(scope, known.map_or(written_at, |known| known.max(written_at)));
+        true
+    }
+
     /// Takes a halt or its release.
     pub fn apply_halt(&mut self, halt: &Halt) {
         let set = halt.action == "set";
@@ -268,6 +298,11 @@ impl AccountLedger {
 }
 
 impl CampaignLedger {
+    /// When the last command of any lever was issued.
+    pub fn newest_issue(&self) -> Option<Millis> {
+        [&self.bid, &self.budget, &self.state].into_iter().filter_map(Slot::issued_at).max()
+    }
+
     /// The slot of a lever.
     pub fn slot(&self, lever: Lever) -> &Slot {
         match lever {
@@ -353,11 +388,4 @@ pub fn value_of(command: &Adjustment) -> Option<i64> {
 /// How long an unanswered command of a lever may stay without counting as lost.
 pub fn ack_limit_ms(apply_ms: Millis, applies: i64) -> Millis {
     apply_ms.max(MINUTE_MS).saturating_mul(applies.max(1))
-}
-
-fn entry<'m, V: Default>(map: &'m mut BTreeMap<String, V>, key: &str) -> &'m mut V {
-    if !map.contains_key(key) {
-        map.insert(key.to_owned(), V::default());
-    }
-    map.entry(key.to_owned()).or_default()
 }

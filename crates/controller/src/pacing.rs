@@ -5,13 +5,14 @@
 
 use crate::campaign::Live;
 use crate::channel::Channel;
-use crate::ledger::CampaignLedger;
+use crate::ledger::{CampaignLedger, ack_limit_ms};
 use crate::measures::*;
 use crate::picture::{Picture, Window};
+use model::fact::CampaignSpec;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::*;
 use policy::arithmetic::{LogBid, log_bid};
-use policy::composition::{Binding, Composed, Composition, MinPacing, Parts};
+use policy::composition::{Binding, Composed, Composition, MinPacing, Parts, bid_ceiling_micros};
 use policy::gates::{Freshness, Gate, Permission};
 use policy::hold::Hold;
 use policy::pressure::{
@@ -128,11 +129,21 @@ impl Pacing {
             positions_broken: around.integrity_gap,
             freshness: around.freshness,
             data_age_ms: picture.data_age().unwrap_or(Millis::MAX),
-            allowed_age_ms: around.settings.gates.stale_min_ms,
+            allowed_age_ms: {
+                let gates = &around.settings.gates;
+                gates.stale_min_ms.max(picture.period_ms.max(0).saturating_mul(gates.stale_periods))
+            },
             unseen_micros: picture.exposure.unseen_micros,
         };
         changes.push(self.data_gap.observe(&gap, settings, now));
-        let acks = AckEvidence { unanswered: around.ledger.unanswered, at_stake_micros: 0 };
+        let limit = ack_limit_ms(picture.apply_ms, around.settings.gates.ack_limit_applies);
+        let pause_ignored = around.ledger.state.is_pause_ignored(now, limit);
+        let left_ms = picture.day.end.saturating_sub(now);
+        let acks = AckEvidence {
+            unanswered: around.ledger.unanswered,
+            pause_ignored,
+            at_stake_micros: if pause_ignored { picture.exposure.rate.over(left_ms) } else { 0 },
+        };
         changes.push(self.ack_missing.observe(&acks, settings, now));
         self.pace = self.pace_word(picture, around.ledger);
         changes
@@ -162,7 +173,7 @@ impl Pacing {
             budget_log_bid,
             target_log_bid: None,
             bid_min_micros: live.spec.bid_min_micros,
-            bid_max_micros: live.spec.bid_max_micros,
+            bid_max_micros: bid_ceiling(&live.spec),
             supply_bound: blocked,
         };
         let composed = MinPacing.compose(&parts);
@@ -227,7 +238,7 @@ impl Pacing {
             cost_micros: picture.cost.unwrap_or(0),
             log_bid: self.log_bid.unwrap_or(start_bid),
             bid_min_micros: live.spec.bid_min_micros,
-            bid_max_micros: live.spec.bid_max_micros,
+            bid_max_micros: bid_ceiling(&live.spec),
             block: raise_block(&supply, &settings.pressure),
             step_up_limit: self.delivery.step_up_limit(&settings.anomaly, picture.now),
             frozen: around.ledger.is_paused() || gate.permission > Permission::HardStopOnly,
@@ -281,6 +292,11 @@ impl Pace {
 /// The bid to reckon with: unanswered, confirmed, or the specification's.
 pub fn assumed_bid(live: &Live, ledger: &CampaignLedger) -> Option<i64> {
     ledger.bid.assumed().or(Some(live.spec.bid_micros)).filter(|bid| *bid > 0)
+}
+
+/// The most that the campaign may bid, by its strategy.
+pub fn bid_ceiling(spec: &CampaignSpec) -> i64 {
+    bid_ceiling_micros(&spec.bid_strategy, spec.bid_micros, spec.bid_max_micros)
 }
 
 /// Spend of a window, by all campaigns of the budget.

@@ -82,6 +82,13 @@ pub struct Scene<'a> {
     pub policy_version: i64,
     /// The budget that the campaign shares, and the campaigns that it shares it with.
     pub shared: Option<(i64, &'a [&'a Live])>,
+    /// Declared period of the feeds of events.
+    pub feed_period_ms: Millis,
+}
+
+/// How often a campaign's spend is told: its reports' period, or the declared one of the feeds of events.
+pub fn feed_period_ms(live: &Live, events_ms: Millis) -> Millis {
+    if live.counts_reports() { live.stats.as_ref().map_or(HOUR_MS, |stats| stats.period) } else { events_ms }
 }
 
 /// A window that ends at the watermark.
@@ -128,11 +135,7 @@ impl Picture {
             spent_day,
             events_day,
             apply_ms: ledger.and_then(CampaignLedger::apply_median_ms).unwrap_or(profile.apply_ms),
-            period_ms: if live.counts_reports() {
-                live.stats.as_ref().map_or(HOUR_MS, |stats| stats.period)
-            } else {
-                0
-            },
+            period_ms: feed_period_ms(live, scene.feed_period_ms),
             profile,
         };
         picture.exposure = picture.exposed(live, settings);

@@ -73,6 +73,8 @@ pub enum Answer {
     Foreign,
 }
 
+/// Value of a state lever that is paused.
+const PAUSED: i64 = 0;
 /// Answers to older commands than these tell nothing any more.
 const EARLIER_MAX: usize = 4;
 
@@ -158,13 +160,17 @@ impl Slot {
         foreign
     }
 
+    /// Whether the lease of a raise has run out.
+    pub fn is_over(&self, lease: (Option<Millis>, i64), now: Millis) -> bool {
+        self.last.as_ref().and_then(|last| lease_end(last, lease)).is_some_and(|end| now > end)
+    }
+
     /// Goes back to the fallback once the lease has run out; `true` if it did.
     pub fn lapse(&mut self, lease: (Option<Millis>, i64), now: Millis) -> bool {
-        let Some(last) = &self.last else { return false };
-        let Some((fallback, _)) = last.fallback else { return false };
-        if lease_end(last, lease).is_none_or(|end| now <= end) {
+        if !self.is_over(lease, now) {
             return false;
         }
+        let Some((fallback, _)) = self.last.as_ref().and_then(|last| last.fallback) else { return false };
         let from = self.assumed();
         // A raise that never came into force leaves the confirmed value where it was.
         self.confirmed = Some(self.confirmed.map_or(fallback, |confirmed| confirmed.min(fallback)));
@@ -182,6 +188,19 @@ impl Slot {
     /// Value at an instant of the last day, by the issued changes.
     pub fn value_at(&self, at: Millis) -> Option<i64> {
         self.moves.iter().find(|known| known.at >= at).map(|known| known.from).or(self.assumed())
+    }
+
+    /// Whether the last command of a state lever is a pause that nobody answered within `limit_ms`, or that was answered
+    /// and is not in force.
+    pub fn is_pause_ignored(&self, now: Millis, limit_ms: Millis) -> bool {
+        let asked = self.last.as_ref().is_some_and(|last| last.value == PAUSED);
+        let waited = self.pending.as_ref().is_none_or(|pending| now.saturating_sub(pending.issued_at) >= limit_ms);
+        asked && self.confirmed != Some(PAUSED) && waited
+    }
+
+    /// When the last command was issued.
+    pub fn issued_at(&self) -> Option<Millis> {
+        self.last.as_ref().map(|last| last.issued_at)
     }
 
     /// Whether a raise lives here that ends without a lease.

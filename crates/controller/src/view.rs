@@ -3,7 +3,6 @@
 use crate::belief::{Belief, Counters};
 use crate::campaign::{FLIGHT, Granularity, Live, RowKey};
 use crate::controller::{Controller, State};
-use crate::ledger::CampaignLedger;
 use crate::measures::{NONE, net_spend};
 use crate::rows;
 use model::fact::CampaignSpec;
@@ -182,7 +181,7 @@ impl<'a> View<'a> {
     /// Proposals that wait for a person.
     pub fn proposals(self) -> impl Iterator<Item = &'a Adjustment> {
         let campaigns = self.state().ledger.accounts.values().flat_map(|account| account.campaigns.values());
-        campaigns.flat_map(|campaign: &CampaignLedger| campaign.proposals.values())
+        campaigns.flat_map(|campaign| campaign.proposals.values())
     }
 
     /// Campaigns in which something has happened, and the memory that they hold, in bytes.

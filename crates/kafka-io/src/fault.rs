@@ -22,6 +22,8 @@ pub enum Fault {
     OffsetGone,
     /// A property is unknown, refused, or contradicts another.
     Settings,
+    /// The caller asked to stop while it was waiting.
+    Stopped,
     /// Everything else.
     Other,
 }
@@ -38,6 +40,7 @@ impl Fault {
             Fault::Fenced => "fenced",
             Fault::OffsetGone => "offset_gone",
             Fault::Settings => "settings",
+            Fault::Stopped => "stopped",
             Fault::Other => "other",
         }
     }
@@ -58,6 +61,7 @@ impl Fault {
             Fault::Fenced => "another process took this place",
             Fault::OffsetGone => "the position is not in the log",
             Fault::Settings => "the settings do not fit",
+            Fault::Stopped => "asked to stop",
             Fault::Other => "the cluster reports an error",
         }
     }

@@ -61,6 +61,7 @@ pub struct LogReader {
     committed: BaseConsumer<Witness>,
     uncommitted: BaseConsumer<Witness>,
     patience: Duration,
+    stop: Option<Box<dyn Fn() -> bool + Send>>,
 }
 
 impl LogReader {
@@ -84,7 +85,14 @@ impl LogReader {
             committed,
             uncommitted,
             patience,
+            stop: None,
         })
+    }
+
+    /// Gives up with [`Fault::Stopped`] soon after this says so.
+    pub fn stop_when(mut self, asked: impl Fn() -> bool + Send + 'static) -> LogReader {
+        self.stop = Some(Box::new(asked));
+        self
     }
 
     /// Shows every committed record in the range to `show`, which may stop the reading.
@@ -117,7 +125,14 @@ impl LogReader {
         let fetch = SimpleFetch::start(client, &self.queue, topic, partition, from)
             .map_err(|code| Error::code(format!("reading {place}"), code))?;
         let result = follow(
-            &Following { queue: &self.queue, client: &self.committed, place: &place, end, patience: self.patience },
+            &Following {
+                queue: &self.queue,
+                client: &self.committed,
+                place: &place,
+                end,
+                patience: self.patience,
+                stop: self.stop.as_deref(),
+            },
             &mut self.messages,
             &mut report,
             &mut show,
@@ -170,9 +185,19 @@ impl LogReader {
             .member(group, None)
             .create_with_context(Witness::default())
             .map_err(|error| Error::kafka(doing(), &error))?;
-        let answer = asker
-            .committed_offsets(listed(places), self.patience)
-            .map_err(|error| self.explain(Error::kafka(doing(), &error)))?;
+        // Asked in short turns: whoever waits for somebody else's transaction must hear that it is to stop.
+        let started = Instant::now();
+        let answer = loop {
+            let left = self.patience.saturating_sub(started.elapsed());
+            match asker.committed_offsets(listed(places), left.min(COMMITTED_TURN)) {
+                Ok(answer) => break answer,
+                Err(_) if self.stop.as_ref().is_some_and(|asked| asked()) => return Err(stopped(doing())),
+                Err(error) if left <= COMMITTED_TURN || !timed_out(&error) => {
+                    return Err(self.explain(Error::kafka(doing(), &error)));
+                }
+                Err(_) => {}
+            }
+        };
         let mut positions = BTreeMap::new();
         for element in answer.elements() {
             element.error().map_err(|error| Error::kafka(doing(), &error))?;
@@ -228,6 +253,7 @@ struct Following<'a> {
     place: &'a TopicPartition,
     end: i64,
     patience: Duration,
+    stop: Option<&'a (dyn Fn() -> bool + Send)>,
 }
 
 fn follow(
@@ -236,9 +262,12 @@ fn follow(
     report: &mut ReadReport,
     show: &mut impl FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<(), Error> {
-    let Following { queue, client, place, end, patience } = *following;
+    let Following { queue, client, place, end, patience, stop } = *following;
     let mut last_progress = Instant::now();
     loop {
+        if stop.is_some_and(|asked| asked()) {
+            return Err(stopped(format!("reading {place}")));
+        }
         queue.take(messages, BATCH, TICK);
         serve(client);
         let before = report.next_offset;
@@ -301,6 +330,14 @@ fn gone(place: &TopicPartition, offset: i64, low: i64) -> Error {
     )
 }
 
+fn stopped(doing: String) -> Error {
+    Error::new(Fault::Stopped, doing, "")
+}
+
+fn timed_out(error: &KafkaError) -> bool {
+    matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut))
+}
+
 fn changes_leader(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -323,6 +360,8 @@ fn serve(client: &BaseConsumer<Witness>) {
 const BATCH: usize = 1_000;
 /// How long one look into an empty queue takes.
 const TICK: Duration = Duration::from_millis(50);
+/// One turn of asking for positions that an open transaction holds back.
+const COMMITTED_TURN: Duration = Duration::from_secs(1);
 /// A new leader is known within a few of these.
 const LEADER_WAIT: Duration = Duration::from_millis(100);
 /// Events served in one round.

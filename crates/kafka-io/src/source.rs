@@ -227,6 +227,12 @@ impl SourceConsumer {
         Some(self.end_of(place)?.saturating_sub(self.reached(place, progress)).max(0) as u64)
     }
 
+    /// Where reading stands: after all that was handed out, and after control records that followed it, which are no
+    /// records. `None` where not ours.
+    pub fn position(&self, place: &TopicPartition) -> Option<i64> {
+        self.progress_of(place).map(|progress| self.reached(place, progress))
+    }
+
     /// The offset expected next; `None` where not ours.
     pub fn next_offset(&self, place: &TopicPartition) -> Option<i64> {
         self.progress_of(place).map(|progress| progress.next)

@@ -11,7 +11,7 @@ use crate::shape::{LocalShape, share_of};
 use model::event::EventKind;
 use model::time::{HOUR_MS, MINUTE_MS, Millis, minute_of};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use window::calendar::{LocalDay, LocalHour};
 
 /// Words of the contract, and how a device's clicks compare with the mean; shares are [`DEVICE_UP_TO`].
@@ -51,6 +51,9 @@ pub(crate) struct Due {
     pub(crate) device: u8,
     pub(crate) creative: u8,
 }
+
+/// Opportunities by price factor and conversion factor, as bits, so that they can be keys.
+pub(crate) type Offers = BTreeMap<(u64, u64), f64>;
 
 /// Expected values given the market's opportunities and the bids in force, before the luck of each auction and click.
 #[derive(Clone, Copy, Debug, Default)]
@@ -157,6 +160,24 @@ impl Lane {
             self.open_minute(start);
         }
         Some(self.opportunities[self.cursor].0).filter(|&at| at < end)
+    }
+
+    /// Opportunities of a fresh lane by local day, then by price and conversion factor (as bits), up to `end`.
+    pub(crate) fn offered(mut self, end: Millis) -> Vec<(Millis, Offers)> {
+        let mut days: Vec<(Millis, Offers)> = Vec::new();
+        while (self.minute + 1).saturating_mul(MINUTE_MS) < end.min(self.world.spec.flight_end.unwrap_or(Millis::MAX)) {
+            let start = (self.minute + 1).saturating_mul(MINUTE_MS);
+            self.open_minute(start);
+            if days.is_empty() || !self.day.contains(start) {
+                self.enter_day(start);
+                days.push((self.day.start_ms, BTreeMap::new()));
+            }
+            let factors = (self.price_factor.to_bits(), self.conversion_factor.to_bits());
+            if let Some((_, offers)) = days.last_mut() {
+                *offers.entry(factors).or_default() += self.opportunities.len() as f64;
+            }
+        }
+        days
     }
 
     /// Draws the opportunities of the minute after the last one.

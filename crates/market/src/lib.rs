@@ -16,6 +16,7 @@ mod auction;
 mod buyer;
 mod demo;
 mod emit;
+mod hindsight;
 mod lane;
 mod load;
 mod market;
@@ -26,15 +27,18 @@ mod shape;
 #[cfg(test)]
 mod tests;
 mod totals;
+mod trial;
 mod truth;
 
 pub use auction::{Auction, Billing, Pricing};
 pub use buyer::state::CampaignState;
 pub use buyer::{AdBuyer, BuyerCounts};
 pub use emit::{Emitted, OwnedRecord, Record, Recorder, Sink};
+pub use hindsight::{Hindsight, Outcome};
 pub use load::{Load, LoadScenario};
 pub use market::Market;
 pub use scenario::{BuyerManners, CampaignWorld, Delay, People, Scenario, Shock};
 pub use shape::HOUR_OF_WEEK_PPM;
 pub use totals::{CampaignTotals, Expected, Totals};
+pub use trial::{Trial, TrialChange, TrialMarket, TrialShock};
 pub use truth::{Cell, Row, Truth};

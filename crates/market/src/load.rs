@@ -193,6 +193,12 @@ impl Load {
         self.hand_out_delayed(Millis::MAX, sink);
     }
 
+    /// Hands out what arrives before `until` of what was made, and makes nothing; `true` once nothing is on its way.
+    pub fn settle(&mut self, until: Millis, sink: &mut impl Sink) -> bool {
+        self.hand_out_delayed(until, sink);
+        self.delayed.is_empty()
+    }
+
     /// Each event that was made, once, whether it has arrived or not.
     pub fn truth(&self) -> &Truth {
         &self.truth

@@ -527,3 +527,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_on_its_way_settles_at_its_own_time_and_nothing_new_is_made() {
+    let scenario = LoadScenario { late_ppm: 100_000, ..LoadScenario::new(3, 100, 100, 1_000_000) };
+    let mut load = Load::new(scenario, 5);
+    let mut handed_out = 0_u64;
+    load.advance(1_010_000, &mut |_: Emitted<'_>| handed_out += 1);
+    let made = load.events();
+    assert!(handed_out < made, "some are late");
+    let mut until = 1_010_000;
+    let mut settled = false;
+    while !settled {
+        until += 20;
+        settled = load.settle(until, &mut |emitted: Emitted<'_>| {
+            assert!((until - 20..until).contains(&emitted.arrived_at), "not before its time and not after it");
+            handed_out += 1;
+        });
+    }
+    assert_eq!((handed_out, load.events()), (made, made));
+    assert!((60_000..=610_000).contains(&(until - 1_010_000 + 10_000)), "the last is late by 1 to 10 minutes");
+}

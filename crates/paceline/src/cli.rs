@@ -1,5 +1,8 @@
 //! The command line, as the help text reads. Data go to stdout, words to stderr.
 
+mod analyze;
+
+pub use analyze::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -80,6 +83,9 @@ pub enum Command {
     /// List, approve or reject proposals
     #[command(subcommand)]
     Proposals(ProposalsCommand),
+    /// Ask the service's own estimators about a file
+    #[command(subcommand)]
+    Analyze(AnalyzeCommand),
     /// Measure the service against a broker, beside bare consumption in the same run
     Bench(Bench),
 }
@@ -246,9 +252,13 @@ pub struct Generate {
     /// Share of events sent out of order, parts per million
     #[arg(long, default_value_t = 0)]
     pub disorder_ppm: u32,
-    /// Share of events sent minutes late, parts per million
+    /// Share of events sent 1 to 10 minutes late, parts per million; those that are due after --for are sent at its
+    /// end, all at once, unless --wait-for-late is given
     #[arg(long, default_value_t = 0)]
     pub late_ppm: u32,
+    /// After --for, send what is still on its way (late events, second copies) at its own time: up to 10 minutes more
+    #[arg(long)]
+    pub wait_for_late: bool,
     /// Share of records that must end on the dead-letter topic, parts per million
     #[arg(long, default_value_t = 0)]
     pub poison_ppm: u32,

@@ -14,6 +14,8 @@ pub enum Kind {
     Difference,
     /// Broker or registry away, port in use: the same call may succeed later.
     TryLater,
+    /// Asked to stop before it was done; the service ends as after any other stop.
+    Stopped,
     /// Configuration, missing topic, unequal partition counts, refused credentials.
     Setup,
 }
@@ -24,7 +26,7 @@ impl Kind {
         match self {
             Kind::Failed => 1,
             Kind::Difference => 3,
-            Kind::TryLater => 75,
+            Kind::TryLater | Kind::Stopped => 75,
             Kind::Setup => 78,
         }
     }
@@ -37,6 +39,8 @@ pub struct Failure {
     pub kind: Kind,
     /// What was being done, where, and why it failed; lowercase, no full stop.
     pub what: String,
+    /// Where there are several things to mend: each by itself, with its place.
+    pub mistakes: Vec<String>,
     /// The next step for the person who reads it.
     pub advice: String,
 }
@@ -44,12 +48,17 @@ pub struct Failure {
 impl Failure {
     /// A failure with its advice.
     pub fn new(kind: Kind, what: impl fmt::Display, advice: impl fmt::Display) -> Self {
-        Self { kind, what: what.to_string(), advice: advice.to_string() }
+        Self { kind, what: what.to_string(), mistakes: Vec::new(), advice: advice.to_string() }
     }
 
     /// A failure that a person must mend.
     pub fn setup(what: impl fmt::Display, advice: impl fmt::Display) -> Self {
         Self::new(Kind::Setup, what, advice)
+    }
+
+    /// The same with a list of what is to mend.
+    pub fn listing(self, mistakes: Vec<String>) -> Self {
+        Self { mistakes, ..self }
     }
 
     /// A failure of the attempt itself.
@@ -61,10 +70,14 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.what)?;
-        if !self.advice.is_empty() {
-            write!(f, "; {}", self.advice)?;
+        for (at, mistake) in self.mistakes.iter().enumerate() {
+            write!(f, "{}\n  - {}", if at == 0 { ":" } else { "" }, mistake.trim_end().replace('\n', "\n    "))?;
         }
-        Ok(())
+        match (self.advice.is_empty(), self.mistakes.is_empty()) {
+            (true, _) => Ok(()),
+            (false, true) => write!(f, "; {}", self.advice),
+            (false, false) => write!(f, "\nwhat to do: {}", self.advice),
+        }
     }
 }
 
@@ -72,3 +85,21 @@ impl std::error::Error for Failure {}
 
 /// The result of a command.
 pub type Outcome<T = ()> = Result<T, Failure>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thing_is_one_sentence_with_its_advice() {
+        let failure = Failure::setup("the topic x does not exist", "create it");
+        assert_eq!(failure.to_string(), "the topic x does not exist; create it");
+    }
+
+    #[test]
+    fn several_things_have_a_line_each_and_the_advice_its_own() {
+        let failure =
+            Failure::setup("two mistakes", "correct them").listing(vec!["a: 1\n  ^ here\n".into(), "b".into()]);
+        assert_eq!(failure.to_string(), "two mistakes:\n  - a: 1\n      ^ here\n  - b\nwhat to do: correct them");
+    }
+}

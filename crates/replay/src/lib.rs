@@ -7,8 +7,11 @@
 //! comparable, never as equal or different. What is missing on purpose: reading (the caller's), replay of raw events,
 //! other policies, and reports.
 
+mod closed_loop;
+pub mod trial;
 mod verifier;
 mod wire;
 
+pub use closed_loop::{CUT_MS, ClosedLoop, Delays, Watch};
 pub use verifier::{Committed, Difference, Tally, Verifier};
 pub use wire::{OutputTopic, Wire, wire};

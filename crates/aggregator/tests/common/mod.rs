@@ -1,6 +1,8 @@
 //! Streams of events, cut into epochs and folded.
 #![allow(dead_code)] // Each test file uses its part.
 
+pub mod naive;
+
 use aggregator::{Closed, CutEnd, EpochSums, Identity, RecordMeta, Semantics, SiblingSet, StoredChunk, Verdict};
 use model::event::{Event, EventKind, Goal, Touch};
 use model::keyed::KeyedHasher;

@@ -3,6 +3,7 @@
 use super::{Case, Desk};
 use crate::campaign::Live;
 use crate::ledger::{AccountLedger, CampaignLedger, Lever};
+use crate::pacing::bid_ceiling;
 use crate::picture::Picture;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use policy::explain::Reason;
@@ -46,7 +47,7 @@ impl Desk<'_> {
                 flight_end_ms: spec.flight_end,
                 control,
                 bid_min_micros: spec.bid_min_micros,
-                bid_max_micros: spec.bid_max_micros,
+                bid_max_micros: bid_ceiling(spec),
                 has_budget: budgets.iter().any(Option::is_some) || picture.budget.is_ok(),
             }),
             override_at_ms: slot.and_then(|slot| slot.override_at),
@@ -71,7 +72,7 @@ impl Desk<'_> {
         let positive = |value: i64| Some(value).filter(|value| *value > 0);
         let (floor, ceiling, step, actuator) = match lever {
             Lever::Bid => {
-                (positive(spec.bid_min_micros), positive(spec.bid_max_micros), spec.bid_step_micros, Actuator::Bid)
+                (positive(spec.bid_min_micros), positive(bid_ceiling(spec)), spec.bid_step_micros, Actuator::Bid)
             }
             Lever::Budget => {
                 let least = profile.budget_min_micros(&spec.currency);
@@ -109,7 +110,7 @@ impl Desk<'_> {
     pub(super) fn ledger_view(&self, case: &Case<'_>, lever: Lever) -> LedgerView {
         let nothing = (AccountLedger::default(), CampaignLedger::default());
         let account = self.ledger.accounts.get(case.account_id).unwrap_or(&nothing.0);
-        let ledger = account.campaigns.get(case.campaign_id).unwrap_or(&nothing.1);
+        let ledger = account.campaigns.get(case.campaign_id).map_or(&nothing.1, |campaign| &**campaign);
         let slot = ledger.slot(lever);
         let spec = &case.live.spec;
         let given = match lever {

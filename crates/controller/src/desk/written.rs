@@ -55,7 +55,10 @@ impl Desk<'_> {
                 .map(|fallback| Fallback { value_micros: Some(fallback.value), when: fallback.when_ms }),
             holder: checked.holder().map(|holder| holder.as_str().to_owned()),
             reason: checked.reason().as_str().to_owned(),
-            risk: Risk { worst_case_micros: checked.worst_case_micros(), at_stake_micros: at_stake(case, checked) },
+            risk: Risk {
+                worst_case_micros: checked.worst_case_micros(),
+                at_stake_micros: at_stake(case, checked, confirmed),
+            },
             expected_effect: effect(case),
             explanation: self.explanation(case, checked, confirmed),
             decide_by,
@@ -118,8 +121,12 @@ pub fn target(campaign_id: &str, spec: &CampaignSpec) -> Target {
     Target { level: "campaign".into(), id: campaign_id.to_owned(), external_id: external }
 }
 
-/// A raise may win what the day still has; a cut or pause saves what would go beyond the ceiling.
-fn at_stake(case: &Case<'_>, checked: &Checked) -> i64 {
+/// The money that the command is about: of a budget what is added to it or taken from it; another raise may win what the
+/// day still has; another cut or a pause saves what would go beyond the ceiling.
+fn at_stake(case: &Case<'_>, checked: &Checked, before: Option<i64>) -> i64 {
+    if let (Some(before), Some(after), "set_daily_budget") = (before, checked.value_micros(), checked.kind()) {
+        return after.saturating_sub(before).saturating_abs();
+    }
     let (budget, exposed) = (case.picture.budget.unwrap_or(0), case.picture.exposure.exposed_micros());
     if checked.raises_spend() {
         return budget.saturating_sub(exposed).max(0);

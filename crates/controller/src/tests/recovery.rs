@@ -2,7 +2,8 @@
 
 use super::world::*;
 use crate::{Authority, Controller, JournalPosition, LoggedDecision, SnapshotError};
-use model::journal::JournalRecord;
+use model::fact::{Fact, Halt, PolicyVersion};
+use model::journal::{CopiedFact, JournalRecord};
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use proptest::prelude::*;
 
@@ -77,6 +78,57 @@ proptest! {
 /// What the output topics hold after a record.
 pub fn logged(outputs: &crate::Outputs) -> Vec<LoggedDecision> {
     outputs.decisions()
+}
+
+/// A cut that reads nothing and carries facts of earlier cuts again.
+fn again(world: &mut World, at: Millis, copies: &[CopiedFact]) -> crate::Outputs {
+    let record = world.journal.cut(at, at - 5_000, &[], &[]);
+    world.apply(at, &JournalRecord { facts: copies.to_vec(), ..record })
+}
+
+fn halted(action: &str, at: Millis) -> Fact {
+    let scope = "campaign".to_owned();
+    let (account_id, campaign_id) = (Some("acme".to_owned()), Some("a".to_owned()));
+    Fact::Halt(Box::new(Halt {
+        scope,
+        account_id,
+        campaign_id,
+        action: action.into(),
+        issued_at: at,
+        ..Halt::default()
+    }))
+}
+
+#[test]
+fn facts_that_are_copied_again_change_nothing_where_they_are_known_and_are_news_where_they_are_not() {
+    let policy = PolicyVersion { name: "default".into(), version: 3, ..PolicyVersion::default() };
+    let facts = [specified(spec("a", 4)), Fact::PolicyVersion(Box::new(policy)), halted("set", MONDAY)];
+    let mut world = World::new();
+    let told = world.journal.cut(MONDAY, MONDAY - 5_000, &[], &facts);
+    world.apply(MONDAY, &told);
+    let copies = told.facts.clone();
+    let is_halted = |world: &World| world.controller.view().campaign("acme", "a").map(|campaign| campaign.halted);
+    assert_eq!(is_halted(&world), Some(true));
+    world.feed(MONDAY + MINUTE_MS, &[], &[halted("release", MONDAY + MINUTE_MS), specified(spec("a", 5))]);
+    let before =
+        world.controller.view().positions().map(|(topic, p, at)| (topic.to_owned(), p, at)).collect::<Vec<_>>();
+    let outputs = again(&mut world, MONDAY + MINUTE_MS + 1, &copies);
+    assert_eq!(is_halted(&world), Some(false), "an older halt does not come back");
+    assert!(outputs.alerts.is_empty() && outputs.adjustments.is_empty() && outputs.proposals.is_empty());
+    let of = |controller: &Controller, topic: &str| {
+        controller.view().positions().find(|(name, ..)| *name == topic).map(|(_, _, at)| at)
+    };
+    let campaigns = before.iter().find(|(topic, ..)| topic == "ads.campaigns").map(|(.., at)| *at);
+    assert_eq!(of(&world.controller, "ads.campaigns"), campaigns, "copies move no position");
+    assert_eq!(world.controller.view().integrity_hold(), None);
+
+    // A controller whose journal begins after the facts learns them from the copies.
+    let mut late = World { journal: world.journal.clone(), ..World::new() };
+    again(&mut late, MONDAY + HOUR_MS, &copies);
+    assert_eq!(is_halted(&late), Some(true));
+    again(&mut late, MONDAY + HOUR_MS + 1, &copies);
+    assert_eq!(is_halted(&late), Some(true));
+    assert_eq!(late.controller.view().integrity_hold(), None);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the controller does about money: short days of a campaign, with the commands that must and must not follow.
 
 use super::world::*;
-use crate::{Authority, Controller, JournalPosition};
+use crate::{Authority, Controller, Holds, JournalPosition, Outputs, Setup};
 use model::fact::{Ack, CampaignSpec, Decision, Fact, Halt, StateReport};
 use model::journal::JournalRecord;
 use model::output::Adjustment;
@@ -408,21 +408,92 @@ fn again(
     controller.snapshot()
 }
 
+/// A day with commands, alerts and halts in it.
+fn eventful(mode: &str) -> Day {
+    let mut day = Day::of(CampaignSpec { mode: mode.into(), time_zone: "Europe/Berlin".into(), ..paced(1) });
+    day.minutes(90, 1, EUR / 100);
+    day.answers = false;
+    day.minutes(20, 1, EUR / 2);
+    day.answers = true;
+    day.minutes(60, 2, EUR);
+    day.queue.push(halt("set"));
+    day.minutes(20, 0, 0);
+    day.queue.push(halt("release"));
+    day.minutes(240, 1, EUR);
+    day.minutes(60, 0, 0);
+    day
+}
+
+/// The part of a record's outputs that topics hold, or that they lack.
+fn on_topics(outputs: &Outputs, holds: Holds, held: bool) -> Outputs {
+    let mut part = outputs.clone();
+    for (holds, clear) in [
+        (holds.adjustments, (|part| part.adjustments.clear()) as fn(&mut Outputs)),
+        (holds.proposals, |part| part.proposals.clear()),
+        (holds.desired, |part| part.desired.clear()),
+        (holds.alerts, |part| part.alerts.clear()),
+        (holds.kpis, |part| part.kpis.clear()),
+    ] {
+        if holds != held {
+            clear(&mut part);
+        }
+    }
+    part
+}
+
+#[test]
+fn topics_that_lack_a_record_s_outputs_get_them_and_no_command_comes_twice() {
+    for mode in ["auto", "approve", "observe"] {
+        let day = eventful(mode);
+        let whole = day.world.controller.snapshot();
+        for subset in 0..32_u8 {
+            let bit = |at: u8| subset & (1 << at) != 0;
+            let holds = Holds { adjustments: bit(0), proposals: bit(1), desired: bit(2), alerts: bit(3), kpis: bit(4) };
+            let mut controller = Controller::new(setup());
+            for (offset, (timestamp_ms, record)) in day.records.iter().enumerate() {
+                let at = JournalPosition { offset: offset as i64, timestamp_ms: *timestamp_ms };
+                let outputs = &day.world.outputs[offset];
+                // Every record torn in turn is far worse than the one transaction that can be.
+                let found = controller.mend(at, record, &on_topics(outputs, holds, true).decisions(), holds);
+                assert_eq!(found, on_topics(outputs, holds, false), "{mode}: {holds:?} at {offset}");
+            }
+            assert_eq!(controller.snapshot(), whole, "{mode}: {holds:?}");
+        }
+    }
+}
+
+#[test]
+fn another_build_mends_a_torn_record_without_a_command_of_its_own() {
+    let day = eventful("auto");
+    let other = || Controller::new(Setup { build: "another".into(), ..setup() });
+    let holds = Holds { adjustments: true, ..Holds::default() };
+    let (mut controller, mut mended) = (other(), 0);
+    for (offset, (timestamp_ms, record)) in day.records.iter().enumerate() {
+        let at = JournalPosition { offset: offset as i64, timestamp_ms: *timestamp_ms };
+        let outputs = &day.world.outputs[offset];
+        let log = outputs.decisions();
+        if outputs.adjustments.is_empty() {
+            controller.apply(at, record, Authority::Log(&log));
+            continue;
+        }
+        let found = controller.mend(at, record, &on_topics(outputs, holds, true).decisions(), holds);
+        assert!(found.adjustments.is_empty() && found.proposals.is_empty());
+        let states = |outputs: &Outputs| {
+            let states = outputs.desired.iter().filter(|(key, _)| !key.starts_with("lease/"));
+            states.map(|(key, state)| (key.clone(), state.sequence, state.values.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(states(&found), states(outputs), "the desired state tells the ledger of the log");
+        assert_eq!(found.kpis.len(), outputs.kpis.len());
+        mended += 1;
+    }
+    assert!(mended > 3, "{mended}");
+}
+
 #[test]
 fn a_day_of_commands_is_rebuilt_from_a_snapshot_and_from_the_log() {
     for mode in ["auto", "approve", "observe"] {
-        let mut day = Day::of(CampaignSpec { mode: mode.into(), time_zone: "Europe/Berlin".into(), ..paced(1) });
-        day.minutes(90, 1, EUR / 100);
-        day.answers = false;
-        day.minutes(20, 1, EUR / 2);
-        day.answers = true;
-        day.minutes(60, 2, EUR);
-        day.queue.push(halt("set"));
-        day.minutes(20, 0, 0);
-        day.queue.push(halt("release"));
-        day.minutes(240, 1, EUR);
-        day.minutes(60, 0, 0);
-        let logs: Vec<_> = day.world.outputs.iter().map(crate::Outputs::decisions).collect();
+        let day = eventful(mode);
+        let logs: Vec<_> = day.world.outputs.iter().map(Outputs::decisions).collect();
         assert!(logs.iter().flatten().count() > 4, "{mode}");
         let whole = day.world.controller.snapshot();
         for cut in [1, 60, 95, 130, 171, 200, 400] {
@@ -486,4 +557,113 @@ fn a_read_back_that_says_active_does_not_confirm_a_pause() {
     day.queue.push(Fact::StateReport(Box::new(report)));
     day.minutes(5, 1, EUR / 5);
     assert!(day.issued.len() > before, "the pause is still wanted, so it is said again");
+}
+
+#[test]
+fn a_manual_bid_is_lowered_and_comes_back_but_never_above_what_a_person_set() {
+    let bids = |strategy: &str| {
+        let manual = CampaignSpec { bid_strategy: strategy.into(), bid_max_micros: 0, ..paced(1) };
+        let mut day = Day::of(manual);
+        // Far ahead of the plan for an hour, then far behind it for three.
+        day.minutes(60, 2, 2 * EUR / 5);
+        day.minutes(180, 1, EUR / 100);
+        let bids = day.issued.iter().filter(|command| command.kind == "set_bid");
+        bids.filter_map(|command| command.value_micros).collect::<Vec<_>>()
+    };
+    let manual = bids("manual");
+    let lowest = manual.iter().min().copied().unwrap_or(EUR);
+    assert!(lowest < EUR * 95 / 100, "a bid that spends too fast is lowered: {manual:?}");
+    assert!(manual.iter().all(|bid| *bid <= EUR), "never above the specification's: {manual:?}");
+    assert!(manual.last() > Some(&lowest), "it comes back: {manual:?}");
+    assert_eq!(bids("max_clicks"), [0_i64; 0], "any other strategy needs a bid_max");
+}
+
+#[test]
+fn a_pause_that_nobody_answers_pages_at_once_and_a_late_answer_ends_it() {
+    let mut day = Day::of(CampaignSpec { bid_control: "none".into(), budget_control: "paceline".into(), ..paced(1) });
+    day.minutes(10, 1, EUR / 5);
+    day.answers = false;
+    day.queue.push(halt("set"));
+    day.minutes(2, 1, EUR / 5);
+    assert_eq!(day.kinds().last(), Some(&"pause"));
+    assert!(day.world.alerts("ack_missing").is_empty(), "there is still time to answer");
+    day.minutes(5, 1, EUR / 5);
+    let outputs = &day.world.outputs;
+    let alerts: Vec<_> = outputs.iter().flat_map(|o| &o.alerts).filter(|alert| alert.kind == "ack_missing").collect();
+    assert_eq!((alerts[0].state.as_str(), alerts[0].severity.as_str()), ("opened", "critical"));
+    assert!(alerts[0].text.contains("a pause") && alerts[0].money_at_stake_micros > 0);
+    let pause = day.issued.iter().rev().find(|command| command.kind == "pause").unwrap().clone();
+    day.queue.push(ack(&pause, "applied", None));
+    day.answers = true;
+    day.minutes(3, 0, 0);
+    assert_eq!(day.world.alerts("ack_missing").last().map(String::as_str), Some("resolved"));
+}
+
+#[test]
+fn a_pause_that_is_refused_pages_too() {
+    let mut day = Day::of(CampaignSpec { bid_control: "none".into(), budget_control: "paceline".into(), ..paced(1) });
+    day.minutes(10, 1, EUR / 5);
+    day.answers = false;
+    day.queue.push(halt("set"));
+    day.step(1, EUR / 5);
+    let pause = day.issued.last().unwrap().clone();
+    day.queue.push(ack(&pause, "rejected", None));
+    day.minutes(2, 1, EUR / 5);
+    let alerts = day.world.outputs.iter().flat_map(|o| &o.alerts);
+    assert!(alerts.filter(|alert| alert.kind == "ack_missing").any(|alert| alert.severity == "critical"));
+}
+
+#[test]
+fn at_stake_of_a_budget_command_is_what_it_adds_or_takes() {
+    for mode in ["auto", "approve"] {
+        let spec = CampaignSpec {
+            budget_control: "paceline".into(),
+            bid_control: "none".into(),
+            monthly_budget_micros: Some(6_000 * EUR),
+            mode: mode.into(),
+            ..paced(1)
+        };
+        let mut day = Day::of(spec);
+        day.minutes(60, 1, EUR / 10);
+        if mode == "approve" {
+            let proposal = day.proposed.iter().find(|proposal| proposal.kind == "set_daily_budget").unwrap().clone();
+            day.queue.push(Fact::Decision(Box::new(Decision {
+                command_id: proposal.command_id.clone(),
+                account_id: "acme".into(),
+                decision: "approve".into(),
+                actor: "ann".into(),
+                ..Decision::default()
+            })));
+            day.step(1, EUR);
+        }
+        let found = day.issued.iter().find(|command| command.kind == "set_daily_budget");
+        let command = found.unwrap_or_else(|| panic!("{mode}: {:?} {:?}", day.kinds(), day.why()));
+        let before = command.expected_previous.value_micros.unwrap();
+        let after = command.value_micros.unwrap();
+        assert_ne!(before, after);
+        assert_eq!(command.risk.at_stake_micros, (after - before).abs(), "{mode}");
+    }
+}
+
+#[test]
+fn a_campaign_whose_raises_were_all_lost_tries_one_an_hour_and_is_not_stuck_for_ever() {
+    let mut day = Day::of(paced(1));
+    day.minutes(20, 1, EUR / 50);
+    day.answers = false;
+    for _ in 0..300 {
+        day.step(1, EUR / 50);
+    }
+    assert_eq!(day.world.alerts("ack_missing"), ["opened"]);
+    let sent = day.issued.len();
+    for _ in 0..240 {
+        day.step(1, EUR / 50);
+    }
+    let before = day.issued.len() - sent;
+    assert!((2..=5).contains(&before), "{before}");
+    day.answers = true;
+    for _ in 0..120 {
+        day.step(1, EUR / 50);
+    }
+    assert_eq!(day.world.alerts("ack_missing"), ["opened", "resolved"]);
+    assert!(day.issued.len() > sent + before + 1, "it goes on from there");
 }

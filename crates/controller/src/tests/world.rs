@@ -123,10 +123,11 @@ impl Journal {
             ..row.delta.clone()
         });
         let deltas = deltas.collect();
+        let first = self.next.get("ads.campaigns").map_or(0, |next| next - facts.len() as i64);
         let facts = facts.iter().enumerate().map(|(at, fact)| CopiedFact {
             topic: "ads.campaigns".into(),
             partition: 0,
-            offset: at as i64,
+            offset: first + at as i64,
             timestamp: clock,
             record: fact.clone(),
         });

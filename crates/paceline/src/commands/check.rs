@@ -1,8 +1,8 @@
 //! `paceline check`: everything that is wrong with a set-up, at once.
 
-use super::{connect, say, say_json};
+use super::{ask, connect, say, say_json};
 use crate::cli::{Check, Output};
-use crate::failure::{Failure, Outcome};
+use crate::failure::{Failure, Kind, Outcome};
 use crate::service::topology;
 use crate::settings::Settings;
 use avro_codec::Codec;
@@ -10,7 +10,8 @@ use kafka_io::{Admin, From, LogReader, Until};
 use model::fact::{ControlTopic, Fact};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::net::TcpListener;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
 
 /// Checks files and variables, then the cluster, the topics and the ports.
@@ -30,16 +31,48 @@ pub fn run(arguments: &Check) -> Outcome {
     say("the set-up is complete")
 }
 
-/// Whether the client takes the connection's properties.
+/// Whether the client takes the connection's properties, and the files that they name are there.
 pub fn connection_properties(settings: &Settings) -> Outcome {
-    connect(settings, "check").check().map_err(|mistakes| {
-        let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
-        Failure::setup(
-            format!("kafka.properties has {} mistake(s):\n  - {}", lines.len(), lines.join("\n  - ")),
-            "correct them",
+    let wrong = unreadable_files(settings);
+    if !wrong.is_empty() {
+        return Err(Failure::setup(
+            format!("the connection's settings name {} file(s) that cannot be read", wrong.len()),
+            "create each file, correct its path, or give the service's user the right to read it",
         )
+        .listing(wrong));
+    }
+    connect(settings, "check").check().map_err(|mistakes| {
+        let lines: Vec<String> =
+            mistakes.iter().map(|mistake| format!("kafka.properties: {}", mistake.detail)).collect();
+        Failure::setup(
+            format!("the connection's settings have {} mistake(s)", lines.len()),
+            "correct each line above; names and values are librdkafka's",
+        )
+        .listing(lines)
     })?;
     secret(settings)
+}
+
+/// Properties of the Kafka client that name a file; the authorities may also be a folder.
+const FILES: [&str; 6] = [
+    "ssl.ca.location",
+    "ssl.certificate.location",
+    "ssl.key.location",
+    "ssl.crl.location",
+    "ssl.keystore.location",
+    "sasl.kerberos.keytab",
+];
+
+/// The client itself would tell of a missing file only once it connects, and then not by name.
+fn unreadable_files(settings: &Settings) -> Vec<String> {
+    let named = FILES.iter().filter_map(|name| Some((*name, settings.kafka_properties.get(*name)?)));
+    // `probe` lets the client look for the system's own authorities.
+    let paths = named.filter(|(name, path)| !(*name == "ssl.ca.location" && path.as_str() == "probe"));
+    let tried = paths.filter_map(|(name, path)| {
+        let opened = std::fs::File::open(path).map(|_| ());
+        opened.err().map(|error| format!("kafka.properties: {name} {path:?}: {error}"))
+    });
+    tried.collect()
 }
 
 /// A secured cluster holds real users: the built-in hash secret, which everybody knows, is refused there.
@@ -50,21 +83,69 @@ fn secret(settings: &Settings) -> Outcome {
     }
 }
 
+/// The cluster's faults and those of the ports are told together; warnings are returned.
 fn environment(settings: &Settings) -> Outcome<Vec<String>> {
+    let cluster = cluster(settings);
+    let mut notes = Vec::new();
+    let mut faults = Vec::new();
+    for (setting, address) in [("http.listen", settings.http_listen), ("metrics.listen", settings.metrics_listen)] {
+        match port(setting, address) {
+            Ok(note) => notes.extend(note),
+            Err(failure) => faults.push(failure),
+        }
+    }
+    match cluster {
+        Ok(warnings) if faults.is_empty() => Ok(warnings.into_iter().chain(notes).collect()),
+        Ok(_) => Err(together(faults)),
+        Err(failure) => Err(together(std::iter::once(failure).chain(faults).collect())),
+    }
+}
+
+fn cluster(settings: &Settings) -> Outcome<Vec<String>> {
     let admin = Admin::connect(&connect(settings, "check"), topology::ANSWER_LIMIT)?;
     topology::inspect(settings, &admin)?;
     let warnings = topics(settings, &admin)?;
     automatic_campaigns(settings, &admin)?;
-    for (setting, address) in [("http.listen", settings.http_listen), ("metrics.listen", settings.metrics_listen)] {
-        TcpListener::bind(address).map_err(|error| {
-            Failure::new(
-                crate::failure::Kind::TryLater,
-                format!("cannot listen on {address} ({setting}): {error}"),
-                format!("free the port or set {setting} to another address"),
-            )
-        })?;
-    }
     Ok(warnings)
+}
+
+/// Whether the port is free, or held by a running service of ours, which is then said.
+fn port(setting: &str, address: SocketAddr) -> Outcome<Option<String>> {
+    let error = match TcpListener::bind(address) {
+        Ok(_) => return Ok(None),
+        Err(error) => error,
+    };
+    let in_use = error.kind() == ErrorKind::AddrInUse;
+    match in_use.then(|| ask::reasons_not_live(address)).flatten() {
+        Some(reasons) => {
+            let state =
+                if reasons.is_empty() { "is live".to_owned() } else { format!("is not live: {}", reasons.join(", ")) };
+            Ok(Some(format!(
+                "{address} ({setting}) is held by a Paceline service that runs already and {state}; that is fine if it is the one you check, another one on this machine needs another address"
+            )))
+        }
+        None if in_use => Err(Failure::new(
+            Kind::TryLater,
+            format!(
+                "cannot listen on {address} ({setting}): another program holds the port, and it does not answer as Paceline does"
+            ),
+            format!("free the port or set {setting} to another address"),
+        )),
+        None => Err(Failure::setup(
+            format!("cannot listen on {address} ({setting}): {error}"),
+            format!("set {setting} to an address of this machine"),
+        )),
+    }
+}
+
+/// One failure as it is; several as a list under the gravest, which is what a person must mend.
+fn together(mut faults: Vec<Failure>) -> Failure {
+    if faults.len() == 1 {
+        return faults.remove(0);
+    }
+    let kind = if faults.iter().any(|fault| fault.kind == Kind::Setup) { Kind::Setup } else { faults[0].kind };
+    let lines = faults.iter().map(ToString::to_string).collect();
+    Failure::new(kind, format!("the set-up has {} faults", faults.len()), "mend each, then check again").listing(lines)
 }
 
 /// Where commands are applied by themselves, the built-in hash key is refused too: whoever knows it could forge touches.
@@ -108,11 +189,34 @@ pub fn topics(settings: &Settings, admin: &Admin) -> Outcome<Vec<String>> {
     let facts = admin.describe(&names)?;
     let (refusals, mut warnings) = topology::judge(settings, &facts);
     if !refusals.is_empty() {
-        return Err(Failure::setup(refusals.join("; "), "correct the topics' settings; see `paceline topics plan`"));
+        return Err(Failure::setup(
+            format!("the topics have {} wrong setting(s)", refusals.len()),
+            "correct the topics' settings; see `paceline topics plan`",
+        )
+        .listing(refusals));
     }
     if settings.user_key_secret.is_none() {
         warnings
             .push("user_key.secret is not set: user keys are hashed with a built-in key that everybody knows".into());
     }
     Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_the_connection_names_and_nobody_can_read_is_told_by_name() {
+        let set = |path: &str| {
+            let name = "PACELINE__KAFKA__PROPERTIES__SSL_CA_LOCATION".to_owned();
+            let (settings, _) = Settings::load_with(&[], &BTreeMap::from([(name, path.to_owned())])).unwrap();
+            connection_properties(&settings).map_err(|failure| failure.to_string())
+        };
+        let words = set("/nowhere/ca.pem").unwrap_err();
+        assert!(words.contains("ssl.ca.location") && words.contains("/nowhere/ca.pem"), "{words}");
+        assert_eq!(set("probe"), Ok(()));
+        let here = std::env::current_exe().unwrap();
+        assert_eq!(set(&here.display().to_string()), Ok(()));
+    }
 }

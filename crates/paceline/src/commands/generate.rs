@@ -45,10 +45,16 @@ pub fn run(arguments: &Generate) -> Outcome {
         at_ms = (at_ms + STEP_MS).min(span_ms);
         load.advance(start_ms + at_ms, &mut |emitted: Emitted<'_>| wire.event(&emitted.record));
         wire.check()?;
-        let due = Duration::from_millis(at_ms as u64);
-        std::thread::sleep(due.saturating_sub(started.elapsed()));
+        sleep_until(started, at_ms);
     }
-    // What is still on its way arrives late, and at once.
+    // What is still on its way: at its time where that is wanted, else at once.
+    let mut settled = !arguments.wait_for_late;
+    while !settled {
+        at_ms += STEP_MS;
+        settled = load.settle(start_ms + at_ms, &mut |emitted: Emitted<'_>| wire.event(&emitted.record));
+        wire.check()?;
+        sleep_until(started, at_ms);
+    }
     load.finish(&mut |emitted: Emitted<'_>| wire.event(&emitted.record));
     wire.check()?;
     wire.sender.flush(FLUSH_LIMIT)?;
@@ -64,6 +70,10 @@ pub fn run(arguments: &Generate) -> Outcome {
         "start_ms": start_ms,
         "seconds": started.elapsed().as_secs_f64(),
     }).to_string())
+}
+
+fn sleep_until(started: Instant, at_ms: Millis) {
+    std::thread::sleep(Duration::from_millis(at_ms as u64).saturating_sub(started.elapsed()));
 }
 
 struct Wire {

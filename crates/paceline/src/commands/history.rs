@@ -8,7 +8,7 @@ use crate::service::topology::{self, ANSWER_LIMIT, Topology};
 use crate::settings::Settings;
 use avro_codec::Codec;
 use controller::{Controller, JournalPosition};
-use kafka_io::{Admin, From, LogReader, Until};
+use kafka_io::{Admin, From, LogReader, TopicPartition, Until};
 use model::journal::JournalRecord;
 use model::time::Millis;
 use replay::{Committed, OutputTopic};
@@ -63,10 +63,21 @@ impl History {
         Ok(Controller::new(setup_of(&self.settings, BUILD, partition, self.topology.event_partitions)))
     }
 
-    /// Shows the journal of a partition to its stable end, or to a record that is younger than `until`.
+    /// The journal position before which every record has been decided; `None` where the cluster does not know one,
+    /// because no controller ran yet or its group is forgotten. Positions and decisions are committed together.
+    pub fn decided_to(&self, partition: i32) -> Outcome<Option<i64>> {
+        let place = TopicPartition::new(self.settings.topics.journal.clone(), partition);
+        let group = format!("{}-controller", self.settings.group);
+        let mut positions = self.reader.committed(&group, std::slice::from_ref(&place))?;
+        Ok(positions.remove(&place).map(|(offset, _)| offset))
+    }
+
+    /// Shows the journal of a partition to its stable end, or before an offset, or to a record that is younger than
+    /// `until`.
     pub fn journal(
         &mut self,
         partition: i32,
+        end: Option<i64>,
         until: Option<Millis>,
         mut show: impl FnMut(JournalPosition, &JournalRecord) -> Outcome,
     ) -> Outcome<i64> {
@@ -74,7 +85,8 @@ impl History {
         let topic = &settings.topics.journal;
         let mut result = Ok(());
         let mut next_offset = 0;
-        reader.read(topic, partition, From::Earliest, Until::StableEnd, |record| {
+        let end = end.map_or(Until::StableEnd, Until::Offset);
+        reader.read(topic, partition, From::Earliest, end, |record| {
             if until.is_some_and(|until| record.timestamp_ms > until) {
                 return ControlFlow::Break(());
             }

@@ -1,5 +1,7 @@
 //! What each command does; one file a command or family.
 
+mod analyze;
+mod ask;
 mod bench;
 mod campaigns;
 mod check;
@@ -43,6 +45,7 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Analyze(command) => analyze::run(&command),
         Command::Bench(arguments) => bench::run(&arguments),
     }
 }

@@ -50,9 +50,10 @@ fn checked(file: &Path) -> Outcome<String> {
     policy::settings::check(&body).map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         Failure::failed(
-            format!("{} has {} mistake(s):\n  - {}", file.display(), lines.len(), lines.join("\n  - ")),
-            "correct them",
+            format!("{} has {} mistake(s), nothing was sent", file.display(), lines.len()),
+            "correct each line above; deploy/policy/default.toml shows every name with its default",
         )
+        .listing(lines)
     })?;
     Ok(body)
 }

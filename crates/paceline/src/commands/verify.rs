@@ -1,4 +1,7 @@
 //! `paceline verify`: the journal through the controller again, compared with what was committed.
+//!
+//! It ends where the controller's committed position is, so it may run beside the service: journal records that nobody
+//! has decided yet are neither equal nor different.
 
 use super::history::History;
 use super::import::time::instant;
@@ -42,13 +45,15 @@ fn verify(
     records: &mut u64,
 ) -> Outcome<(BTreeMap<OutputTopic, Tally>, Option<Difference>)> {
     let controller = history.controller(partition)?;
+    // Asked before the decisions are read: what a running service decides meanwhile is not held against it.
+    let decided_to = history.decided_to(partition)?;
     let codec = history.codec.clone();
     let mut verifier = Verifier::new(&codec, super::run::BUILD, controller);
     for topic in OutputTopic::ALL {
         history.decisions(topic, partition, |record| verifier.committed(topic, record))?;
     }
     let mut from_offset = i64::MAX;
-    let until = history.journal(partition, to, |at, record| {
+    let until = history.journal(partition, decided_to, to, |at, record| {
         *records += 1;
         let compare = from.is_none_or(|from| at.timestamp_ms >= from);
         if compare {

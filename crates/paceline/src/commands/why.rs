@@ -10,8 +10,9 @@ use crate::settings::Settings;
 use controller::Authority;
 use model::output::Adjustment;
 use model::time::Millis;
+use policy::explain::Reason;
 use replay::OutputTopic;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Explains.
 pub fn run(arguments: &Why) -> Outcome {
@@ -32,24 +33,68 @@ pub fn run(arguments: &Why) -> Outcome {
 
 fn command(history: &mut History, id: &str, output: Output) -> Outcome {
     let codec = history.codec.clone();
-    let mut found: Vec<Adjustment> = Vec::new();
+    let mut records: Vec<Adjustment> = Vec::new();
     for topic in [OutputTopic::Proposals, OutputTopic::Adjustments] {
         for partition in 0..history.settings.journal_partitions {
             history.decisions(topic, partition, |record| {
-                if let Ok(adjustment) = codec.adjustment(&record.payload)
-                    && adjustment.command_id == id
-                {
-                    found.push(adjustment);
+                if let Ok(adjustment) = codec.adjustment(&record.payload) {
+                    // A proposal's other half is found once it is approved; all else is kept by its id alone.
+                    if adjustment.command_id == id || matches!(adjustment.state.as_str(), "approved" | "issued") {
+                        records.push(adjustment);
+                    }
                 }
             })?;
         }
     }
-    let Some(last) = found.last() else {
-        return Err(Failure::failed(format!("no command has the id {id}"), "see `paceline tap ads.adjustments`"));
+    let Some(last) = records.iter().rfind(|record| record.command_id == id) else {
+        return Err(Failure::failed(
+            format!("no command and no proposal has the id {id}"),
+            "see `paceline tap ads.adjustments` and `paceline tap ads.proposals`",
+        ));
     };
+    let other = other_half(last, &records);
     match output {
-        Output::Json => say_json(&json!(last), output),
-        Output::Text => note(last),
+        Output::Json => say_json(&with_other_half(last, other), output),
+        Output::Text => {
+            note(last)?;
+            other.map_or(Ok(()), |other| say(&link(last, other)))
+        }
+    }
+}
+
+/// The command that an approved proposal was issued as, or the proposal that a command was approved from: both are
+/// decided at the same journal record, about the same value of the same campaign.
+fn other_half<'r>(one: &Adjustment, records: &'r [Adjustment]) -> Option<&'r Adjustment> {
+    let wanted = match one.state.as_str() {
+        "approved" => "issued",
+        "issued" if one.reason == Reason::Person.as_str() => "approved",
+        _ => return None,
+    };
+    let decided = |record: &Adjustment| (record.explanation.journal_partition, record.explanation.journal_offset);
+    records.iter().find(|other| {
+        other.state == wanted
+            && decided(other) == decided(one)
+            && (&other.account_id, &other.campaign_id, &other.kind) == (&one.account_id, &one.campaign_id, &one.kind)
+    })
+}
+
+/// The record itself, and the other's id beside it.
+fn with_other_half(one: &Adjustment, other: Option<&Adjustment>) -> Value {
+    let mut document = json!(one);
+    if let (Value::Object(fields), Some(other)) = (&mut document, other) {
+        let name = if other.state == "issued" { "issued_as" } else { "approved_from" };
+        fields.insert(name.into(), json!(other.command_id));
+    }
+    document
+}
+
+fn link(one: &Adjustment, other: &Adjustment) -> String {
+    let value = |record: &Adjustment| {
+        record.value_micros.map_or(String::new(), |value| format!(" with {} {}", amount(value), record.currency))
+    };
+    match one.state.as_str() {
+        "approved" => format!("approved and issued as command {}{}", other.command_id, value(other)),
+        _ => format!("issued after a person approved proposal {}{}", other.command_id, value(other)),
     }
 }
 
@@ -92,7 +137,7 @@ fn note(command: &Adjustment) -> Outcome {
 fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Output) -> Outcome {
     for partition in 0..history.settings.journal_partitions {
         let mut controller = history.controller(partition)?;
-        history.journal(partition, at, |position, record| {
+        history.journal(partition, None, at, |position, record| {
             controller.apply(position, record, Authority::Decide);
             Ok(())
         })?;
@@ -133,4 +178,49 @@ fn amount(micros: i64) -> String {
         micros.unsigned_abs() / 1_000_000,
         micros.unsigned_abs() % 1_000_000
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::output::Explanation;
+
+    fn record(id: &str, state: &str, kind: &str, offset: i64) -> Adjustment {
+        Adjustment {
+            command_id: id.into(),
+            campaign_id: "c".into(),
+            kind: kind.into(),
+            state: state.into(),
+            reason: "person".into(),
+            value_micros: Some(1_500_000),
+            currency: "EUR".into(),
+            explanation: Explanation { journal_offset: offset, ..Explanation::default() },
+            ..Adjustment::default()
+        }
+    }
+
+    #[test]
+    fn a_proposal_and_the_command_issued_after_its_approval_name_each_other() {
+        let records = [
+            record("other", "approved", "set_bid", 7),
+            record("p", "approved", "set_daily_budget", 9),
+            record("x", "issued", "pause", 9),
+            record("k", "issued", "set_daily_budget", 9),
+        ];
+        let (proposal, command) = (&records[1], &records[3]);
+        assert_eq!(other_half(proposal, &records), Some(command));
+        assert_eq!(other_half(command, &records), Some(proposal));
+        assert_eq!(with_other_half(proposal, Some(command))["issued_as"], "k");
+        assert_eq!(with_other_half(command, Some(proposal))["approved_from"], "p");
+        assert_eq!(link(proposal, command), "approved and issued as command k with 1.500000 EUR");
+        assert!(link(command, proposal).starts_with("issued after a person approved proposal p"));
+    }
+
+    #[test]
+    fn a_command_of_its_own_and_an_open_proposal_have_no_other_half() {
+        let records = [record("p", "approved", "set_bid", 9), record("q", "proposed", "set_bid", 9)];
+        assert_eq!(other_half(&records[1], &records), None);
+        let own = Adjustment { reason: "daily_cap".into(), ..record("k", "issued", "set_bid", 9) };
+        assert_eq!(other_half(&own, &records), None);
+    }
 }

@@ -2,14 +2,15 @@
 
 use super::topology::Topology;
 use crate::clock::Clock;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, Outcome};
 use crate::published::Published;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 use avro_codec::Codec;
-use kafka_io::{Connection, Fault};
+use kafka_io::{Connection, Fault, LogReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Shared by all workers; cheap to clone.
 #[derive(Clone)]
@@ -38,6 +39,12 @@ impl Context {
     /// A connection under a client id that names the part of the process.
     pub fn connection(&self, part: &str) -> Connection {
         crate::commands::connect(&self.settings, part)
+    }
+
+    /// A reader of logs for the time before a worker runs; it gives up when the process is asked to stop.
+    pub fn reader(&self, part: &str, patience: Duration) -> Outcome<LogReader> {
+        let stop = self.stop.clone();
+        Ok(LogReader::open(&self.connection(part), patience)?.stop_when(move || stop.is_asked()))
     }
 
     /// The timestamp that a produced record must carry, where the broker cannot stamp it.
@@ -72,6 +79,7 @@ impl From<kafka_io::Error> for Failure {
             Fault::NotAuthorised => (Kind::Setup, "grant the permissions that `paceline topics plan` lists"),
             Fault::Settings => (Kind::Setup, "correct the configuration"),
             Fault::OffsetGone => (Kind::Setup, "retention has passed the position; see `paceline run --accept-loss`"),
+            Fault::Stopped => (Kind::Stopped, "start it again; it takes up from the journal"),
             Fault::Fenced => (Kind::Failed, "another process took over this slot"),
             Fault::Other => (Kind::Failed, ""),
         };

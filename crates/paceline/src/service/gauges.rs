@@ -43,6 +43,7 @@ pub fn cut(
     }
     for (what, count) in [
         ("touches_late", counters.touches_late),
+        ("touches_spilled_out", counters.touches_spilled_out),
         ("touches_unnamed", counters.touches_unnamed),
         ("users_evicted", counters.users_evicted),
         ("clicks_evicted", counters.clicks_evicted),

@@ -1,5 +1,6 @@
 //! The workers of a process, started and ended together.
 
+mod already;
 pub mod context;
 mod cut;
 mod evidence;
@@ -7,9 +8,11 @@ mod gauges;
 pub mod halt_relay;
 mod policy_feed;
 mod rebuild;
+mod recopy;
 pub mod recovery;
 mod sibling;
 mod snapshot_writer;
+mod span;
 mod stage1;
 mod stage2;
 mod takeover;
@@ -64,6 +67,10 @@ pub fn run(context: &Context, role: Role) -> Outcome {
         let Ok((name, outcome)) = told.recv() else { break };
         context.stop.ask();
         if let Err(failure) = outcome {
+            if failure.kind == Kind::Stopped {
+                tracing::info!(worker = name, %failure, "ended while it was taking over");
+                continue;
+            }
             context.metrics.enter("failed");
             tracing::error!(worker = name, %failure, "worker ended");
             result = result.and(Err(failure));

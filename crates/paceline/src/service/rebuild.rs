@@ -10,7 +10,7 @@ use super::policy_feed::PolicyFeed;
 use super::snapshot_writer::{SetHeader, set_folder};
 use crate::failure::{Failure, Outcome};
 use crate::snapshots::{Directory, Snapshots};
-use aggregator::{EpochSums, Identity, RecordMeta, RecordedCut, Semantics, SiblingSet, StoredChunk, Verdict};
+use aggregator::{Corrupt, EpochSums, Identity, RecordMeta, RecordedCut, Semantics, SiblingSet, StoredChunk, Verdict};
 use avro_codec::Scratch;
 use kafka_io::{From, LogReader, TopicPartition, Until};
 use model::event::EventKind;
@@ -34,6 +34,14 @@ const BUILT_IN_SECRET: &str = "paceline built-in key: set user_key.secret";
 /// has no records, so that a replay from the beginning never has to guess.
 pub fn empty_set(context: &Context, partition: i32) -> SiblingSet {
     SiblingSet::new(identity(context, partition), hasher(context), Semantics::default())
+}
+
+/// A set that stands before the first cut of all, which says where the sources began.
+pub fn first_set(context: &Context, partition: i32, first: &Cut) -> Outcome<SiblingSet> {
+    let from: Vec<i64> = first.ranges.iter().map(|range| range.from).collect();
+    let mut set = empty_set(context, partition);
+    set.start_at(0, from.try_into().map_err(|_| defect("a cut of siblings has three ranges"))?);
+    Ok(set)
 }
 
 /// The hasher of this deployment.
@@ -121,7 +129,8 @@ fn restore(context: &Context, partition: i32, epoch: i64) -> Outcome<SiblingSet>
     loop {
         let fits = |header: &[u8]| postcard::from_bytes(header).is_ok_and(|header: SetHeader| header.epoch <= ceiling);
         let (loaded, skipped) = snapshots.newest(fits).map_err(unreadable)?;
-        for reason in skipped {
+        // What stands above one that did not restore was told in the round before.
+        for reason in skipped.iter().filter(|_| ceiling == epoch) {
             tracing::warn!(partition, reason, "snapshot passed over");
         }
         let Some(loaded) = loaded else { return Ok(empty_set(context, partition)) };
@@ -133,7 +142,15 @@ fn restore(context: &Context, partition: i32, epoch: i64) -> Outcome<SiblingSet>
                 return Ok(set);
             }
             Err(error) => {
-                tracing::warn!(partition, %error, "snapshot does not restore, trying the one before");
+                if error == Corrupt::OTHER_SECRET {
+                    tracing::warn!(
+                        partition,
+                        epoch = of,
+                        "user_key.secret was changed since this snapshot was taken: its ids and touches cannot be matched, so older snapshots and then the logs are tried"
+                    );
+                } else {
+                    tracing::warn!(partition, %error, "snapshot does not restore, trying the one before");
+                }
                 ceiling = of - 1;
             }
         }
@@ -283,7 +300,7 @@ fn version_of(context: &Context, policy: &PolicyFeed, version: i64) -> Outcome<O
     if let Some(semantics) = policy.version(version) {
         return Ok(Some(semantics));
     }
-    let mut reader = LogReader::open(&context.connection("policy"), PATIENCE)?;
+    let mut reader = context.reader("policy", PATIENCE)?;
     // Facts without an account stand in every journal partition.
     reader.read(&context.settings.topics.journal, 0, From::Earliest, Until::StableEnd, |record| {
         let journal = record.payload.and_then(|payload| context.codec.journal(payload).ok());
@@ -335,10 +352,11 @@ fn feed(context: &Context, topic: String, partition: i32, from: i64, to: i64) ->
     if from >= to {
         return Ok(Feed { chunks, ready: VecDeque::new() });
     }
-    let connection = context.connection("replay");
+    let (connection, stop) = (context.connection("replay"), context.stop.clone());
     let read = move || {
         let mut chunk = Vec::with_capacity(CHUNK_RECORDS);
-        let result = LogReader::open(&connection, PATIENCE).and_then(|mut reader| {
+        let open = LogReader::open(&connection, PATIENCE).map(|reader| reader.stop_when(move || stop.is_asked()));
+        let result = open.and_then(|mut reader| {
             reader.read(&topic, partition, From::Offset(from), Until::Offset(to), |record| {
                 chunk.push(Owned {
                     offset: record.offset,

@@ -1,4 +1,4 @@
-//! Writes snapshots of stage 1 on a thread of its own: the fold only freezes, which takes microseconds.
+//! Writes snapshots on a thread of its own: the loops only freeze; encoding, checksums and the disk are waited for here.
 
 use super::context::Context;
 use crate::failure::{Failure, Outcome};
@@ -8,10 +8,22 @@ use model::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
+
+/// A state that was frozen at a committed position.
+pub trait Frozen: Send {
+    /// The folder of its snapshots, below `state.dir`.
+    fn folder(&self, state_dir: &Path, group: &str) -> PathBuf;
+    /// What the manifest says of the position.
+    fn header(&self) -> Result<Vec<u8>, postcard::Error>;
+    /// The state.
+    fn chunks(&self) -> Vec<Chunk<'_>>;
+    /// When it was frozen.
+    fn taken_at_ms(&self) -> Millis;
+}
 
 /// A frozen set whose cut is committed.
 pub struct SnapshotJob {
@@ -34,7 +46,7 @@ pub struct SetHeader {
 
 /// The writing thread.
 pub struct SnapshotWriter {
-    jobs: Option<Sender<SnapshotJob>>,
+    jobs: Option<Sender<Box<dyn Frozen>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -48,22 +60,23 @@ impl SnapshotWriter {
                 "set state.dir to a folder that can be written",
             )
         })?;
-        let (jobs, queue) = channel::<SnapshotJob>();
+        let (jobs, queue) = channel::<Box<dyn Frozen>>();
         let metrics = context.metrics.clone();
         let group = context.settings.group.clone();
         let thread = std::thread::Builder::new().name("snapshots".into()).spawn(move || {
-            let mut of_partition: BTreeMap<i32, Snapshots> = BTreeMap::new();
+            let mut of_folder: BTreeMap<PathBuf, Snapshots> = BTreeMap::new();
             while let Ok(job) = queue.recv() {
                 let started = Instant::now();
-                match write(&mut of_partition, &folder, &group, &job) {
+                let place = job.folder(&folder, &group);
+                match write(&mut of_folder, &place, &*job) {
                     Ok(bytes) => {
                         metrics.snapshot_seconds.observe(started.elapsed().as_secs_f64());
                         metrics.snapshot_bytes.set(bytes as i64);
-                        metrics.snapshot_last_success.set(job.taken_at_ms as f64 / 1e3);
+                        metrics.snapshot_last_success.set(job.taken_at_ms() as f64 / 1e3);
                     }
                     Err(error) => {
                         metrics.snapshot_failures.inc();
-                        tracing::error!(partition = job.partition, %error, "snapshot not written; the log stays the truth");
+                        tracing::error!(folder = %place.display(), %error, "snapshot not written; the log stays the truth");
                     }
                 }
             }
@@ -74,9 +87,9 @@ impl SnapshotWriter {
     }
 
     /// Queues a snapshot.
-    pub fn write(&self, job: SnapshotJob) {
+    pub fn write(&self, job: impl Frozen + 'static) {
         if let Some(jobs) = &self.jobs {
-            let _ = jobs.send(job);
+            let _ = jobs.send(Box::new(job));
         }
     }
 
@@ -90,29 +103,38 @@ impl SnapshotWriter {
 }
 
 /// Where the snapshots of a sibling set are.
-pub fn set_folder(state_dir: &std::path::Path, group: &str, partition: i32) -> PathBuf {
+pub fn set_folder(state_dir: &Path, group: &str, partition: i32) -> PathBuf {
     state_dir.join(format!("{group}-aggregator-{partition}"))
 }
 
-fn write(
-    of_partition: &mut BTreeMap<i32, Snapshots>,
-    state_dir: &std::path::Path,
-    group: &str,
-    job: &SnapshotJob,
-) -> std::io::Result<u64> {
-    let snapshots = match of_partition.entry(job.partition) {
+impl Frozen for SnapshotJob {
+    fn folder(&self, state_dir: &Path, group: &str) -> PathBuf {
+        set_folder(state_dir, group, self.partition)
+    }
+
+    fn header(&self) -> Result<Vec<u8>, postcard::Error> {
+        postcard::to_allocvec(&SetHeader { epoch: self.snapshot.epoch(), positions: self.snapshot.positions() })
+    }
+
+    fn chunks(&self) -> Vec<Chunk<'_>> {
+        let chunks = self.snapshot.chunks().into_iter().map(|chunk| Chunk {
+            id: chunk.id.clone(),
+            version: chunk.version,
+            encode: Box::new(move || chunk.encode()),
+        });
+        chunks.collect()
+    }
+
+    fn taken_at_ms(&self) -> Millis {
+        self.taken_at_ms
+    }
+}
+
+fn write(of_folder: &mut BTreeMap<PathBuf, Snapshots>, folder: &Path, job: &dyn Frozen) -> std::io::Result<u64> {
+    let snapshots = match of_folder.entry(folder.to_owned()) {
         Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(new) => {
-            let store = Directory::open(&set_folder(state_dir, group, job.partition))?;
-            new.insert(Snapshots::open(Box::new(store))?)
-        }
+        Entry::Vacant(new) => new.insert(Snapshots::open(Box::new(Directory::open(folder)?))?),
     };
-    let header = SetHeader { epoch: job.snapshot.epoch(), positions: job.snapshot.positions() };
-    let header = postcard::to_allocvec(&header).map_err(std::io::Error::other)?;
-    let chunks = job.snapshot.chunks().into_iter().map(|chunk| Chunk {
-        id: chunk.id.clone(),
-        version: chunk.version,
-        encode: Box::new(move || chunk.encode()),
-    });
-    Ok(snapshots.write(header, job.taken_at_ms, chunks.collect())?.bytes)
+    let header = job.header().map_err(std::io::Error::other)?;
+    Ok(snapshots.write(header, job.taken_at_ms(), job.chunks())?.bytes)
 }

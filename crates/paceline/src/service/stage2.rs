@@ -5,12 +5,15 @@
 //! position is committed only with all outputs up to it. On anything unknown the process ends and starts again from the
 //! journal and the committed decisions.
 
+use super::already::{Already, Word};
 use super::context::Context;
 use super::recovery::{self, Recovered};
+use super::snapshot_writer::{Frozen, SnapshotWriter};
+use super::span::{SPAN_HEADER, Span};
 use super::stage1::start_committer;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::published::CampaignView;
-use crate::snapshots::{Chunk, Directory, Snapshots};
+use crate::snapshots::Chunk;
 use avro_codec::RecordName;
 use controller::{Authority, Controller, JournalPosition, Outputs};
 use kafka_io::{
@@ -22,7 +25,7 @@ use replay::{OutputTopic, wire};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,22 +34,26 @@ const BATCH_RECORDS: usize = 256;
 const BATCH_WAIT: Duration = Duration::from_millis(10);
 /// Positions without outputs are committed this often: a restart then replays less than a second.
 const QUIET_COMMIT: Duration = Duration::from_millis(500);
+/// A journal is at rest after this time without a record; while the aggregator lives, each cut brings one.
+const REST_AFTER: Duration = Duration::from_secs(5);
 /// What waits behind the transaction in flight; above it the loop stops reading.
 const WAITING_RECORDS_MAX: usize = 20_000;
 const REFUSALS_MAX: u32 = 10;
 const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 /// How often the read views are renewed.
 const VIEWS_EVERY: Duration = Duration::from_millis(1_000);
-/// With many campaigns they are renewed less often, so that the views take at most this part of the thread's time.
-const VIEWS_SHARE: u32 = 20;
+/// With many campaigns they are renewed less often, so that the views take at most this part of the thread's time: ten
+/// thousand take some 40 ms.
+const VIEWS_SHARE: u32 = 50;
 
 /// One owned journal partition.
 pub struct OwnedPartition {
     /// The state machine.
     pub controller: Controller,
     /// What is already on the output topics, by the journal offset that it names.
-    pub already: recovery::Already,
-    snapshots: Option<Snapshots>,
+    pub already: Already,
+    /// Committed, or about to be: after the last applied record and the control records behind it.
+    next: i64,
     snapshot_taken: Instant,
     last_timestamp_ms: Millis,
     last_clock_ms: Millis,
@@ -66,12 +73,14 @@ pub struct Stage2 {
     context: Context,
     consumer: SourceConsumer,
     committer: Option<Committer>,
+    snapshots: SnapshotWriter,
     topics: OutTopics,
     partitions: BTreeMap<i32, OwnedPartition>,
     parked: BTreeMap<i32, OwnedPartition>,
     waiting: Vec<OutRecord>,
     waiting_clock_ms: Option<Millis>,
-    moved: BTreeMap<i32, i64>,
+    /// What the next transaction covers, by partition.
+    moved: BTreeMap<i32, Span>,
     in_flight: Option<InFlight>,
     committed_at: Instant,
     /// When they are to be renewed next.
@@ -114,6 +123,7 @@ impl Stage2 {
         Ok(Self {
             consumer,
             committer: None,
+            snapshots: SnapshotWriter::start(&context)?,
             topics,
             partitions: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -172,7 +182,7 @@ impl Stage2 {
         }
         let mut parked = std::mem::take(&mut self.parked);
         // A generation can pass without a word to us, and others may have gone on with these partitions.
-        let positions = parked.iter().map(|(partition, owned)| (*partition, owned.controller.next_offset())).collect();
+        let positions = parked.iter().map(|(partition, owned)| (*partition, owned.next)).collect();
         let untouched = recovery::untouched(&self.context, &positions)?;
         parked.retain(|partition, _| untouched.contains(partition));
         let mut starts = Vec::new();
@@ -184,9 +194,9 @@ impl Stage2 {
         }
         for Recovered { partition, controller, already, timestamp_ms } in recovered {
             let owned = OwnedPartition {
+                next: controller.next_offset().max(already.starts_at),
                 controller,
                 already,
-                snapshots: None,
                 snapshot_taken: Instant::now(),
                 last_timestamp_ms: timestamp_ms,
                 last_clock_ms: timestamp_ms,
@@ -195,7 +205,7 @@ impl Stage2 {
         }
         for place in places {
             if let Some(owned) = self.partitions.get(&place.partition) {
-                starts.push((place.clone(), owned.controller.next_offset().max(owned.already.starts_at)));
+                starts.push((place.clone(), owned.next));
             }
         }
         self.consumer.begin(starts)?;
@@ -221,39 +231,61 @@ impl Stage2 {
             let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
             owned.last_timestamp_ms = record.timestamp_ms;
             owned.last_clock_ms = journal.clock;
-            let logged = owned.already.decisions(record.offset);
-            let authority = logged.map_or(Authority::Decide, Authority::Log);
-            let outputs = owned.controller.apply(at, &journal, authority);
-            moved.insert(record.partition, record.offset + 1);
+            let (outputs, publishes) = match owned.already.word(record.offset) {
+                Word::Silent => (owned.controller.apply(at, &journal, Authority::Decide), true),
+                Word::Whole(log) => (owned.controller.apply(at, &journal, Authority::Log(log)), false),
+                Word::Torn(log, holds) => (owned.controller.mend(at, &journal, log, holds), true),
+            };
+            let span = moved.entry(record.partition).or_insert_with(|| Span::of(record.offset));
+            span.to = record.offset;
             if !outputs.adjustments.is_empty() {
                 let clock = journal.clock;
                 *waiting_clock_ms = Some(waiting_clock_ms.map_or(clock, |earlier| earlier.min(clock)));
             }
-            let mut sink = Sink {
-                context,
-                topics,
-                partition: record.partition,
-                offset: record.offset,
-                already: &owned.already,
-                out: waiting,
-            };
-            sink.take(&outputs)?;
+            let mut sink = Sink { context, topics, partition: record.partition, out: waiting };
+            sink.tell(&outputs);
+            if publishes {
+                sink.take(&outputs, record.offset, span)?;
+            }
         }
         Ok(())
     }
 
+    /// Moves positions past the control records behind the last record: with transactions there always are some, and
+    /// where retention leaves nothing else, a position before them would be gone.
+    fn pass_control_records(&mut self) {
+        let rests = self.moved.is_empty() && self.committed_at.elapsed() >= REST_AFTER;
+        for (partition, owned) in &mut self.partitions {
+            let place = TopicPartition::new(self.topics.journal.clone(), *partition);
+            let next = self.consumer.position(&place).unwrap_or(0).max(owned.controller.next_offset());
+            if next > owned.next && (rests || self.moved.contains_key(partition)) {
+                self.moved.entry(*partition).or_insert_with(|| Span::at_rest(next));
+                owned.next = next;
+            }
+        }
+    }
+
     fn submit_if_due(&mut self) -> Outcome {
+        if self.in_flight.is_none() {
+            self.pass_control_records();
+        }
         let due = !self.waiting.is_empty() || self.committed_at.elapsed() >= QUIET_COMMIT;
         if self.in_flight.is_some() || self.moved.is_empty() || !due {
             return Ok(());
         }
-        let metadata = String::new();
-        let offsets = std::mem::take(&mut self.moved).into_iter().map(|(partition, next_offset)| OffsetOut {
-            place: TopicPartition::new(self.topics.journal.clone(), partition),
-            next_offset,
-            metadata: metadata.clone(),
+        let moved = std::mem::take(&mut self.moved);
+        let mut records = std::mem::take(&mut self.waiting);
+        let texts: BTreeMap<i32, String> = moved.iter().map(|(partition, span)| (*partition, span.text())).collect();
+        for record in &mut records {
+            let text = texts.get(&record.partition).map(|text| text.as_bytes().to_vec());
+            record.headers.extend(text.map(|text| (Cow::Borrowed(SPAN_HEADER), text)));
+        }
+        let offsets = moved.iter().map(|(partition, span)| OffsetOut {
+            place: TopicPartition::new(self.topics.journal.clone(), *partition),
+            next_offset: self.partitions.get(partition).map_or(0, |owned| owned.next).max(span.to + 1),
+            metadata: texts.get(partition).cloned().unwrap_or_default(),
         });
-        let transaction = Transaction { offsets: offsets.collect(), records: std::mem::take(&mut self.waiting) };
+        let transaction = Transaction { offsets: offsets.collect(), records };
         self.in_flight = Some(InFlight { refusals: 0, oldest_clock_ms: self.waiting_clock_ms.take() });
         self.submit(transaction)
     }
@@ -321,11 +353,14 @@ impl Stage2 {
             }
             owned.snapshot_taken = Instant::now();
             let started = Instant::now();
-            if let Err(error) = write_snapshot(&self.context, *partition, owned) {
-                self.context.metrics.snapshot_failures.inc();
-                tracing::error!(partition, %error, "snapshot not written; the journal stays the truth");
-            }
-            self.context.metrics.snapshot_seconds.observe(started.elapsed().as_secs_f64());
+            let job = PartitionJob {
+                partition: *partition,
+                header: PartitionHeader { next_offset: owned.next, timestamp_ms: owned.last_timestamp_ms },
+                frozen: owned.controller.freeze(),
+                taken_at_ms: self.context.clock.now_ms(),
+            };
+            self.context.metrics.snapshot_pause_seconds.observe(started.elapsed().as_secs_f64());
+            self.snapshots.write(job);
             if !at_end {
                 // One partition a turn: the loop must not stand still for all of them.
                 return;
@@ -418,6 +453,7 @@ impl Stage2 {
     fn leave(mut self) -> Outcome {
         self.drain()?;
         self.snapshot_if_due(true);
+        self.snapshots.finish();
         self.committer = None;
         self.consumer.close(Duration::from_secs(5));
         tracing::info!("controller drained and left");
@@ -426,48 +462,54 @@ impl Stage2 {
 }
 
 /// Where the snapshots of a journal partition are.
-pub fn partition_folder(context: &Context, partition: i32) -> PathBuf {
-    context.settings.state_dir.join(format!("{}-controller-{partition}", context.settings.group))
+pub fn partition_folder(state_dir: &Path, group: &str, partition: i32) -> PathBuf {
+    state_dir.join(format!("{group}-controller-{partition}"))
 }
 
-fn write_snapshot(context: &Context, partition: i32, owned: &mut OwnedPartition) -> std::io::Result<()> {
-    if owned.snapshots.is_none() {
-        owned.snapshots = Some(Snapshots::open(Box::new(Directory::open(&partition_folder(context, partition))?))?);
-    }
-    let header = PartitionHeader { next_offset: owned.controller.next_offset(), timestamp_ms: owned.last_timestamp_ms };
-    let header = postcard::to_allocvec(&header).map_err(std::io::Error::other)?;
-    let bytes = owned.controller.snapshot();
-    let chunk =
-        Chunk { id: "state".into(), version: owned.controller.next_offset() as u64, encode: Box::new(move || bytes) };
-    if let Some(snapshots) = &mut owned.snapshots {
-        snapshots.write(header, context.clock.now_ms(), vec![chunk])?;
-    }
-    Ok(())
+/// A frozen controller at a committed position.
+struct PartitionJob {
+    partition: i32,
+    header: PartitionHeader,
+    frozen: controller::Frozen,
+    taken_at_ms: Millis,
 }
 
-/// Turns outputs into records, except those that an earlier life has committed.
+impl Frozen for PartitionJob {
+    fn folder(&self, state_dir: &Path, group: &str) -> PathBuf {
+        partition_folder(state_dir, group, self.partition)
+    }
+
+    fn header(&self) -> Result<Vec<u8>, postcard::Error> {
+        postcard::to_allocvec(&self.header)
+    }
+
+    fn chunks(&self) -> Vec<Chunk<'_>> {
+        let encode = Box::new(|| self.frozen.encode());
+        vec![Chunk { id: "state".into(), version: self.header.next_offset as u64, encode }]
+    }
+
+    fn taken_at_ms(&self) -> Millis {
+        self.taken_at_ms
+    }
+}
+
+/// Turns outputs into records.
 struct Sink<'a> {
     context: &'a Context,
     topics: &'a OutTopics,
     partition: i32,
-    offset: i64,
-    already: &'a recovery::Already,
     out: &'a mut Vec<OutRecord>,
 }
 
 impl Sink<'_> {
-    fn take(&mut self, outputs: &Outputs) -> Outcome {
-        self.publish(outputs);
+    fn take(&mut self, outputs: &Outputs, offset: i64, span: &mut Span) -> Outcome {
         let wires = wire(&self.context.codec, outputs).map_err(|error| {
             Failure::failed(format!("encoding a decision: {error}"), "this is a defect; please report it")
         })?;
         for one in wires {
-            let topic = self.topics.of(one.topic);
-            if self.already.holds(topic, self.offset) {
-                continue;
-            }
+            span.note(one.topic, offset);
             self.out.push(OutRecord {
-                topic: topic.clone(),
+                topic: self.topics.of(one.topic).clone(),
                 partition: self.partition,
                 key: Some(one.key.into_bytes()),
                 payload: Some(one.payload),
@@ -479,7 +521,7 @@ impl Sink<'_> {
     }
 
     /// Read views and counters.
-    fn publish(&self, outputs: &Outputs) {
+    fn tell(&self, outputs: &Outputs) {
         let (metrics, published) = (&self.context.metrics, &self.context.published);
         for command in &outputs.adjustments {
             metrics.adjustments.with_label_values(&[&command.kind, &command.mode]).inc();

@@ -34,7 +34,7 @@ const REPAIR_LIMIT: Duration = Duration::from_secs(25);
 
 /// Whether nobody has cut a parked set since: its last Epoch record is its own last cut.
 pub fn is_untouched(context: &Context, partition: i32, epoch: i64) -> Outcome<bool> {
-    let mut reader = LogReader::open(&context.connection("takeover"), PATIENCE)?;
+    let mut reader = context.reader("takeover", PATIENCE)?;
     Ok(last_epoch(context, &mut reader, partition)?.is_some_and(|last| last.epoch == epoch))
 }
 
@@ -45,7 +45,7 @@ pub fn skip_lost(
     controls: &mut BTreeMap<(usize, i32), OwnedControl>,
     starts: &mut [(TopicPartition, i64)],
 ) -> Outcome {
-    let reader = LogReader::open(&context.connection("takeover"), PATIENCE)?;
+    let reader = context.reader("takeover", PATIENCE)?;
     for (place, start) in starts {
         let (low, _) = reader.watermarks(&place.topic, place.partition)?;
         if low <= *start {
@@ -82,7 +82,7 @@ pub fn take_over(
     partitions: &[i32],
     controls: &[(usize, TopicPartition)],
 ) -> Outcome<Owned> {
-    let mut reader = LogReader::open(&context.connection("takeover"), PATIENCE)?;
+    let mut reader = context.reader("takeover", PATIENCE)?;
     let mut groups: Vec<Group> = partitions.iter().map(|partition| Group::siblings(context, *partition)).collect();
     groups.extend(controls.iter().map(|(source, place)| Group::control(*source, place)));
     ask_group(context, &reader, &mut groups)?;
@@ -291,7 +291,10 @@ fn settle(
         }
         (Some(partition), Standing::Torn { cut, missing }) => {
             tracing::warn!(partition, epoch = cut.epoch(), missing, "the last cut is torn: emitting it again");
-            let mut set = rebuild::rebuild(context, reader, policy, partition, cut.epoch() - 1)?;
+            let mut set = match cut.epoch() {
+                ..=1 => rebuild::first_set(context, partition, &cut)?,
+                epoch => rebuild::rebuild(context, reader, policy, partition, epoch - 1)?,
+            };
             let in_epochs = group.last_epoch.as_ref().is_some_and(|epoch| epoch.epoch == cut.epoch());
             repair.siblings(context, writer, policy, &mut set, &cut, in_epochs)?;
             owned.sets.push((partition, set));

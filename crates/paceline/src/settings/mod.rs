@@ -169,9 +169,10 @@ impl Settings {
         match reader.finish() {
             Ok(effective) => Ok((settings, effective)),
             Err(mistakes) => Err(Failure::setup(
-                format!("configuration has {} mistake(s):\n  - {}", mistakes.len(), mistakes.join("\n  - ")),
-                "correct them and run `paceline check` again",
-            )),
+                format!("the configuration has {} mistake(s)", mistakes.len()),
+                "correct each line above, then run `paceline check`; `paceline config show --origin` says where values come from",
+            )
+            .listing(mistakes)),
         }
     }
 
@@ -317,6 +318,6 @@ mod tests {
         let environment = BTreeMap::from([("PACELINE__REGISTRY__URL".to_owned(), "http://x".to_owned())]);
         let failure = Settings::load_with(&[], &environment).unwrap_err();
         assert_eq!(failure.kind.exit_code(), 78);
-        assert!(failure.what.contains("registry.url"));
+        assert!(failure.mistakes[0].contains("registry.url"));
     }
 }

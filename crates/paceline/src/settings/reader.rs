@@ -17,6 +17,8 @@ pub struct Effective {
     pub path: String,
     /// Shown value, secrets as `***`.
     pub value: String,
+    /// A number or a flag, which stands in a file without quotes.
+    pub is_bare: bool,
     /// `default`, a file, or an environment variable.
     pub origin: String,
     /// Meaning with unit and example.
@@ -44,8 +46,15 @@ impl Reader {
     pub fn load(files: &[PathBuf], environment: &BTreeMap<String, String>) -> Self {
         let mut reader = Self::default();
         for file in files {
-            let source = File::new(&file.to_string_lossy(), FileFormat::Toml).required(true);
-            match source.collect() {
+            let text = match std::fs::read_to_string(file) {
+                Ok(text) => text,
+                Err(error) => {
+                    let place = file.display();
+                    reader.mistakes.push(format!("{place}: cannot be read: {error}; check the path given to --config"));
+                    continue;
+                }
+            };
+            match File::from_str(&text, FileFormat::Toml).collect() {
                 Ok(map) => {
                     for (key, value) in map {
                         reader.take(key, &value, &file.display().to_string());
@@ -78,7 +87,9 @@ impl Reader {
                     self.take(format!("{path}.{key}"), inner, file);
                 }
             }
-            ValueKind::Array(_) => self.mistakes.push(format!("{path} ({file}): a list is not expected here")),
+            ValueKind::Array(_) => self.mistakes.push(format!(
+                "{path} ({file}): a list is not expected here; write one text, for example \"a:9092,b:9092\""
+            )),
             _ => {
                 let origin = if file.is_empty() {
                     format!("{ENVIRONMENT_PREFIX}__{}", path.to_uppercase().replace('.', "__"))
@@ -105,7 +116,9 @@ impl Reader {
 
     /// true or false.
     pub fn flag(&mut self, path: &str, default: bool, about: &'static str) -> bool {
-        self.parsed(path, &default.to_string(), about, "true or false", |text| text.parse().ok()).unwrap_or(default)
+        let flag = self.parsed(path, &default.to_string(), about, "true or false", |text| text.parse().ok());
+        self.bare();
+        flag.unwrap_or(default)
     }
 
     /// A whole number inside a range.
@@ -117,10 +130,11 @@ impl Reader {
         about: &'static str,
     ) -> i64 {
         let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-        self.parsed(path, &default.to_string(), about, &wanted, |text| {
+        let number = self.parsed(path, &default.to_string(), about, &wanted, |text| {
             text.parse().ok().filter(|number| range.contains(number))
-        })
-        .unwrap_or(default)
+        });
+        self.bare();
+        number.unwrap_or(default)
     }
 
     /// A duration such as `500ms`, `5s`, `10m`, `2h`, `30d`; in milliseconds.
@@ -154,7 +168,8 @@ impl Reader {
             let value = self.resolve_file(&format!("{path}.{name}"), leaf.text);
             let hidden = ["password", "secret", "key", "token", "jaas"].iter().any(|word| name.contains(word));
             let shown = if hidden { "***".to_owned() } else { value.clone() };
-            self.effective.push(Effective { path: format!("{path}.{name}"), value: shown, origin: leaf.origin, about });
+            let path = format!("{path}.{name}");
+            self.effective.push(Effective { path, value: shown, is_bare: false, origin: leaf.origin, about });
             table.insert(name, value);
         }
         table
@@ -175,8 +190,11 @@ impl Reader {
             .map(|(path, leaf)| (path.clone(), leaf.origin.clone()))
             .collect();
         for (path, origin) in unknown {
-            let nearest = self.declared.iter().min_by_key(|known| distance(known, &path));
-            let hint = nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+            let nearest = self.declared.iter().map(|known| (distance(known, &path), known)).min();
+            let hint = match nearest {
+                Some((edits, name)) if edits * 2 <= path.len() => format!("; did you mean {name}?"),
+                _ => "; remove it, `paceline config show` lists all settings".to_owned(),
+            };
             self.mistakes.push(format!("{path} ({origin}): unknown setting{hint}"));
         }
         if self.mistakes.is_empty() { Ok(self.effective) } else { Err(self.mistakes) }
@@ -189,8 +207,15 @@ impl Reader {
             None => (default.to_owned(), "default".to_owned()),
         };
         let shown = if hidden && !value.is_empty() { "***".to_owned() } else { value.clone() };
-        self.effective.push(Effective { path: path.to_owned(), value: shown, origin, about });
+        self.effective.push(Effective { path: path.to_owned(), value: shown, is_bare: false, origin, about });
         value
+    }
+
+    /// The last setting asked for is shown without quotes.
+    fn bare(&mut self) {
+        if let Some(last) = self.effective.last_mut() {
+            last.is_bare = true;
+        }
     }
 
     fn parsed<T>(
@@ -215,7 +240,9 @@ impl Reader {
         match std::fs::read_to_string(file) {
             Ok(text) => text.trim_end_matches(['\n', '\r']).to_owned(),
             Err(error) => {
-                self.mistakes.push(format!("{path}: cannot read the secret file {file}: {error}"));
+                self.mistakes.push(format!(
+                    "{path}: the file {file} cannot be read: {error}; create it or correct the path after @file:"
+                ));
                 String::new()
             }
         }

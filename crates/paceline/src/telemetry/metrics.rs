@@ -37,6 +37,7 @@ pub struct Metrics {
     pub epochs: IntCounter,
     pub epoch_seconds: Histogram,
     pub repaired_epochs: IntCounter,
+    pub repaired_decisions: IntCounter,
     pub facts: IntCounterVec,
     pub transactions: IntCounterVec,
     pub transaction_seconds: HistogramVec,
@@ -135,6 +136,11 @@ impl Metrics {
             epochs: counter(r, "paceline_epochs_total", "Cuts committed."),
             epoch_seconds: histogram(r, "paceline_epoch_seconds", "Time from opening a cut to its commit."),
             repaired_epochs: counter(r, "paceline_epochs_repaired_total", "Torn cuts emitted again at a take-over."),
+            repaired_decisions: counter(
+                r,
+                "paceline_decisions_repaired_total",
+                "Torn transactions of decisions whose missing outputs were published at a take-over.",
+            ),
             facts: counters(
                 r,
                 "paceline_facts_copied_total",

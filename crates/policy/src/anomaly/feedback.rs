@@ -56,6 +56,8 @@ impl Detector for DataGap {
 pub struct AckEvidence {
     /// Commands in a row without an answer beyond their limit.
     pub unanswered: i64,
+    /// The last command is a pause that was not answered within its limit, or was answered and not applied.
+    pub pause_ignored: bool,
     /// Worst case of the values that may or may not be in force.
     pub at_stake_micros: i64,
 }
@@ -73,13 +75,18 @@ impl Detector for AckMissing {
         let least = settings.feedback.acks_missing_min.max(1);
         let finding = Finding {
             kind: Kind::AckMissing,
-            severity: Severity::Warning,
+            // Whoever does not pause goes on spending: that is worth waking somebody.
+            severity: if evidence.pause_ignored { Severity::Critical } else { Severity::Warning },
             observed: evidence.unanswered,
             expected: 0,
             at_stake_micros: evidence.at_stake_micros.max(0),
         };
-        let open = if self.latch.open { evidence.unanswered > 0 } else { evidence.unanswered >= least };
-        self.latch.set(open, finding)
+        let many = if self.latch.open { evidence.unanswered > 0 } else { evidence.unanswered >= least };
+        match self.latch.set(many || evidence.pause_ignored, finding) {
+            // An open row becomes graver; whoever keeps the alerts tells the same severity only once.
+            Change::None if evidence.pause_ignored => Change::Opened(finding),
+            change => change,
+        }
     }
 
     fn is_open(&self) -> bool {
@@ -155,10 +162,24 @@ mod tests {
     fn three_missing_answers_are_an_alert_until_one_comes() {
         let mut row = AckMissing::default();
         let mut look = |unanswered| {
-            row.observe(&AckEvidence { unanswered, at_stake_micros: 0 }, &Settings::default(), 0);
+            row.observe(&AckEvidence { unanswered, ..AckEvidence::default() }, &Settings::default(), 0);
             row.is_open()
         };
         assert_eq!([look(2), look(3), look(1), look(0)], [false, true, true, false]);
+    }
+
+    #[test]
+    fn one_pause_that_is_not_obeyed_is_critical_at_once_also_where_the_row_is_open() {
+        let ignored = AckEvidence { unanswered: 0, pause_ignored: true, at_stake_micros: 7 };
+        for before in [0, 3] {
+            let mut row = AckMissing::default();
+            let bids = AckEvidence { unanswered: before, ..AckEvidence::default() };
+            row.observe(&bids, &Settings::default(), 0);
+            let change = row.observe(&AckEvidence { unanswered: before, ..ignored }, &Settings::default(), 0);
+            assert!(matches!(change, Change::Opened(f) if f.severity == Severity::Critical && f.at_stake_micros == 7));
+            let answered = row.observe(&AckEvidence::default(), &Settings::default(), 0);
+            assert!(matches!(answered, Change::Resolved(_)) && !row.is_open());
+        }
     }
 
     #[test]

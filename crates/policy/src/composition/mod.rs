@@ -27,7 +27,7 @@ pub struct Parts {
     pub target_log_bid: Option<LogBid>,
     /// spec.bid_min.
     pub bid_min_micros: i64,
-    /// spec.bid_max.
+    /// The campaign's ceiling ([`bid_ceiling_micros`]).
     pub bid_max_micros: i64,
     /// The budget asks for more and there is nothing to buy, or nothing to see ([`crate::pressure::Block`]).
     pub supply_bound: bool,
@@ -76,6 +76,12 @@ impl Binding {
     }
 }
 
+/// The most that a campaign may bid. A manual bid is its own ceiling unless a higher one is given; the strategies that
+/// follow the budget alone have spec.bid_max as their safety. 0: there is none, and so no bid is commanded.
+pub fn bid_ceiling_micros(bid_strategy: &str, bid_micros: i64, bid_max_micros: i64) -> i64 {
+    if bid_strategy == "manual" { bid_micros.max(bid_max_micros) } else { bid_max_micros }
+}
+
 /// Whether a bid is worth a command: it has moved by 0.06, or reached a bound, or it is an emergency.
 pub fn is_worth_a_command(
     composed: &Composed,
@@ -92,3 +98,20 @@ pub fn is_worth_a_command(
 
 /// Half of the default publishing step, so that a bid at a bound whose rounding differs is not sent for ever.
 const AT_BOUND_MICRO_NATS: u128 = 30_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_bid_is_its_own_ceiling_unless_a_higher_one_is_given() {
+        assert_eq!(bid_ceiling_micros("manual", 500, 0), 500);
+        assert_eq!(bid_ceiling_micros("manual", 500, 900), 900);
+        assert_eq!(bid_ceiling_micros("manual", 500, 400), 500);
+        assert_eq!(bid_ceiling_micros("manual", 0, 0), 0);
+        for strategy in ["max_clicks", "max_conversions", "max_value", "target_cpa"] {
+            assert_eq!(bid_ceiling_micros(strategy, 500, 0), 0, "{strategy}");
+            assert_eq!(bid_ceiling_micros(strategy, 500, 400), 400, "{strategy}");
+        }
+    }
+}

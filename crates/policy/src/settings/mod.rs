@@ -130,6 +130,13 @@ settings! {
     }
 }
 
+impl IdlePeriod {
+    /// Of the slower of the two feeds that bring spend.
+    pub fn touches_ms(&self) -> Millis {
+        self.impressions_ms.max(self.clicks_ms)
+    }
+}
+
 settings! {
     /// All numbers of stage 2 for one campaign, by the question that asks for them.
     Settings {
@@ -420,6 +427,9 @@ settings! {
     Feedback {
         /// Answers missing in a row before it is an alert.
         acks_missing_min: i64 = 3,
+        /// While answers are missing, a raise is tried this often: if all that was sent is lost, nothing else would ever be
+        /// answered.
+        ack_retry_ms: Millis = HOUR,
         /// A value found is ours if it is within this share of it (platforms round).
         mismatch_tolerance_ppm: i64 = 1_000,
     }

@@ -50,9 +50,10 @@ fn maps(arguments: &Import) -> Outcome<Vec<RecordMap>> {
             .map_err(|error| Failure::failed(format!("cannot read the map {}: {error}", path.display()), ""))?;
         return map::parse(&text, field_names).map_err(|mistakes| {
             Failure::failed(
-                format!("the map {} has mistakes:\n  - {}", path.display(), mistakes.join("\n  - ")),
-                "correct it",
+                format!("the map {} has {} mistake(s), nothing was sent", path.display(), mistakes.len()),
+                "correct each line above; deploy/import/columns.toml explains the form",
             )
+            .listing(mistakes)
         });
     }
     let kind = arguments.kind.ok_or_else(|| {
@@ -146,10 +147,15 @@ fn prepare(arguments: &Import, maps: &[RecordMap]) -> Outcome<Vec<Prepared>> {
     if mistakes.is_empty() {
         return Ok(prepared);
     }
+    let more = wrong_rows - mistakes.len() as u64;
+    if more > 0 {
+        mistakes.push(format!("and {more} more"));
+    }
     Err(Failure::failed(
-        format!("{wrong_rows} row(s) do not give a record; nothing was sent:\n  - {}", mistakes.join("\n  - ")),
+        format!("{wrong_rows} row(s) do not give a record, nothing was sent"),
         "correct the file or the map",
-    ))
+    )
+    .listing(mistakes))
 }
 
 fn build(map: &RecordMap, template: &Map<String, Value>, row: &Row<'_>) -> Result<Prepared, String> {

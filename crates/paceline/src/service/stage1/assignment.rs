@@ -20,6 +20,7 @@ impl Stage1 {
                 self.context.metrics.rebalances.with_label_values(&["revoked"]).inc();
                 tracing::info!(partitions = places.len(), "assignment revoked: draining");
                 self.drain()?;
+                self.recopy.forget();
                 self.parked =
                     Parked { sets: std::mem::take(&mut self.sets), controls: std::mem::take(&mut self.controls) };
                 Ok(self.consumer.release()?)

@@ -1,6 +1,6 @@
 //! The end of an epoch: the cut, its transaction, and what follows from the commit.
 
-use super::{DRAIN_LIMIT, OpenEpoch, REFUSALS_MAX, Stage1, no_committer};
+use super::{DRAIN_LIMIT, OpenEpoch, REFUSALS_MAX, Source, Stage1, no_committer};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::service::gauges;
 use crate::service::sibling::Sibling;
@@ -56,6 +56,7 @@ impl Stage1 {
             epochs.push(closed.epoch);
         }
         let control_ranges = self.close_controls();
+        self.copy_again(clock_ms);
         let snapshots = self.due_snapshots(false);
         let facts = count(self.facts.iter().map(|fact| fact.topic.clone()));
         let dead = count(self.dead.iter().map(|letter| (letter.topic.clone(), letter.reason)));
@@ -84,6 +85,19 @@ impl Stage1 {
         self.log_bytes_since_snapshot += self.epoch.bytes as i64;
         self.epoch = OpenEpoch::new(clock_ms);
         self.submit(transaction)
+    }
+
+    /// The daily copies of what a journal with finite retention must not forget.
+    fn copy_again(&mut self, clock_ms: Millis) {
+        let (controls, sources) = (&self.controls, &self.sources);
+        let owned = || {
+            let places = controls.iter().filter_map(|((source, _), control)| match sources[*source] {
+                Source::Control(topic) => Some((topic, control.place.clone())),
+                Source::Event(_) => None,
+            });
+            places.collect()
+        };
+        self.facts.extend(self.recopy.due(clock_ms, owned));
     }
 
     fn close_controls(&mut self) -> Vec<Range> {
@@ -223,6 +237,7 @@ fn add(total: &mut Counters, one: &Counters) {
         *sum += value;
     }
     total.touches_late += one.touches_late;
+    total.touches_spilled_out += one.touches_spilled_out;
     total.touches_unnamed += one.touches_unnamed;
     total.users_evicted += one.users_evicted;
     total.clicks_evicted += one.clicks_evicted;

@@ -14,6 +14,7 @@ mod fold;
 use super::context::Context;
 use super::cut::{CutWriter, DeadLetter};
 use super::policy_feed::{PolicyFeed, Waits};
+use super::recopy::Recopy;
 use super::sibling::OwnedSet;
 use super::snapshot_writer::SnapshotWriter;
 use crate::failure::{Failure, Outcome};
@@ -67,6 +68,7 @@ pub struct Stage1 {
     writer: CutWriter,
     policy: PolicyFeed,
     snapshots: SnapshotWriter,
+    recopy: Recopy,
     sources: Vec<Source>,
     sets: BTreeMap<i32, OwnedSet>,
     controls: BTreeMap<(usize, i32), OwnedControl>,
@@ -138,6 +140,7 @@ impl Stage1 {
             writer,
             policy,
             snapshots,
+            recopy: Recopy::start(&context),
             sources,
             sets: BTreeMap::new(),
             controls: BTreeMap::new(),
@@ -187,9 +190,16 @@ impl Stage1 {
         for owned in self.sets.values_mut() {
             for sibling in &mut owned.siblings {
                 sibling.at_end = sibling.held.is_empty() && self.consumer.at_end(&sibling.place);
+                // Past control records too: where retention leaves nothing else, a position before them would be gone.
+                if let Some(position) = self.consumer.position(&sibling.place).filter(|_| sibling.held.is_empty()) {
+                    sibling.next = sibling.next.max(position);
+                }
                 self.lag_records += self.consumer.lag(&sibling.place).unwrap_or(0);
             }
             owned.renew_limits(clock_ms, self.waits.sibling_skew_ms);
+        }
+        for control in self.controls.values_mut() {
+            control.next = control.next.max(self.consumer.position(&control.place).unwrap_or(0));
         }
     }
 

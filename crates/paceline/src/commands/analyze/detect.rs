@@ -5,8 +5,9 @@
 //! its key, scores 0, teaches nothing, and is counted on stderr. Missing on purpose: false-discovery control over the
 //! keys of a file, since an alert's threshold is a rate for each series (0.1 false ones a week).
 
-use super::import::time::instant;
-use super::say;
+use super::open;
+use crate::commands::import::time::instant;
+use crate::commands::say;
 use crate::failure::{Failure, Outcome};
 use policy::detect::{Direction, Row, SeriesDetector, Settings};
 use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ pub struct Detect {
 
 /// Runs the detector over the file.
 pub fn run(arguments: &Detect) -> Outcome {
-    let input = File::open(&arguments.input).map_err(|error| cannot("open", &arguments.input, &error))?;
+    let input = open(&arguments.input)?;
     let mut scores = arguments.scores.as_deref().map(create).transpose()?;
     let mut alerts = arguments.alerts.as_deref().map(create).transpose()?;
     let mut shown = Vec::new();
@@ -59,7 +60,7 @@ pub fn run(arguments: &Detect) -> Outcome {
         .map_err(|what| Failure::failed(format!("{}: {what}", arguments.input.display()), "correct the file"))?;
     for (file, path) in [(&mut scores, &arguments.scores), (&mut alerts, &arguments.alerts)] {
         if let (Some(file), Some(path)) = (file, path) {
-            file.flush().map_err(|error| cannot("write", path, &error))?;
+            file.flush().map_err(|error| cannot_write(path, &error))?;
         }
     }
     String::from_utf8_lossy(&shown).lines().try_for_each(say)?;
@@ -70,11 +71,11 @@ pub fn run(arguments: &Detect) -> Outcome {
 }
 
 fn create(path: &Path) -> Outcome<BufWriter<File>> {
-    File::create(path).map(BufWriter::new).map_err(|error| cannot("write", path, &error))
+    File::create(path).map(BufWriter::new).map_err(|error| cannot_write(path, &error))
 }
 
-fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure {
-    Failure::failed(format!("cannot {verb} {}: {error}", path.display()), "")
+fn cannot_write(path: &Path, error: &std::io::Error) -> Failure {
+    Failure::failed(format!("cannot write {}: {error}", path.display()), "")
 }
 
 /// Where results go.

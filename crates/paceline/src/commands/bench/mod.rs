@@ -1,15 +1,21 @@
 //! `paceline bench`: the service's rate beside bare consumption in the same run, and the time from event to command.
 //!
-//! It writes its own input to topics of its own, runs the real binary as a child process, and removes the topics. Rates
-//! on one noisy machine are worth their ratios; the document names settings and versions.
+//! It writes its own input to topics of its own, runs the real binary as a child process, and removes the topics. The
+//! rate is that between the broker's stamps of the first and the last cut, so measuring it costs the service nothing.
+//! Rates on one noisy machine are worth their ratios; the document names settings and versions.
 
-use super::{connect, say_json};
-use crate::cli::Bench;
+mod cuts;
+mod latency;
+mod table;
+
+use super::{ask, connect, say, say_json};
+use crate::cli::{Bench, Output};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::service::topology::{ANSWER_LIMIT, needs};
 use crate::settings::Settings;
 use avro_codec::Codec;
+use cuts::{CutLog, events_per_second};
 use kafka_io::{Admin, From, LogReader, Sender, TopicPlan, Until, bare};
 use market::{Emitted, Load, LoadScenario, Record};
 use model::fact::{CampaignSpec, Fact};
@@ -26,11 +32,12 @@ const JOURNAL_PARTITIONS: i32 = 4;
 const USERS: u64 = 1_000_000;
 /// Event time of the bulk load advances at this rate, as in the comparison with other engines.
 const BULK_EVENTS_PER_SECOND: u64 = 20_000;
-const LATENCY_SECONDS: i64 = 15;
-/// Campaigns of the latency part: small budgets, so that each reaches its ceiling.
-const LATENCY_CAMPAIGNS: u32 = 300;
 const PATIENCE: Duration = Duration::from_secs(20);
 const RUN_LIMIT: Duration = Duration::from_secs(600);
+/// Between two looks at the service's progress; the rate does not depend on it.
+const LOOK: Duration = Duration::from_millis(200);
+/// Why there is no rate.
+const TOO_FEW: &str = "all events went into one cut, so there is no span to divide by; raise --events";
 
 /// Measures.
 pub fn run(arguments: &Bench) -> Outcome {
@@ -39,7 +46,10 @@ pub fn run(arguments: &Bench) -> Outcome {
     let removed = bench.remove();
     let document = measured?;
     removed?;
-    say_json(&document, arguments.output)
+    match arguments.output {
+        Output::Json => say_json(&document, arguments.output),
+        Output::Text => table::table(&document).iter().try_for_each(|line| say(line)),
+    }
 }
 
 struct Fixture {
@@ -113,10 +123,13 @@ impl Fixture {
         let mut batch = Vec::new();
         batch.push(bare::batch_per_second(&connection, &topic, EVENT_PARTITIONS, impressions)?);
         poll.push(bare::poll_per_second(&connection, &topic, EVENT_PARTITIONS, impressions)?);
+        let mut reader = LogReader::open(&connection, PATIENCE)?;
+        let mut cuts = CutLog::new(&self.settings.topics.epochs, EVENT_PARTITIONS);
         self.start_service()?;
-        let service = self.service_rate(arguments.events)?;
-        let rss_bytes = self.metric("process_resident_memory_bytes")?.unwrap_or(0.0);
-        let latency = self.latency(arguments.latency_rate)?;
+        self.wait_for_cuts(arguments.events, &mut reader, &mut cuts)?;
+        let service = events_per_second(cuts.cuts());
+        let rss_bytes = self.metric("process_resident_memory_bytes").map(|bytes| bytes as i64);
+        let latency = self.latency(arguments.latency_rate, &mut reader, &mut cuts)?;
         self.stop_service();
         batch.push(bare::batch_per_second(&connection, &topic, EVENT_PARTITIONS, impressions)?);
         let bare_batch = mean(&batch);
@@ -125,9 +138,10 @@ impl Fixture {
             "bare_poll_per_second": mean(&poll),
             "bare_batch_per_second": bare_batch,
             "service_per_second": service,
-            "ratio_to_bare_batch": service / bare_batch,
+            "service_note": service.is_none().then_some(TOO_FEW),
+            "ratio_to_bare_batch": service.map(|service| service / bare_batch),
             "latency_ms": latency,
-            "rss_bytes": rss_bytes as i64,
+            "rss_bytes": rss_bytes,
             "journal_bytes": self.journal_bytes()?,
             "settings": {
                 "campaigns": arguments.campaigns, "users": USERS, "event_partitions": EVENT_PARTITIONS,
@@ -182,120 +196,35 @@ impl Fixture {
         }
     }
 
-    /// Records per second from the first committed cut with events to the one that held the last.
-    fn service_rate(&mut self, events: u64) -> Outcome<f64> {
+    /// Waits until every event is in a committed cut; the rate is then read from the cuts' own stamps.
+    fn wait_for_cuts(&mut self, events: u64, reader: &mut LogReader, cuts: &mut CutLog) -> Outcome {
         let began = Instant::now();
-        let mut first: Option<(Instant, f64)> = None;
         while began.elapsed() < RUN_LIMIT {
-            let consumed = self.consumed()?;
-            let now = Instant::now();
-            match first {
-                None if consumed > 0.0 => first = Some((now, consumed)),
-                Some((at, already)) if consumed >= events as f64 => {
-                    return Ok((consumed - already) / now.duration_since(at).as_secs_f64().max(1e-9));
-                }
-                _ => {}
+            self.still_runs()?;
+            cuts.read(reader, &self.codec)?;
+            if cuts.events() >= events {
+                return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(LOOK);
         }
         Err(Failure::failed("the service did not read all events in time", "see its log above"))
     }
 
-    fn consumed(&mut self) -> Outcome<f64> {
-        if let Some(child) = &mut self.child
-            && let Ok(Some(status)) = child.try_wait()
-        {
-            return Err(Failure::failed(format!("the service ended: {status}"), "see its log above"));
+    fn still_runs(&mut self) -> Outcome {
+        match self.child.as_mut().map(Child::try_wait) {
+            Some(Ok(Some(status))) => Err(Failure::failed(format!("the service ended: {status}"), "see its log above")),
+            _ => Ok(()),
         }
-        self.metric("paceline_events_consumed_total").map(|sum| sum.unwrap_or(0.0))
     }
 
-    /// The sum of a metric's series, `None` while the service does not answer.
-    fn metric(&self, name: &str) -> Outcome<Option<f64>> {
-        use std::io::{Read, Write};
-        let Ok(mut stream) = std::net::TcpStream::connect(self.settings.metrics_listen) else { return Ok(None) };
-        let mut text = String::new();
-        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        if stream.write_all(request).is_err() || stream.read_to_string(&mut text).is_err() {
-            return Ok(None);
-        }
+    /// The sum of a metric's series, `None` where the service does not answer.
+    fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = ask::get(self.settings.metrics_listen, "/metrics")?;
         let values = text
             .lines()
             .filter(|line| line.starts_with(name))
             .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-        Ok(Some(values.sum()))
-    }
-
-    /// Steady load with small budgets; the time from the opening of the cut that held the deciding events, which is
-    /// when its first record was read, to the broker's stamp on the command.
-    fn latency(&mut self, rate: u64) -> Outcome<serde_json::Value> {
-        let start_ms = Clock::System.now_ms();
-        let mut scenario = LoadScenario::new(LATENCY_CAMPAIGNS, 100_000, rate, start_ms);
-        scenario.accounts = LATENCY_CAMPAIGNS / 10;
-        let mut specs = scenario.specs();
-        for (at, spec) in specs.iter_mut().enumerate() {
-            spec.mode = "auto".into();
-            spec.bid_control = "paceline".into();
-            spec.budget_control = "paceline".into();
-            spec.version = 2;
-            spec.platform = None;
-            spec.bid_micros = 1_000_000;
-            spec.bid_min_micros = 10_000;
-            spec.bid_max_micros = 2_000_000;
-            spec.daily_cap = "hard".into();
-            spec.daily_budget_micros = Some(3_000_000 + 40_000 * at as i64);
-        }
-        let mut sender = Sender::start(&connect(&self.settings, "bench"))?;
-        self.specifications(&mut sender, specs)?;
-        let mut load = Load::new(scenario, 2);
-        let (codec, settings) = (self.codec.clone(), self.settings.clone());
-        let mut payload = Vec::new();
-        let started = Instant::now();
-        let mut at_ms = 0;
-        while at_ms < LATENCY_SECONDS * 1_000 {
-            at_ms += 20;
-            let mut failed = Ok(());
-            load.advance(start_ms + at_ms, &mut |emitted: Emitted<'_>| {
-                if failed.is_ok() {
-                    failed = send(&codec, &settings, &mut sender, &mut payload, &emitted.record);
-                }
-            });
-            failed?;
-            std::thread::sleep(Duration::from_millis(at_ms as u64).saturating_sub(started.elapsed()));
-        }
-        sender.flush(PATIENCE)?;
-        std::thread::sleep(Duration::from_secs(3));
-        self.command_latencies(start_ms)
-    }
-
-    fn command_latencies(&self, since_ms: Millis) -> Outcome<serde_json::Value> {
-        let mut reader = LogReader::open(&connect(&self.settings, "bench"), PATIENCE)?;
-        let topics = &self.settings.topics;
-        let mut latencies = Vec::new();
-        for partition in 0..JOURNAL_PARTITIONS {
-            let mut clocks = BTreeMap::new();
-            reader.read(&topics.journal, partition, From::Earliest, Until::StableEnd, |record| {
-                if let Ok(journal) = self.codec.journal(record.payload.unwrap_or_default()) {
-                    clocks.insert(record.offset, journal.clock);
-                }
-                ControlFlow::Continue(())
-            })?;
-            reader.read(&topics.adjustments, partition, From::Earliest, Until::StableEnd, |record| {
-                if let Ok(command) = self.codec.adjustment(record.payload.unwrap_or_default())
-                    && command.kind == "pause"
-                    && command.issued_at >= since_ms
-                    && let Some(clock) = clocks.get(&command.explanation.journal_offset)
-                {
-                    latencies.push((record.timestamp_ms - clock).max(0));
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
-        latencies.sort_unstable();
-        let quantile = |share: f64| {
-            latencies.get(((latencies.len() as f64 * share) as usize).min(latencies.len().saturating_sub(1))).copied()
-        };
-        Ok(json!({ "p50": quantile(0.5), "p99": quantile(0.99), "max": latencies.last(), "commands": latencies.len() }))
+        Some(values.sum())
     }
 
     fn journal_bytes(&self) -> Outcome<u64> {

@@ -1,5 +1,7 @@
 //! `paceline topics plan|apply`.
 
+mod acls;
+
 use super::{connect, say, say_json};
 use crate::cli::{Output, TopicsArgs, TopicsCommand};
 use crate::failure::{Failure, Outcome};
@@ -39,7 +41,11 @@ pub fn run(command: &TopicsCommand) -> Outcome {
     if refusals.is_empty() {
         return Ok(());
     }
-    Err(Failure::setup(refusals.join("; "), "correct the topics' settings"))
+    Err(Failure::setup(
+        format!("the topics have {} wrong setting(s)", refusals.len()),
+        "correct them with your cluster's own tools, for example kafka-configs",
+    )
+    .listing(refusals))
 }
 
 /// A created topic is known everywhere a little later; who starts the service next shall find it.
@@ -89,7 +95,10 @@ fn report(
                     "log_append_time": need.append_time, "writer": need.writer, "reader": need.reader, "state": state(&need.name) })
             })
             .collect();
-        return say_json(&json!({ "topics": rows, "refusals": refusals, "warnings": warnings }), arguments.output);
+        return say_json(
+            &json!({ "topics": rows, "refusals": refusals, "warnings": warnings, "permissions": acls::lines(settings) }),
+            arguments.output,
+        );
     }
     for need in needs {
         let retention = need.retention_ms.map_or("compact".to_owned(), |ms| format!("{} d", ms / 86_400_000));
@@ -106,8 +115,5 @@ fn report(
     for warning in warnings {
         say(&format!("warning: {warning}"))?;
     }
-    let group = &settings.group;
-    say(&format!(
-        "permissions of the service: READ what it reads, WRITE what it writes, READ groups {group}-aggregator and {group}-controller, WRITE and DESCRIBE transactional ids {group}.*"
-    ))
+    acls::lines(settings).iter().try_for_each(|line| say(line))
 }

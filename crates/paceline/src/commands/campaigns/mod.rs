@@ -1,8 +1,11 @@
 //! `paceline campaigns apply`: specifications from TOML, JSON or CSV files, validated before the first is sent.
 
+mod sense;
+
 use super::check::secret_wanted;
 use super::{connect, say, sender};
 use crate::cli::CampaignsCommand;
+use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 use avro_codec::Codec;
@@ -21,27 +24,38 @@ pub fn run(command: &CampaignsCommand) -> Outcome {
     let CampaignsCommand::Apply { config, files } = command;
     let (settings, _) = Settings::load(&config.files)?;
     let mut specs = Vec::new();
-    let mut mistakes = Vec::new();
+    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
     for file in files {
         match read(file) {
             Ok(found) => specs.extend(found.into_iter().map(|spec| (file.display().to_string(), spec))),
             Err(reason) => mistakes.push(format!("{}: {reason}", file.display())),
         }
     }
-    let mut seen = BTreeMap::new();
+    let mut seen: BTreeMap<&String, &String> = BTreeMap::new();
     for (file, spec) in &specs {
         let place = format!("{file}: campaign {:?}", spec.campaign_id);
-        mistakes.extend(check(spec).into_iter().map(|mistake| format!("{place}: {mistake}")));
+        let said = sense::check(spec, Clock::System.now_ms());
+        mistakes.extend(said.mistakes.into_iter().map(|mistake| format!("{place}: {mistake}")));
+        warnings.extend(said.warnings.into_iter().map(|warning| format!("{place}: {warning}")));
         if let Some(other) = seen.insert(&spec.campaign_id, file) {
             mistakes.push(format!("{place}: stands twice, also in {other}"));
         }
     }
+    // Told before a refusal too: who corrects a file wants to read all of it once.
+    for warning in &warnings {
+        eprintln!("warning: {warning}");
+    }
     if !mistakes.is_empty() {
-        let shown = mistakes.iter().take(MISTAKES_SHOWN).cloned().collect::<Vec<_>>().join("\n  - ");
+        let count = mistakes.len();
+        mistakes.truncate(MISTAKES_SHOWN);
+        if count > MISTAKES_SHOWN {
+            mistakes.push(format!("and {} more", count - MISTAKES_SHOWN));
+        }
         return Err(Failure::failed(
-            format!("{} mistake(s), nothing was sent:\n  - {shown}", mistakes.len()),
-            "correct them",
-        ));
+            format!("{count} mistake(s), nothing was sent"),
+            "correct each line above and apply again; deploy/campaigns/example.toml shows the fields",
+        )
+        .listing(mistakes));
     }
     if let Some((_, spec)) = specs.iter().find(|(_, spec)| spec.mode == "auto")
         && settings.user_key_secret.is_none()
@@ -153,70 +167,6 @@ fn cell(name: &str, text: &str, form: Option<&Value>) -> Value {
     }
 }
 
-/// Everything that is wrong with one specification.
-fn check(spec: &CampaignSpec) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (name, value) in
-        [("campaign_id", &spec.campaign_id), ("account_id", &spec.account_id), ("channel", &spec.channel)]
-    {
-        if value.is_empty() || value.len() > 256 {
-            wrong.push(format!("{name} must have 1 to 256 bytes"));
-        }
-    }
-    if spec.currency.len() != 3 || !spec.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
-        wrong.push(format!("currency {:?} is not an ISO 4217 code such as EUR", spec.currency));
-    }
-    if let Err(error) = window::calendar::Zone::parse(&spec.time_zone) {
-        wrong.push(format!("time_zone {:?}: {error}", spec.time_zone));
-    }
-    let words: [(&str, &str, &[&str]); 8] = [
-        ("status", &spec.status, &["active", "paused", "ended"]),
-        ("daily_cap", &spec.daily_cap, &["profile", "hard", "average"]),
-        ("bid_control", &spec.bid_control, &["none", "paceline", "platform"]),
-        ("budget_control", &spec.budget_control, &["none", "paceline", "platform"]),
-        (
-            "bid_strategy",
-            &spec.bid_strategy,
-            &["manual", "max_clicks", "max_conversions", "max_value", "target_cpa", "target_roas"],
-        ),
-        ("attribution_model", &spec.attribution_model, &["last", "first", "linear", "position", "time_decay"]),
-        ("spend_source", &spec.spend_source, &["events", "stats"]),
-        ("mode", &spec.mode, &["observe", "approve", "auto"]),
-    ];
-    for (name, value, allowed) in words {
-        if !allowed.contains(&value) {
-            wrong.push(format!("{name} {value:?} is not one of {}", allowed.join(", ")));
-        }
-    }
-    for (name, value) in [
-        ("bid_micros", Some(spec.bid_micros)),
-        ("bid_min_micros", Some(spec.bid_min_micros)),
-        ("bid_max_micros", Some(spec.bid_max_micros)),
-        ("bid_step_micros", Some(spec.bid_step_micros)),
-        ("budget_step_micros", Some(spec.budget_step_micros)),
-        ("daily_budget_micros", spec.daily_budget_micros),
-        ("weekly_budget_micros", spec.weekly_budget_micros),
-        ("monthly_budget_micros", spec.monthly_budget_micros),
-        ("flight_budget_micros", spec.flight_budget_micros),
-        ("target_cpa_micros", spec.target_cpa_micros),
-        ("target_roas_ppm", spec.target_roas_ppm),
-    ] {
-        if value.is_some_and(|value| value < 0) {
-            wrong.push(format!("{name} must not be negative"));
-        }
-    }
-    if spec.bid_max_micros > 0 && spec.bid_min_micros > spec.bid_max_micros {
-        wrong.push("bid_min_micros is above bid_max_micros".into());
-    }
-    if spec.flight_end.is_some_and(|end| end <= spec.flight_start) {
-        wrong.push("flight_end is not after flight_start".into());
-    }
-    if spec.open_hours.as_ref().is_some_and(|marks| marks.chars().count() != 168) {
-        wrong.push("open_hours must have 168 marks, one for each hour of the week".into());
-    }
-    wrong
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,13 +183,11 @@ mod tests {
         assert_eq!(specs[0], specs[1]);
         assert_eq!(specs[1], specs[2]);
         assert_eq!(specs[0][0].mode, "observe");
-        assert!(check(&specs[0][0]).is_empty());
+        assert!(sense::check(&specs[0][0], 0).mistakes.is_empty());
     }
 
     #[test]
-    fn mistakes_are_told_together() {
-        let value = json!({ "campaign_id": "", "account_id": "a", "channel": "x", "time_zone": "Mars", "currency": "eur", "bid_min_micros": 5, "bid_max_micros": 4 });
-        assert_eq!(check(&spec(value).unwrap()).len(), 4);
+    fn an_unknown_field_is_named() {
         assert!(spec(json!({ "campaign_id": "c", "budget": 1 })).unwrap_err().contains("budget"));
     }
 }

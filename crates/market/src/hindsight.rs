@@ -1,0 +1,113 @@
+//! The best that could have been done, known afterwards: what controllers are measured against.
+//!
+//! The class of actions: one bid a day, chosen with full knowledge of the day's opportunities and prices but not of
+//! single auctions; under a target also one cap for the whole time. All figures are expected values.
+
+use crate::auction::Auction;
+use crate::lane::{Lane, Offers};
+use crate::scenario::Scenario;
+use model::time::Millis;
+
+/// What a campaign's course offered, by local day.
+#[derive(Clone, Debug)]
+pub struct Hindsight {
+    auction: Auction,
+    click_rate: f64,
+    conversion_rate: f64,
+    days: Vec<OfferedDay>,
+}
+
+#[derive(Clone, Debug)]
+struct OfferedDay {
+    start_ms: Millis,
+    offers: Offers,
+}
+
+/// Expected sums.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Money.
+    pub spend_micros: f64,
+    /// Clicks.
+    pub clicks: f64,
+    /// Conversions of those clicks, whenever they come.
+    pub conversions: f64,
+}
+
+impl Hindsight {
+    /// Of one campaign of a scenario; `None` where it buys nothing.
+    pub fn of(scenario: &Scenario, number: usize, seed: u64) -> Option<Self> {
+        let world = scenario.campaigns.get(number)?;
+        let auction = world.auction?;
+        let days = Lane::new(scenario, number, seed).offered(scenario.end_ms);
+        let days = days.into_iter().map(|(start_ms, offers)| OfferedDay { start_ms, offers }).collect();
+        Some(Self { auction, click_rate: world.click_rate, conversion_rate: world.conversion_rate, days })
+    }
+
+    /// First instants of the local days.
+    pub fn day_starts(&self) -> Vec<Millis> {
+        self.days.iter().map(|day| day.start_ms).collect()
+    }
+
+    /// The best with a budget for each day, a ceiling of the bid, and perhaps a target CPA over the whole time; by day.
+    pub fn best(&self, budgets_micros: &[i64], bid_max_micros: i64, target_cpa_micros: Option<i64>) -> Vec<Outcome> {
+        let ceiling = bid_max_micros as f64;
+        let by_budget: Vec<f64> = self
+            .days
+            .iter()
+            .zip(budgets_micros)
+            .map(|(day, budget)| greatest(ceiling, |bid| self.of_day(day, bid).spend_micros <= *budget as f64))
+            .collect();
+        let under = |cap: f64| -> Vec<Outcome> {
+            self.days.iter().zip(&by_budget).map(|(day, bid)| self.of_day(day, bid.min(cap))).collect()
+        };
+        match target_cpa_micros {
+            None => under(ceiling),
+            Some(target) => under(greatest(ceiling, |cap| {
+                let outcome = Outcome::sum(&under(cap));
+                outcome.spend_micros <= target as f64 * outcome.conversions
+            })),
+        }
+    }
+
+    fn of_day(&self, day: &OfferedDay, bid: f64) -> Outcome {
+        day.offers.iter().fold(Outcome::default(), |sum, ((price, conversion), count)| {
+            let odds = self.auction.odds(bid, f64::from_bits(*price));
+            let clicks = count * odds.win_share * self.click_rate;
+            let rate = (self.conversion_rate * f64::from_bits(*conversion)).min(1.0);
+            let spend_micros = count * self.auction.mean_spend_micros(&odds, self.click_rate);
+            sum.plus(Outcome { spend_micros, clicks, conversions: clicks * rate })
+        })
+    }
+}
+
+impl Outcome {
+    /// Of several days.
+    pub fn sum(days: &[Self]) -> Self {
+        days.iter().fold(Self::default(), |sum, day| sum.plus(*day))
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            spend_micros: self.spend_micros + other.spend_micros,
+            clicks: self.clicks + other.clicks,
+            conversions: self.conversions + other.conversions,
+        }
+    }
+}
+
+/// The greatest bid up to `ceiling` that `fits`, where fitting ends at most once; a hundredth of a percent exact.
+fn greatest(ceiling: f64, fits: impl Fn(f64) -> bool) -> f64 {
+    if fits(ceiling) {
+        return ceiling;
+    }
+    let (mut low, mut high) = (ceiling * 1e-4, ceiling);
+    for _ in 0..STEPS {
+        let middle = libm::sqrt(low * high);
+        if fits(middle) { low = middle } else { high = middle }
+    }
+    low
+}
+
+/// Halvings of the logarithm of 10,000: far below a hundredth of a percent.
+const STEPS: usize = 40;

@@ -1,0 +1,278 @@
+//! A family of markets as a file: what a controller is tried in, one market for each seed.
+//!
+//! A trial says what is fixed (events a day, goal, shocks); the seed draws the rest: prices, how steep they are, how
+//! often a click converts and after how long, and how wrong the first bid is. So nothing can be tuned to one market.
+//! What always holds: at the *right bid* the mean day spends the daily budget and brings `events_a_day` billable events.
+
+use crate::auction::{Auction, Billing, Pricing};
+use crate::random::{Draws, mix_text};
+use crate::scenario::{BuyerManners, CampaignWorld, Delay, People, Scenario, Shock};
+use crate::shape::LocalShape;
+use model::fact::CampaignSpec;
+use model::time::{DAY_MS, HOUR_MS, Millis};
+use serde::{Deserialize, Serialize};
+
+/// A trial as it stands in its file. Durations are in the units of their names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Trial {
+    /// Short name.
+    pub name: String,
+    /// One sentence for people.
+    pub what: String,
+    /// Date of the first day, in days after 1970-01-01; a Monday by default.
+    pub first_day: i64,
+    /// Length.
+    pub days: i64,
+    /// IANA zone of the campaign.
+    pub time_zone: String,
+    /// Mean billable events (clicks) of a day at the right bid.
+    pub events_a_day: f64,
+    /// How a winner pays.
+    pub pricing: Pricing,
+    /// Standard deviation of the logarithm of an hour's supply around the shape.
+    pub hour_noise: f64,
+    /// `max_clicks`, `target_cpa`, ...
+    pub bid_strategy: String,
+    /// Target CPA over the CPA at the right bid; below 1 the target binds before the budget does.
+    pub target_over_cpa: Option<f64>,
+    /// Spend of the mean day at the right bid over the daily budget.
+    pub supply_over_budget: f64,
+    /// Events reach the topics so late.
+    pub feed_lag_minutes: f64,
+    /// Share of commands that the ad buyer loses.
+    pub buyer_ignores: f64,
+    /// Changes of the market.
+    pub shocks: Vec<TrialShock>,
+    /// Changes of the specification.
+    pub changes: Vec<TrialChange>,
+}
+
+/// A change of the market for some hours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrialShock {
+    /// Day of its beginning, the first is 0.
+    pub day: i64,
+    /// Hour of that day.
+    pub hour: f64,
+    /// How long it lasts.
+    pub hours: f64,
+    /// Times as many opportunities.
+    pub supply: f64,
+    /// Times as high competing bids.
+    pub price: f64,
+    /// Times as many conversions per click.
+    pub conversion: f64,
+}
+
+/// A change of the specification.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrialChange {
+    /// Day, the first is 0.
+    pub day: i64,
+    /// Hour of that day.
+    pub hour: f64,
+    /// Times as much a day.
+    pub daily_budget: f64,
+}
+
+impl Default for Trial {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            what: String::new(),
+            first_day: 20_514,
+            days: 7,
+            time_zone: "UTC".into(),
+            events_a_day: 3_000.0,
+            pricing: Pricing::SecondPrice,
+            hour_noise: 0.1,
+            bid_strategy: "max_clicks".into(),
+            target_over_cpa: None,
+            supply_over_budget: 1.0,
+            feed_lag_minutes: 0.0,
+            buyer_ignores: 0.0,
+            shocks: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+}
+
+impl Default for TrialShock {
+    fn default() -> Self {
+        Self { day: 0, hour: 0.0, hours: 1e6, supply: 1.0, price: 1.0, conversion: 1.0 }
+    }
+}
+
+impl Default for TrialChange {
+    fn default() -> Self {
+        Self { day: 0, hour: 0.0, daily_budget: 1.0 }
+    }
+}
+
+/// One market of a trial, with what the judge knows of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrialMarket {
+    /// The market.
+    pub scenario: Scenario,
+    /// At this bid the mean day spends the budget.
+    pub right_bid_micros: i64,
+    /// Instants at which the specification changes, in order.
+    pub changes: Vec<(Millis, CampaignSpec)>,
+}
+
+/// Prices: the share of auctions won at the right bid, and the spend's elasticity there, stay inside these.
+const WIN_SHARE: (f64, f64) = (0.05, 0.65);
+const ELASTICITY: (f64, f64) = (1.0, 4.0);
+/// Clicks per shown ad: high, so that a campaign of clicks is cheap to simulate; no decision looks at it.
+const CLICK_RATE: f64 = 0.5;
+
+impl Trial {
+    /// The market of a seed.
+    pub fn market(&self, seed: u64) -> TrialMarket {
+        let mut draws = Draws::keyed(seed, mix_text("trial"), 0, 0);
+        let right_bid = log_uniform(&mut draws, 200_000.0, 2_000_000.0);
+        let auction = self.auction(&mut draws, right_bid);
+        let odds = auction.odds(right_bid, 1.0);
+        let (start_ms, end_ms) = self.span();
+        let mut scenario = Scenario::new(start_ms, end_ms - start_ms);
+        scenario.people = People { count: 1_000_000, consent_share: 0.8 };
+        scenario.supply_noise_sd = self.hour_noise;
+        scenario.buyer = BuyerManners { ignored_share: self.buyer_ignores, ..BuyerManners::default() };
+        scenario.shocks = self.shocks.iter().map(|shock| shock.at(start_ms)).collect();
+        let conversion_rate = log_uniform(&mut draws, 0.01, 0.1);
+        let mean_cost = auction.mean_spend_micros(&odds, CLICK_RATE) / (odds.win_share * CLICK_RATE);
+        let spec = self.spec(&mut draws, right_bid, mean_cost, conversion_rate, &scenario);
+        let weight = LocalShape::new(&self.time_zone).weight(start_ms, scenario.end_ms).max(1e-9);
+        let opportunities = self.events_a_day * self.days as f64 / (odds.win_share * CLICK_RATE);
+        let changes = self.changes(&spec, start_ms);
+        scenario.campaigns.push(CampaignWorld {
+            spec,
+            auction: Some(auction),
+            opportunities_per_week: opportunities / weight,
+            click_rate: CLICK_RATE,
+            conversion_rate,
+            delay: Delay::LogNormal {
+                median_ms: log_uniform(&mut draws, 2.0 * HOUR_MS as f64, 2.0 * DAY_MS as f64) as Millis,
+                sigma: 1.0,
+            },
+            conversion_type: "purchase".into(),
+            value_mean_micros: 40_000_000,
+            value_sigma: 0.8,
+            geos: vec!["DE".into()],
+            enforces_budget: false,
+            nurtured_share: 0.0,
+        });
+        TrialMarket { scenario, right_bid_micros: right_bid as i64, changes }
+    }
+
+    /// From local midnight to local midnight.
+    fn span(&self) -> (Millis, Millis) {
+        let shape = LocalShape::new(&self.time_zone);
+        // Noon of a day in UTC is on the same date in nearly all zones, and near it in the others.
+        let start_of = |day: i64| shape.zone().day_of(day * DAY_MS + DAY_MS / 2).start_ms;
+        (start_of(self.first_day), start_of(self.first_day + self.days.max(1)))
+    }
+
+    /// How late the service sees what happens.
+    pub fn feed_lag_ms(&self) -> Millis {
+        (self.feed_lag_minutes * 60_000.0) as Millis
+    }
+
+    /// Draws prices until their steepness is one that real markets have.
+    fn auction(&self, draws: &mut Draws, right_bid: f64) -> Auction {
+        for _ in 0..TRIES {
+            let z = -1.65 + 2.05 * draws.unit();
+            let sigma = 0.3 + 1.2 * draws.unit();
+            let auction = Auction::calibrated(self.pricing, Billing::Cpc, right_bid as i64, z, sigma);
+            let share = auction.odds(right_bid, 1.0).win_share;
+            let elasticity = auction.spend_elasticity(right_bid as i64);
+            if (WIN_SHARE.0..=WIN_SHARE.1).contains(&share) && (ELASTICITY.0..=ELASTICITY.1).contains(&elasticity) {
+                return auction;
+            }
+        }
+        Auction::calibrated(self.pricing, Billing::Cpc, right_bid as i64, -0.3, 0.6)
+    }
+
+    fn spec(
+        &self,
+        draws: &mut Draws,
+        right_bid: f64,
+        mean_cost: f64,
+        conversion_rate: f64,
+        scenario: &Scenario,
+    ) -> CampaignSpec {
+        let wrong_by = libm::exp((draws.unit() - 0.5) * 1.6);
+        let budget = mean_cost * self.events_a_day / self.supply_over_budget;
+        let target_cpa = self.target_over_cpa.map(|ratio| (ratio * mean_cost / conversion_rate) as i64);
+        CampaignSpec {
+            campaign_id: "trial".into(),
+            account_id: "judge".into(),
+            version: 1,
+            name: self.name.clone(),
+            channel: "search".into(),
+            status: "active".into(),
+            time_zone: self.time_zone.clone(),
+            currency: "EUR".into(),
+            flight_start: scenario.start_ms,
+            flight_end: Some(scenario.end_ms),
+            daily_budget_micros: Some((budget as i64).max(1) / 10_000 * 10_000),
+            daily_cap: "hard".into(),
+            bid_control: "paceline".into(),
+            budget_control: "none".into(),
+            bid_strategy: self.bid_strategy.clone(),
+            target_cpa_micros: target_cpa,
+            bid_micros: steps(right_bid * wrong_by),
+            bid_min_micros: steps(right_bid / 20.0),
+            bid_max_micros: steps(right_bid * 5.0),
+            bid_step_micros: BID_STEP_MICROS,
+            budget_step_micros: 10_000,
+            goal_conversion_types: vec!["purchase".into()],
+            attribution_model: "last".into(),
+            spend_source: "events".into(),
+            mode: "auto".into(),
+            ..CampaignSpec::default()
+        }
+    }
+
+    fn changes(&self, spec: &CampaignSpec, start_ms: Millis) -> Vec<(Millis, CampaignSpec)> {
+        let mut spec = spec.clone();
+        let mut changes = Vec::with_capacity(self.changes.len());
+        for change in &self.changes {
+            spec.version += 1;
+            let budget = spec.daily_budget_micros.unwrap_or_default() as f64 * change.daily_budget;
+            spec.daily_budget_micros = Some(budget as i64 / 10_000 * 10_000);
+            changes.push((start_ms + change.day * DAY_MS + (change.hour * HOUR_MS as f64) as Millis, spec.clone()));
+        }
+        changes
+    }
+}
+
+impl TrialShock {
+    fn at(&self, start_ms: Millis) -> Shock {
+        let from_ms = start_ms + self.day * DAY_MS + (self.hour * HOUR_MS as f64) as Millis;
+        Shock {
+            from_ms,
+            to_ms: from_ms + (self.hours * HOUR_MS as f64) as Millis,
+            campaign_ids: Vec::new(),
+            supply_factor: self.supply,
+            price_factor: self.price,
+            conversion_factor: self.conversion,
+        }
+    }
+}
+
+/// A tenth of a cent.
+const BID_STEP_MICROS: i64 = 1_000;
+/// More than enough for the ranges above.
+const TRIES: usize = 1_000;
+
+fn steps(micros: f64) -> i64 {
+    (micros as i64 / BID_STEP_MICROS).max(1) * BID_STEP_MICROS
+}
+
+fn log_uniform(draws: &mut Draws, from: f64, to: f64) -> f64 {
+    from * libm::exp(draws.unit() * libm::log(to / from))
+}

@@ -1,0 +1,170 @@
+//! One trial of the whole service in a simulated market, and its score.
+//!
+//! Money and value are judged on the market's expected figures where luck would decide otherwise, and on the realised
+//! ones where a person would look at the bill. The optimum is [`market::Hindsight`].
+
+use crate::closed_loop::{ClosedLoop, Delays, Watch};
+use controller::Outputs;
+use market::{Hindsight, Outcome, Trial};
+use model::fact::{Fact, PolicyVersion};
+use model::time::{DAY_MS, Millis};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What one run of a trial came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Score {
+    /// The trial.
+    pub trial: String,
+    /// The market's seed.
+    pub seed: u64,
+    /// By campaign-local day.
+    pub days: Vec<DayScore>,
+    /// Expected clicks (conversions, under a target) over those of the best in hindsight.
+    pub value_ratio: f64,
+    /// Expected CPA over the target, where there is one.
+    pub cpa_over_target: Option<f64>,
+    /// Value ratio x min(1, (target / CPA)^2), where there is a target.
+    pub score: Option<f64>,
+    /// Largest spend after a command above what the command said could happen at worst, over the daily budget.
+    pub above_worst_case: f64,
+    /// Openings by kind.
+    pub alerts: BTreeMap<String, u64>,
+}
+
+/// One day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct DayScore {
+    /// Budget in force at its end.
+    pub budget_micros: i64,
+    /// What was billed.
+    pub spend_micros: i64,
+    /// What was billed before the middle of the day.
+    pub spend_first_half_micros: i64,
+    /// Bid commands issued.
+    pub bid_commands: u64,
+    /// All commands issued.
+    pub commands: u64,
+    /// Expected clicks.
+    pub clicks: f64,
+    /// Those of the best in hindsight.
+    pub best_clicks: f64,
+    /// Sum of the absolute changes of the logarithm of the bid.
+    pub bid_travel: f64,
+}
+
+impl DayScore {
+    /// Share of the budget that was spent too much, 0 where none was.
+    pub fn overspend(&self) -> f64 {
+        (self.share() - 1.0).max(0.0)
+    }
+
+    /// Spend over budget.
+    pub fn share(&self) -> f64 {
+        self.spend_micros as f64 / self.budget_micros.max(1) as f64
+    }
+}
+
+/// Runs the market of one seed to its end under `policy`, the built-in one where there is none.
+pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
+    let market = trial.market(seed);
+    let scenario = market.scenario;
+    let (start_ms, end_ms) = (scenario.start_ms, scenario.end_ms);
+    let spec = scenario.campaigns[0].spec.clone();
+    let hindsight = Hindsight::of(&scenario, 0, seed);
+    let delays = Delays { feed_ms: trial.feed_lag_ms() };
+    let mut world = ClosedLoop::new(scenario, seed, policy.or_else(|| declared(trial)), delays);
+    let mut changes = market.changes.into_iter().peekable();
+    let mut budget_micros = spec.daily_budget_micros.unwrap_or_default();
+    let mut seen = Seen::default();
+    let (mut days, mut spent, mut clicks) = (Vec::new(), 0, 0);
+    let starts = hindsight.as_ref().map(Hindsight::day_starts).unwrap_or_default();
+    for (at, from_ms) in starts.iter().enumerate() {
+        let to_ms = starts.get(at + 1).copied().unwrap_or(end_ms).min(end_ms);
+        let mut until = |world: &mut ClosedLoop, to: Millis, seen: &mut Seen| {
+            while let Some((when, changed)) = changes.next_if(|(when, _)| *when < to) {
+                world.run(when, seen);
+                budget_micros = changed.daily_budget_micros.unwrap_or_default();
+                world.tell("ads.campaigns", Fact::CampaignSpec(Box::new(changed)));
+            }
+            world.run(to, seen);
+        };
+        seen.day = DayScore::default();
+        until(&mut world, (*from_ms).max(start_ms) + DAY_MS / 2, &mut seen);
+        let half = world.market().totals().spend_micros - spent;
+        until(&mut world, to_ms, &mut seen);
+        let spend_micros = world.market().totals().spend_micros - spent;
+        spent += spend_micros;
+        let clicks_now = world.market().totals().expected.clicks;
+        let day_clicks = (clicks_now - clicks) as f64;
+        clicks = clicks_now;
+        days.push(DayScore {
+            budget_micros,
+            spend_micros,
+            spend_first_half_micros: half,
+            clicks: day_clicks,
+            ..seen.day
+        });
+    }
+    let budgets: Vec<i64> = days.iter().map(|day| day.budget_micros).collect();
+    let best = hindsight.map(|h| h.best(&budgets, spec.bid_max_micros, spec.target_cpa_micros)).unwrap_or_default();
+    for (day, best) in days.iter_mut().zip(&best) {
+        day.best_clicks = best.clicks;
+    }
+    let best = Outcome::sum(&best);
+    let expected = world.market().totals().expected;
+    let got = Outcome {
+        spend_micros: expected.spend_micros as f64,
+        clicks: expected.clicks as f64,
+        conversions: expected.conversions_micro as f64 / 1e6,
+    };
+    let value_ratio = match spec.target_cpa_micros {
+        Some(_) => got.conversions / best.conversions.max(1e-9),
+        None => got.clicks / best.clicks.max(1e-9),
+    };
+    let cpa_over_target =
+        spec.target_cpa_micros.map(|target| got.spend_micros / got.conversions.max(1e-9) / target as f64);
+    Score {
+        trial: trial.name.clone(),
+        seed,
+        days,
+        value_ratio,
+        cpa_over_target,
+        score: cpa_over_target.map(|cpa| value_ratio * (1.0 / (cpa * cpa)).min(1.0)),
+        above_worst_case: 0.0,
+        alerts: seen.alerts,
+    }
+}
+
+/// A feed that comes late must declare its period, or its data are stale.
+fn declared(trial: &Trial) -> Option<PolicyVersion> {
+    let period_ms = trial.feed_lag_ms();
+    let body = format!(
+        "[stage1.idle_period]\nimpressions_ms = {period_ms}\nclicks_ms = {period_ms}\nconversions_ms = {period_ms}\n"
+    );
+    (period_ms > 0).then(|| PolicyVersion { name: "default".into(), version: 1, body, ..PolicyVersion::default() })
+}
+
+#[derive(Default)]
+struct Seen {
+    day: DayScore,
+    bid_micros: i64,
+    alerts: BTreeMap<String, u64>,
+}
+
+impl Watch for Seen {
+    fn outputs(&mut self, _now: Millis, outputs: &Outputs) {
+        for command in &outputs.adjustments {
+            self.day.commands += 1;
+            let Some(value) = command.value_micros.filter(|_| command.kind == "set_bid") else { continue };
+            self.day.bid_commands += 1;
+            if self.bid_micros > 0 && value > 0 {
+                self.day.bid_travel += libm::log(value as f64 / self.bid_micros as f64).abs();
+            }
+            self.bid_micros = value;
+        }
+        for alert in outputs.alerts.iter().filter(|alert| alert.state == "opened") {
+            *self.alerts.entry(alert.kind.clone()).or_default() += 1;
+        }
+    }
+}
