@@ -7,9 +7,9 @@
 //!
 //! The order of questions at one tick: [`gates`] (may we?), [`plan`] (what should have been spent?), [`pressure`] (which
 //! bid spends the rest?), [`composition`] (which bid wins, is it worth a command?), [`anomaly`] (what is wrong? its
-//! statistics are in [`detect`]), [`pause`] (who holds it?), [`guard`] (the only way out), [`explain`] (say it). [`settings`] holds every number,
-//! [`profile`] what each platform allows, [`kpi`] the ratios. `POLICY.md` beside this crate's `Cargo.toml` says the rules
-//! in words; "section" in a comment means a section of it.
+//! statistics are in [`detect`]), [`pause`] (who holds it?), [`guard`] (the only way out), [`explain`] (say it).
+//! [`settings`] holds every number, [`profile`] what each platform allows, [`kpi`] the ratios. `POLICY.md` beside this
+//! crate's `Cargo.toml` says the rules in words; "section" in a comment means a section of it.
 //!
 //! Beside the tick stand the estimators, which answer from counts alone: [`experiment`] (which arm is better?), [`delay`]
 //! (how many conversions are still to come?), [`allocation`] (where does the next euro bring most?), [`ltv`] (what is a

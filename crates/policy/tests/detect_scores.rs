@@ -26,6 +26,7 @@ const CAMPAIGNS_A_SEED: u64 = 10;
 const FIRST_UNSEEN: u64 = 1_000_000;
 
 type Alerts = Vec<(usize, Direction)>;
+type Algorithm<'a> = &'a dyn Fn(&Campaign) -> Alerts;
 
 #[test]
 fn the_score_file_is_what_this_build_measures() {
@@ -146,7 +147,7 @@ fn made_up_campaigns(name: &str, market: &Market) -> String {
     let half = |campaign: &Campaign| baselines::half_off_yesterday(&values(campaign));
     let low = |campaign: &Campaign| baselines::seasonal_sums(&values(campaign), 10.0, 5.0);
     let high = |campaign: &Campaign| baselines::seasonal_sums(&values(campaign), 15.0, 6.0);
-    let algorithms: [(&str, &dyn Fn(&Campaign) -> Alerts); 5] = [
+    let algorithms: [(&str, Algorithm<'_>); 5] = [
         ("Paceline, with counts", &with_counts),
         ("Paceline, without counts", &without),
         ("seasonal sums at 10, spikes at 5", &low),
@@ -194,7 +195,7 @@ struct Measured {
     bands: [Outcome; 3],
 }
 
-fn measured(market: &Market, first: u64, alarms: &dyn Fn(&Campaign) -> Alerts) -> Measured {
+fn measured(market: &Market, first: u64, alarms: Algorithm<'_>) -> Measured {
     let mut m = Measured::default();
     for seed in 0..SEEDS {
         let (mut troubled, mut clean) = (Outcome::default(), Outcome::default());
@@ -276,7 +277,7 @@ const INTRODUCTION: &str = "# Scores of the anomaly detector
 
 Measured by `cargo test -p policy --test detect_scores`, which fails where this file says something else. One default
 configuration. Figures of seeds are means, with the least and greatest of 20 seeds in brackets. Settings were chosen on what is
-called seen (exchange-2; campaigns 0 to 399). The labels of the benchmark are disputed (Wu and Keogh 2020), the campaigns and
+called seen (exchange-2; campaigns 0 to 399, sensors 0 to 199). The labels of the benchmark are disputed (Wu and Keogh 2020), the campaigns and
 sensors are made up: figures compare algorithms, and promise nothing about another market.
 
 ";

@@ -14,7 +14,7 @@ pub fn e_bh(e_values: &[f64], q: f64) -> Vec<bool> {
     let mut sorted: Vec<f64> = e_values.iter().copied().filter(|e| !e.is_nan()).collect();
     sorted.sort_by(|a, b| b.total_cmp(a));
     let holds = |(i, e): &(usize, &f64)| **e * (*i as f64 + 1.0) * q >= m && **e > 0.0;
-    let limit = sorted.iter().enumerate().filter(holds).map(|(_, e)| *e).last();
+    let limit = sorted.iter().enumerate().filter(holds).map(|(_, e)| *e).next_back();
     e_values.iter().map(|e| limit.is_some_and(|limit| *e >= limit)).collect()
 }
 
@@ -30,7 +30,7 @@ pub fn benjamini_hochberg(p_values: &[f64], q: f64) -> Vec<bool> {
     let mut sorted: Vec<f64> = p_values.iter().copied().filter(|p| (0.0..=1.0).contains(p)).collect();
     sorted.sort_by(f64::total_cmp);
     let holds = |(i, p): &(usize, &f64)| **p * m <= (*i as f64 + 1.0) * q;
-    let limit = sorted.iter().enumerate().filter(holds).map(|(_, p)| *p).last();
+    let limit = sorted.iter().enumerate().filter(holds).map(|(_, p)| *p).next_back();
     p_values.iter().map(|p| limit.is_some_and(|limit| *p <= limit)).collect()
 }
 

@@ -24,7 +24,8 @@ pub(super) struct Season {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Slot {
-    offset: f64,
+    /// Half the width of the other numbers: there are 192 of them in each series.
+    offset: f32,
     visits: u32,
 }
 
@@ -50,7 +51,7 @@ impl Season {
     /// What the hour adds to the level.
     pub(super) fn at(&self, at_ms: Millis) -> f64 {
         let hour = hour_of_week(at_ms.div_euclid(HOUR_MS));
-        let offset = |slots: &[Slot], i: usize| slots.get(i).map_or(0.0, |slot| slot.offset);
+        let offset = |slots: &[Slot], i: usize| slots.get(i).map_or(0.0, |slot| f64::from(slot.offset));
         offset(&self.day, hour % HOURS_OF_DAY) + offset(&self.week, hour)
     }
 
@@ -96,7 +97,7 @@ impl Slot {
     fn learn(&mut self, residual: f64, prior_visits: f64, gain_min: f64) -> f64 {
         self.visits = self.visits.saturating_add(1);
         let gain = (1.0 / (f64::from(self.visits) + prior_visits)).max(gain_min).min(1.0);
-        self.offset += residual * gain;
+        self.offset += (residual * gain) as f32;
         residual * gain
     }
 }

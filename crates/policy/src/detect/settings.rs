@@ -1,8 +1,9 @@
 //! The numbers of the detector: one default for prices and money, small and large campaigns.
 //!
-//! How they were chosen: round numbers, tried on simulated campaigns (seeds 0 to 399 of the injection bench in this crate's
-//! tests) and on the series exchange-2 of the Numenta benchmark, of which those marked "chosen on" made a difference; on
-//! either side of the others results stayed within noise. Reports are on other seeds and on exchange-3.
+//! How they were chosen: round numbers, tried on made-up campaigns (seeds 0 to 399 of the bench in this crate's tests), on
+//! made-up sensors (seeds 0 to 199) and on exchange-2 of the Numenta benchmark. Those that made a difference there say so;
+//! on either side of the others results stayed within noise. `benches/scores/detect.md` reports other seeds and exchange-3
+//! apart.
 
 use crate::settings::Millis;
 use serde::{Deserialize, Serialize};
