@@ -599,6 +599,9 @@ fn told(finding: &Finding, currency: &str) -> String {
         }
         Kind::UnderspendRisk => format!("the period will end at {} of {}", money(seen), money(wanted)),
         Kind::DeliveryStopped => format!("no event, though about {wanted} were due"),
+        Kind::TrackingBreak => format!("{seen} conversions arrived where about {wanted} were due, and clicks flow"),
+        Kind::CostSpike => format!("an event costs {}, usual is {}", money(seen), money(wanted)),
+        Kind::InvalidTraffic => format!("{seen} invalid events on one placement, about {wanted} are usual"),
         Kind::SpecJump => {
             format!("a number of the new specification jumped from {wanted} to {seen} and waits for a person")
         }

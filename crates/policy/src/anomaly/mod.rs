@@ -1,23 +1,29 @@
 //! What is wrong, one small state machine a row of section 9.
 //!
 //! What always holds: an anomaly opens once and resolves once; each keeps its own guard against false alarms; evidence is a
-//! typed struct that the caller fills from its windows. Missing on purpose: the statistical detectors (tracking_break,
-//! cost_spike, invalid_traffic); they will be further [`Detector`]s.
+//! typed struct that the caller fills from its windows. The statistics behind tracking_break, cost_spike and
+//! invalid_traffic are those of [`crate::detect`].
 
+mod cost_spike;
 mod delivery_stopped;
 mod early_stop;
 mod feedback;
 mod hard_stop;
+mod invalid_traffic;
 mod runaway;
 mod spec_jump;
+mod tracking_break;
 mod underspend;
 
+pub use cost_spike::{CostSpike, PriceHour};
 pub use delivery_stopped::{DeliveryEvidence, DeliveryStopped};
 pub use early_stop::{EarlyStop, EarlyStopEvidence};
 pub use feedback::{AckEvidence, AckMissing, DataGap, FoundEvidence, GapEvidence, ValueMismatch};
 pub use hard_stop::{HardStop, HardStopEvidence};
+pub use invalid_traffic::{InvalidTraffic, PlacementCounts};
 pub use runaway::{RunawayDetector, RunawayEvidence};
 pub use spec_jump::{JumpedField, SpecJump, SpecNumbers, jumps};
+pub use tracking_break::{ArrivalWindow, TrackingBreak, TrackingEvidence};
 pub use underspend::{Forecast, UnderspendEvidence, UnderspendRisk, WindowForecast};
 
 use crate::settings::{Anomaly as Settings, Millis};
@@ -70,6 +76,9 @@ pub enum Kind {
     Runaway,
     UnderspendRisk,
     DeliveryStopped,
+    TrackingBreak,
+    CostSpike,
+    InvalidTraffic,
     SpecJump,
     DataGap,
     AckMissing,
@@ -94,6 +103,9 @@ impl Kind {
             Kind::Runaway => "runaway",
             Kind::UnderspendRisk => "underspend_risk",
             Kind::DeliveryStopped => "delivery_stopped",
+            Kind::TrackingBreak => "tracking_break",
+            Kind::CostSpike => "cost_spike",
+            Kind::InvalidTraffic => "invalid_traffic",
             Kind::SpecJump => "spec_jump",
             Kind::DataGap => "data_gap",
             Kind::AckMissing => "ack_missing",

@@ -292,6 +292,12 @@ settings! {
         underspend: Underspend = Underspend::default(),
         /// Nothing is delivered any more.
         delivery: Delivery = Delivery::default(),
+        /// Clicks flow and conversions do not.
+        tracking: Tracking = Tracking::default(),
+        /// Events cost far more than usual.
+        cost_spike: CostSpike = CostSpike::default(),
+        /// A placement brings far more invalid events than usual.
+        invalid_traffic: InvalidTraffic = InvalidTraffic::default(),
         /// A specification changed by a factor that looks like a slip.
         spec_jump: SpecJump = SpecJump::default(),
         /// Feeds, acknowledgements, found values.
@@ -369,6 +375,42 @@ settings! {
         recovery_ms: Millis = 30 * MINUTE,
         /// By at most this at one evaluation.
         recovery_step_max: f64 = 0.05,
+    }
+}
+
+settings! {
+    /// tracking_break.
+    Tracking {
+        /// Greatest probability of so few arrivals.
+        chance_max: f64 = 1e-4,
+        /// And so few as a share of what was expected: without it a halved conversion rate reads as a break.
+        share_max: f64 = 0.2,
+        /// Clicks below this share of their own expectation are no break of the tracking: delivery itself is ill.
+        clicks_share_min: f64 = 0.5,
+    }
+}
+
+settings! {
+    /// cost_spike.
+    CostSpike {
+        /// Raises are held this long after it began.
+        hold_raises_ms: Millis = HOUR,
+        /// The price detector.
+        detector: crate::detect::Settings = crate::detect::Settings::default(),
+    }
+}
+
+settings! {
+    /// invalid_traffic.
+    InvalidTraffic {
+        /// Times the placement's own usual share of invalid events.
+        share_factor: f64 = 3.0,
+        /// Share of false ones among the placements that are told.
+        false_discovery_rate: f64 = 0.1,
+        /// Events at the account's share that a placement's own usual share starts from.
+        prior_events: f64 = 1_000.0,
+        /// The modifier that is proposed.
+        modifier: f64 = 0.5,
     }
 }
 
