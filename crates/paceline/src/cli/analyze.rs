@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub enum AnalyzeCommand {
     /// Spread a file's conversions over its channels (CSV on stdout)
     Attribute(Attribute),
+    /// Find anomalies in a series, or in one for each key
+    Detect(crate::commands::analyze::detect::Detect),
     /// Look at an experiment: which arm is better, and may one say so yet
     Experiment(Experiment),
     /// Correct conversion rates for conversions that are still to come

@@ -1,6 +1,6 @@
 //! What each command does; one file a command or family.
 
-mod analyze;
+pub mod analyze;
 mod ask;
 mod bench;
 mod campaigns;

@@ -7,6 +7,7 @@
 mod allocate;
 mod attribute;
 mod delay;
+pub mod detect;
 mod experiment;
 mod ltv;
 mod table;
@@ -22,6 +23,7 @@ use std::path::Path;
 pub fn run(command: &AnalyzeCommand) -> Outcome {
     match command {
         AnalyzeCommand::Attribute(arguments) => attribute::run(arguments),
+        AnalyzeCommand::Detect(arguments) => detect::run(arguments),
         AnalyzeCommand::Experiment(arguments) => experiment::run(arguments),
         AnalyzeCommand::Delay(arguments) => delay::run(arguments),
         AnalyzeCommand::Allocate(arguments) => allocate::run(arguments),
