@@ -7,7 +7,7 @@
 //! What always holds: only committed records are shown, each once, in order. What is missing on purpose: groups.
 
 use crate::connection::{Connection, Isolation};
-use crate::fault::{Error, Fault};
+use crate::fault::{Error, Fault, classify_error};
 use crate::members::listed;
 use crate::native::{MessageQueue, Messages, SimpleFetch};
 use crate::record::{Record, TopicPartition};
@@ -215,12 +215,14 @@ impl LogReader {
             .map_err(|error| self.explain(Error::kafka(format!("asking for the end of {topic}/{partition}"), &error)))
     }
 
-    /// Asks again while a partition changes its leader, as one does that was just created.
+    /// Asks again while a partition changes its leader, as one does that was just created, and for a while where it is
+    /// said not to be there: a broker that has just come up does not know all of its partitions yet.
     fn once_led<T>(&self, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
         let started = Instant::now();
         loop {
             match ask() {
                 Err(error) if changes_leader(&error) && started.elapsed() < self.patience => thread::sleep(LEADER_WAIT),
+                Err(error) if is_missing(&error) && started.elapsed() < MISSING_PATIENCE => thread::sleep(LEADER_WAIT),
                 answer => return answer,
             }
         }
@@ -338,6 +340,10 @@ fn timed_out(error: &KafkaError) -> bool {
     matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut))
 }
 
+fn is_missing(error: &KafkaError) -> bool {
+    classify_error(error) == Fault::TopicMissing
+}
+
 fn changes_leader(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
@@ -362,6 +368,8 @@ const BATCH: usize = 1_000;
 const TICK: Duration = Duration::from_millis(50);
 /// One turn of asking for positions that an open transaction holds back.
 const COMMITTED_TURN: Duration = Duration::from_secs(1);
+/// Long beside a broker's start, short beside the ten seconds in which a set-up that cannot work should be told.
+const MISSING_PATIENCE: Duration = Duration::from_secs(5);
 /// A new leader is known within a few of these.
 const LEADER_WAIT: Duration = Duration::from_millis(100);
 /// Events served in one round.
