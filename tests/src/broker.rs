@@ -48,8 +48,32 @@ impl Broker {
     }
 
     /// As [`Broker::own`], for brokers that ask their clients for credentials: `properties` are a good client's.
-    pub fn guarded(settings: &[(&str, &str)], properties: &[(&str, &str)]) -> Option<Broker> {
+    fn guarded(settings: &[(&str, &str)], properties: &[(&str, &str)]) -> Option<Broker> {
         wanted().then(|| Broker::start(settings, properties))
+    }
+
+    /// One that asks for a password (SASL PLAIN): its good client is `paceline` with `right-hunter2`.
+    pub fn with_passwords() -> Option<Broker> {
+        let listeners = "SASL_PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}";
+        let users = "org.apache.kafka.common.security.plain.PlainLoginModule required \
+            username=\"broker\" password=\"b\" user_broker=\"b\" user_paceline=\"right-hunter2\";";
+        Broker::guarded(
+            &[
+                ("listeners", listeners),
+                ("advertised.listeners", "SASL_PLAINTEXT://127.0.0.1:{port}"),
+                ("listener.security.protocol.map", "SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"),
+                ("inter.broker.listener.name", "SASL_PLAINTEXT"),
+                ("sasl.enabled.mechanisms", "PLAIN"),
+                ("sasl.mechanism.inter.broker.protocol", "PLAIN"),
+                ("listener.name.sasl_plaintext.plain.sasl.jaas.config", users),
+            ],
+            &[
+                ("security.protocol", "sasl_plaintext"),
+                ("sasl.mechanism", "PLAIN"),
+                ("sasl.username", "paceline"),
+                ("sasl.password", "right-hunter2"),
+            ],
+        )
     }
 
     fn start(settings: &[(&str, &str)], properties: &[(&str, &str)]) -> Broker {

@@ -448,26 +448,7 @@ fn set_up_faults_are_told_apart_in_time() {
 
 #[test]
 fn a_wrong_password_is_refused_in_time_and_the_right_one_works() {
-    let listeners = "SASL_PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}";
-    let users = "org.apache.kafka.common.security.plain.PlainLoginModule required \
-        username=\"broker\" password=\"b\" user_broker=\"b\" user_paceline=\"right-hunter2\";";
-    let Some(broker) = Broker::guarded(
-        &[
-            ("listeners", listeners),
-            ("advertised.listeners", "SASL_PLAINTEXT://127.0.0.1:{port}"),
-            ("listener.security.protocol.map", "SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"),
-            ("inter.broker.listener.name", "SASL_PLAINTEXT"),
-            ("sasl.enabled.mechanisms", "PLAIN"),
-            ("sasl.mechanism.inter.broker.protocol", "PLAIN"),
-            ("listener.name.sasl_plaintext.plain.sasl.jaas.config", users),
-        ],
-        &[
-            ("security.protocol", "sasl_plaintext"),
-            ("sasl.mechanism", "PLAIN"),
-            ("sasl.username", "paceline"),
-            ("sasl.password", "right-hunter2"),
-        ],
-    ) else {
+    let Some(broker) = Broker::with_passwords() else {
         return;
     };
     let topic = broker.fresh_topic("guarded", 1, &[]);

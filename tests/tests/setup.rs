@@ -73,26 +73,7 @@ fn a_journal_that_the_broker_does_not_stamp_is_refused() {
 
 #[test]
 fn a_wrong_password_is_a_matter_for_a_person_and_is_not_shown() {
-    let listeners = "SASL_PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}";
-    let users = "org.apache.kafka.common.security.plain.PlainLoginModule required \
-        username=\"broker\" password=\"b\" user_broker=\"b\" user_paceline=\"right-hunter2\";";
-    let Some(broker) = Broker::guarded(
-        &[
-            ("listeners", listeners),
-            ("advertised.listeners", "SASL_PLAINTEXT://127.0.0.1:{port}"),
-            ("listener.security.protocol.map", "SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT"),
-            ("inter.broker.listener.name", "SASL_PLAINTEXT"),
-            ("sasl.enabled.mechanisms", "PLAIN"),
-            ("sasl.mechanism.inter.broker.protocol", "PLAIN"),
-            ("listener.name.sasl_plaintext.plain.sasl.jaas.config", users),
-        ],
-        &[
-            ("security.protocol", "sasl_plaintext"),
-            ("sasl.mechanism", "PLAIN"),
-            ("sasl.username", "paceline"),
-            ("sasl.password", "right-hunter2"),
-        ],
-    ) else {
+    let Some(broker) = Broker::with_passwords() else {
         return;
     };
     let mut deployment = Deployment::without_topics(&broker.address(), "password");
