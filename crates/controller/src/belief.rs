@@ -11,6 +11,7 @@ use crate::quarantine::Quarantine;
 use crate::rows;
 use crate::seen::Seen;
 use crate::stats::Outcome;
+use crate::target::Development;
 use model::fact::{CampaignSpec, Correction, EntitySpec, Fact, StatsReport};
 use model::journal::{Delta, JournalRecord, NO_TOUCH};
 use model::output::KpiRow;
@@ -44,6 +45,8 @@ pub struct Account {
     pub entities: BTreeMap<String, EntitySpec>,
     /// How long conversions take.
     pub delays: Delays,
+    /// The same and the rate of conversions, of the campaigns with targets of their own.
+    pub development: Development,
     /// Signs of life and habits by channel.
     pub channels: BTreeMap<String, Channel>,
     corrections: Seen,
@@ -333,7 +336,7 @@ impl Belief {
     fn fold_rows<'r>(&mut self, owner: [&str; 3], rows: impl Iterator<Item = (&'r str, &'r Delta)>, moment: Moment) {
         let explained = self.explains(owner);
         let account = if explained { self.accounts.get_mut(owner[0]) } else { None };
-        let Some(Account { campaigns, delays, channels, .. }) = account else {
+        let Some(Account { campaigns, delays, channels, development, .. }) = account else {
             return rows.for_each(|(conversion_type, delta)| {
                 self.quarantine.hold(owner, conversion_type, delta, moment.now);
             });
@@ -345,6 +348,7 @@ impl Belief {
                 continue;
             }
             let late = live.fold(delta, conversion_type, moment.minute_rows);
+            live.fold_for_target(delta, conversion_type, development);
             if conversion_type.is_empty() {
                 let events = delta.impressions.saturating_add(delta.clicks);
                 let channel = entry(channels, &live.spec.channel);

@@ -10,6 +10,7 @@ use crate::measures::*;
 use crate::pacing::Pacing;
 use crate::picture::Outlook;
 use crate::stats::{Outcome, Stats, spread};
+use crate::target::{Cells, goal};
 use model::fact::{CampaignSpec, Correction, StatsReport};
 use model::journal::{Delta, NO_TOUCH};
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
@@ -71,6 +72,8 @@ pub struct Live {
     pub newest_event: Millis,
     /// What the loops remember.
     pub pacing: Pacing,
+    /// Clicks with what they cost and brought, for campaigns with a target of their own.
+    pub cells: Option<Box<Cells>>,
     /// The plan of the day, kept.
     #[serde(skip)]
     pub outlook: Option<Outlook>,
@@ -268,6 +271,9 @@ impl Live {
         if correction.reason == "invalid_traffic" {
             measures[INVALID_CLICKS] = correction.clicks.saturating_neg();
         }
+        if let Some(cells) = &mut self.cells {
+            cells.touch(&self.calendar, correction.applies_at, correction.cost_micros, correction.clicks, None);
+        }
         self.add(correction.applies_at, &measures, Reach::Minute, minute_rows)
     }
 
@@ -300,7 +306,9 @@ impl Live {
     /// Heap memory of the panes.
     pub fn held_bytes(&self) -> usize {
         let panes = [&self.minutes, &self.hours, &self.days, &self.weeks, &self.months, &self.totals];
-        panes.iter().map(|panes| panes.held_bytes()).sum::<usize>() + size_of::<Self>()
+        panes.iter().map(|panes| panes.held_bytes()).sum::<usize>()
+            + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
+            + size_of::<Self>()
     }
 
     fn respecify(&mut self, spec: CampaignSpec, now: Millis) {
@@ -313,6 +321,9 @@ impl Live {
             self.recount_flight(spec.flight_start);
         }
         self.spec = spec;
+        if goal(&self.spec).is_none() {
+            (self.cells, self.pacing.target) = (None, None);
+        }
         self.outlook = None;
     }
 
@@ -328,6 +339,7 @@ impl Live {
             *panes = Panes::new();
         }
         self.stats = None;
+        (self.cells, self.pacing.target) = (None, None);
         self.open.clear();
         self.revised.clear();
     }
@@ -354,7 +366,8 @@ impl Live {
         self.add(at, &measures, Reach::Minute, minute_rows)
     }
 
-    fn is_goal(&self, conversion_type: &str) -> bool {
+    /// Whether conversions of this type count for the campaign's goals.
+    pub fn is_goal(&self, conversion_type: &str) -> bool {
         let named = |types: &[String]| types.iter().any(|named| named == conversion_type);
         match self.spec.goal_conversion_types.as_slice() {
             [] => !named(&self.spec.micro_conversion_types),

@@ -10,7 +10,7 @@ use crate::belief::{Belief, Moment, Specified, Stamp, Touched};
 use crate::campaign::{Campaign, Live};
 use crate::channel::Channel;
 use crate::desired;
-use crate::desk::Desk;
+use crate::desk::{Desk, Due};
 use crate::frozen::MAGIC;
 use crate::ledger::{CampaignLedger, Ledger};
 use crate::loss::Loss;
@@ -334,10 +334,16 @@ impl Controller {
         let touched = touched.iter().filter(|_| !everyone).copied();
         let decisions = std::mem::take(&mut round.decisions);
         let interval = self.policy.defaults.clock.pacing_interval_ms.max(MINUTE_MS);
+        let target_interval = self.policy.defaults.clock.target_interval_ms.max(interval);
         let now = self.state.now;
         let mut desk = self.desk(round);
         for (account_id, campaign_id) in live.chain(touched) {
-            let due = minute && desk.is_due(account_id, campaign_id, last_instant(campaign_id, now, interval));
+            let due = if minute {
+                let [pacing, target] = [interval, target_interval].map(|every| last_instant(campaign_id, now, every));
+                desk.due(account_id, campaign_id, pacing, target)
+            } else {
+                Due::default()
+            };
             desk.attend(account_id, campaign_id, due);
         }
         if desk.decide {

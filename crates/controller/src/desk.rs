@@ -23,7 +23,7 @@ use model::output::*;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::{Change, Detector, Finding, Kind, Severity};
 use policy::arithmetic::bid_micros;
-use policy::composition::is_worth_a_command;
+use policy::composition::{Binding, is_worth_a_command};
 use policy::explain::{Reason, amount};
 use policy::gates::{Freshness, Gate, Permission, WhyNothing, freshness};
 use policy::guard::{Action, Mode, Proposal, Verdict, check};
@@ -57,6 +57,15 @@ pub struct Desk<'a> {
     pub changed: &'a mut BTreeSet<(String, String)>,
 }
 
+/// The instants that have come at a look.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Due {
+    /// Of the bid.
+    pub pacing: bool,
+    /// Of the target, which is asked at the bid's instants only.
+    pub target: bool,
+}
+
 /// One campaign on the desk, taken out of belief for the time of the look.
 struct Case<'a> {
     account_id: &'a str,
@@ -74,27 +83,33 @@ struct Case<'a> {
 
 impl Desk<'_> {
     /// Looks at a campaign: exposure and troubles always, the bid when its instant has come.
-    pub fn attend(&mut self, account_id: &str, campaign_id: &str, pacing_due: bool) {
+    pub fn attend(&mut self, account_id: &str, campaign_id: &str, due: Due) {
         let Some(account) = self.belief.accounts.get_mut(account_id) else { return };
         let Some(mut live) = account.campaigns.get_mut(campaign_id).and_then(|campaign| campaign.live.take()) else {
             return;
         };
-        self.look(account_id, campaign_id, Arc::make_mut(&mut live), pacing_due);
+        self.look(account_id, campaign_id, Arc::make_mut(&mut live), due);
         let account = self.belief.accounts.get_mut(account_id);
         if let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign_id)) {
             campaign.live = Some(live);
         }
     }
 
-    /// Whether the bid's instant has come since it was evaluated last.
-    pub fn is_due(&self, account_id: &str, campaign_id: &str, instant: Millis) -> bool {
+    /// Which instants have come since each was evaluated last.
+    pub fn due(&self, account_id: &str, campaign_id: &str, pacing: Millis, target: Millis) -> Due {
         let live = self.belief.campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
-        live.is_some_and(|live| live.pacing.evaluated_at.is_none_or(|at| at < instant))
+        let Some(live) = live else { return Due::default() };
+        let followed = live.pacing.target.as_ref().and_then(|target| target.evaluated_at);
+        Due {
+            pacing: live.pacing.evaluated_at.is_none_or(|at| at < pacing),
+            target: followed.is_none_or(|at| at < target),
+        }
     }
 
-    fn look(&mut self, account_id: &str, campaign_id: &str, live: &mut Live, pacing_due: bool) {
+    fn look(&mut self, account_id: &str, campaign_id: &str, live: &mut Live, due: Due) {
         let settings = self.policy.for_campaign(account_id, campaign_id);
-        let channel = self.belief.accounts.get(account_id).and_then(|account| account.channels.get(&live.spec.channel));
+        let account = self.belief.accounts.get(account_id);
+        let channel = account.and_then(|account| account.channels.get(&live.spec.channel));
         let nothing = CampaignLedger::default();
         let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
@@ -114,6 +129,8 @@ impl Desk<'_> {
         let around = Around {
             ledger,
             channel,
+            development: account.map(|account| &account.development),
+            target_due: due.target,
             settings,
             freshness,
             siblings: shared.map_or(&[][..], |(_, siblings)| siblings),
@@ -122,7 +139,7 @@ impl Desk<'_> {
         };
         let mut changes = pacing.watch(live, &picture, &around);
         let gate = self.gate(account_id, campaign_id, live, &picture, Lever::Bid);
-        let evaluation = pacing_due.then(|| {
+        let evaluation = due.pacing.then(|| {
             let (evaluation, more) = pacing.evaluate(live, &picture, &around, &gate);
             changes.extend(more);
             evaluation
@@ -362,7 +379,11 @@ impl Desk<'_> {
         if let Some(block) = evaluation.block.filter(|_| raises) {
             return self.note("bid", block.as_str());
         }
-        let reason = if raises { Reason::PacingBehind } else { Reason::PacingAhead };
+        let reason = match (composed.binding, raises) {
+            (Binding::Target, _) => Reason::Target,
+            (_, true) => Reason::PacingBehind,
+            (_, false) => Reason::PacingAhead,
+        };
         self.submit(case, Lever::Bid, Action::SetBid(bid as f64), reason);
     }
 

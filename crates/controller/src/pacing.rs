@@ -8,6 +8,7 @@ use crate::channel::Channel;
 use crate::ledger::{CampaignLedger, ack_limit_ms};
 use crate::measures::*;
 use crate::picture::{Picture, Window};
+use crate::target::{Development, TargetLoop, Told, goal};
 use model::fact::CampaignSpec;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::*;
@@ -19,6 +20,7 @@ use policy::pressure::{
     self, Block, Input, Linear, Pressure, Step, Supply, raise_block, window_start_ms, without_wind_up,
 };
 use policy::settings::Settings;
+use policy::target;
 use serde::{Deserialize, Serialize};
 
 /// The memory of one campaign's loops.
@@ -28,6 +30,8 @@ pub struct Pacing {
     pub log_bid: Option<LogBid>,
     /// When it was evaluated last.
     pub evaluated_at: Option<Millis>,
+    /// The loop of the campaign's target, where it has one.
+    pub target: Option<TargetLoop>,
     /// What binds the bid.
     pub binding: Binding,
     /// R and S_w of the last evaluation.
@@ -71,6 +75,10 @@ pub struct Around<'a> {
     pub ledger: &'a CampaignLedger,
     /// Signs of life of account and channel.
     pub channel: Option<&'a Channel>,
+    /// What the account knows of conversions.
+    pub development: Option<&'a Development>,
+    /// The instant of the target has come.
+    pub target_due: bool,
     /// Numbers of the policy.
     pub settings: &'a Settings,
     /// How old the data are.
@@ -168,10 +176,11 @@ impl Pacing {
             self.need = Some((step.need_micros, input.window_spend_micros));
         }
         let budget_log_bid = self.log_bid.filter(|_| picture.budget.is_ok());
+        let target_log_bid = self.follow_target(live, picture, around, budget_log_bid, input.frozen);
         let blocked = step.as_ref().ok().and_then(|step| step.blocked).is_some();
         let parts = Parts {
             budget_log_bid,
-            target_log_bid: None,
+            target_log_bid,
             bid_min_micros: live.spec.bid_min_micros,
             bid_max_micros: bid_ceiling(&live.spec),
             supply_bound: blocked,
@@ -185,6 +194,43 @@ impl Pacing {
         self.planned = picture.budget.ok().map(|budget| (picture.day.start, budget));
         changes.extend(self.judge(live, picture, around, &window));
         (Evaluation { step, composed, window, block: input.block }, changes)
+    }
+
+    /// u_T: evaluated at its own instants, `None` where the campaign has no target or nothing that would tell of it.
+    fn follow_target(
+        &mut self,
+        live: &Live,
+        picture: &Picture,
+        around: &Around<'_>,
+        budget_log_bid: Option<LogBid>,
+        frozen: bool,
+    ) -> Option<LogBid> {
+        let goal = goal(&live.spec)?;
+        let in_force_micros = assumed_bid(live, around.ledger)?;
+        let in_force = log_bid(in_force_micros).ok()?;
+        let target = self.target.get_or_insert_with(|| TargetLoop::new(in_force));
+        if around.target_due {
+            target.evaluated_at = Some(picture.now);
+            let settings = &around.settings.target;
+            let seen = around.development?.seen_share(picture.seen_until, settings);
+            let cells = live.cells.as_ref().map(|cells| cells.by_age(&live.calendar, picture.seen_until, &seen));
+            let input = target::Input {
+                cells: cells.unwrap_or_default(),
+                log_bid: target.log_bid,
+                budget_log_bid,
+                in_force_micros,
+                bid_min_micros: live.spec.bid_min_micros,
+                bid_max_micros: bid_ceiling(&live.spec),
+                account_rate: around.development?.rate(picture.seen_until, &seen, settings),
+                frozen,
+            };
+            if let Ok(step) = target::evaluate(goal.as_ref(), &input, settings) {
+                target.log_bid = step.log_bid;
+                target.told = Some(Told::of(&step));
+            }
+        }
+        target.note_in_force(in_force);
+        live.lacks_credits().ok().map(|()| target.log_bid)
     }
 
     /// The rows that say how the day will end.

@@ -113,6 +113,8 @@ pub struct Story<'a> {
     pub need_micros: Option<i64>,
     /// w.
     pub window_minutes: i64,
+    /// mu and k of a target CPA, in micro-conversions.
+    pub conversions_due_and_seen: Option<(i64, i64)>,
 }
 
 /// One plain sentence: what, why, with which numbers.
@@ -128,6 +130,10 @@ pub fn sentence(reason: Reason, story: &Story<'_>) -> String {
     if let (Some(spend), Some(need)) = (story.window_spend_micros, story.need_micros) {
         let minutes = story.window_minutes;
         text += &format!("; the last {minutes} min cost {} and need {}", plain(spend, story), plain(need, story));
+    }
+    if let Some((due, seen)) = story.conversions_due_and_seen {
+        let tenths = |micro: i64| half_to_even(micro as f64 / 1e5).unwrap_or(0) as f64 / 10.0;
+        text += &format!("; {:.1} conversions were due by now and {:.1} were seen", tenths(due), tenths(seen));
     }
     text + "."
 }
@@ -233,6 +239,7 @@ mod tests {
             window_spend_micros: Some(4_000_000),
             need_micros: Some(10_000_000),
             window_minutes: 60,
+            conversions_due_and_seen: None,
         };
         assert_eq!(
             sentence(Reason::PacingBehind, &story),
@@ -240,6 +247,11 @@ mod tests {
              on its way, planned by now 120.00; the last 60 min cost 4.00 and need 10.00."
         );
         assert_eq!(without(Reason::PacingBehind, &story), "A part of the 180.00 EUR left stays unspent.");
+        let off = Story { conversions_due_and_seen: Some((52_340_000, 41_000_000)), ..Story::default() };
+        assert_eq!(
+            sentence(Reason::Target, &Story { kind: "set_bid", currency: "EUR", to_micros: Some(550_000), ..off }),
+            "Bid 0.55 EUR: the cost of conversions is off the target; 52.3 conversions were due by now and 41.0 were seen."
+        );
         let pause = Story { kind: "pause", currency: "EUR", ..Story::default() };
         assert_eq!(
             sentence(Reason::DailyCap, &pause),

@@ -31,6 +31,8 @@ pub enum Hold {
     NoCost,
     /// The instant is before the last evaluation, or on it.
     NoTimePassed,
+    /// Conversions are claimed, but none is credited to a click.
+    NoCredits,
 }
 
 impl Hold {
@@ -49,6 +51,7 @@ impl Hold {
             Hold::Frozen => "frozen",
             Hold::NoCost => "no_cost",
             Hold::NoTimePassed => "no_time_passed",
+            Hold::NoCredits => "no_credits",
         }
     }
 }

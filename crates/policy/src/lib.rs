@@ -6,16 +6,17 @@
 //! here keeps state of its own: small state machines are values that the caller keeps and may write to a snapshot.
 //!
 //! The order of questions at one tick: [`gates`] (may we?), [`plan`] (what should have been spent?), [`pressure`] (which
-//! bid spends the rest?), [`composition`] (which bid wins, is it worth a command?), [`anomaly`] (what is wrong? its
-//! statistics are in [`detect`]), [`pause`] (who holds it?), [`guard`] (the only way out), [`explain`] (say it).
-//! [`settings`] holds every number, [`profile`] what each platform allows, [`kpi`] the ratios. `POLICY.md` beside this
-//! crate's `Cargo.toml` says the rules in words; "section" in a comment means a section of it.
+//! bid spends the rest?), [`target`] (which bid meets the promised cost?), [`composition`] (which bid wins, is it worth a
+//! command?), [`anomaly`] (what is wrong? its statistics are in [`detect`]), [`pause`] (who holds it?), [`guard`] (the
+//! only way out), [`explain`] (say it). [`settings`] holds every number, [`profile`] what each platform allows, [`kpi`]
+//! the ratios. `POLICY.md` beside this crate's `Cargo.toml` says the rules in words; "section" in a comment means a
+//! section of it.
 //!
 //! Beside the tick stand the estimators, which answer from counts alone: [`experiment`] (which arm is better?), [`delay`]
 //! (how many conversions are still to come?), [`allocation`] (where does the next euro bring most?), [`ltv`] (what is a
 //! customer still worth?).
 //!
-//! Missing on purpose, with their places left: the target loop (section 5; [`composition`] takes its log-bid), modifiers
+//! Missing on purpose, with their places left: targets that a platform follows by itself (end of section 5), modifiers
 //! (7), portfolios (8; the guard already checks a group's sum), underperformers (10), exploration (11).
 
 pub mod allocation;
@@ -36,3 +37,4 @@ pub mod plan;
 pub mod pressure;
 pub mod profile;
 pub mod settings;
+pub mod target;

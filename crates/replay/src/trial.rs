@@ -47,6 +47,10 @@ pub struct DayScore {
     pub commands: u64,
     /// Expected clicks.
     pub clicks: f64,
+    /// Expected conversions of those clicks.
+    pub conversions: f64,
+    /// Last bid commanded, 0 before the first.
+    pub bid_micros: i64,
     /// Those of the best in hindsight.
     pub best_clicks: f64,
     /// Sum of the absolute changes of the logarithm of the bid.
@@ -77,7 +81,7 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
     let mut changes = market.changes.into_iter().peekable();
     let mut budget_micros = spec.daily_budget_micros.unwrap_or_default();
     let mut seen = Seen::default();
-    let (mut days, mut spent, mut clicks) = (Vec::new(), 0, 0);
+    let (mut days, mut spent, mut clicks, mut conversions) = (Vec::new(), 0, 0, 0);
     let starts = hindsight.as_ref().map(Hindsight::day_starts).unwrap_or_default();
     for (at, from_ms) in starts.iter().enumerate() {
         let to_ms = starts.get(at + 1).copied().unwrap_or(end_ms).min(end_ms);
@@ -98,11 +102,16 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         let clicks_now = world.market().totals().expected.clicks;
         let day_clicks = (clicks_now - clicks) as f64;
         clicks = clicks_now;
+        let conversions_now = world.market().totals().expected.conversions_micro;
+        let day_conversions = (conversions_now - conversions) as f64 / 1e6;
+        conversions = conversions_now;
         days.push(DayScore {
             budget_micros,
             spend_micros,
             spend_first_half_micros: half,
             clicks: day_clicks,
+            conversions: day_conversions,
+            bid_micros: seen.bid_micros,
             ..seen.day
         });
     }

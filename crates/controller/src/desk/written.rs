@@ -6,7 +6,7 @@ use crate::seen::fingerprint;
 use model::fact::CampaignSpec;
 use model::output::*;
 use model::time::{MINUTE_MS, Millis};
-use policy::explain::{Story, sentence, without};
+use policy::explain::{Reason, Story, sentence, without};
 use policy::guard::Checked;
 
 impl Desk<'_> {
@@ -79,6 +79,12 @@ impl Desk<'_> {
             plan_share: picture.plan.as_ref().ok().map(|plan| plan.share_by(picture.seen_until)),
             window_spend_micros: window.and(case.pacing.need).map(|(_, spend)| spend),
             need_micros: window.and(case.pacing.need).map(|(need, _)| need),
+            conversions_due_and_seen: case
+                .pacing
+                .target
+                .and_then(|target| target.told)
+                .filter(|_| checked.reason() == Reason::Target && case.live.spec.bid_strategy == "target_cpa")
+                .map(|told| (told.due_micro, told.seen_micro)),
             window_minutes: window.map_or(0, |window| (window.end - window.start) / MINUTE_MS),
         };
         let day = picture.window(case.live, picture.seen_until.saturating_sub(picture.day.start), picture.day.start);
@@ -160,6 +166,9 @@ fn terms(case: &Case<'_>) -> Vec<Term> {
     terms.extend(picture.cost.ok().map(|cost| term("cost_per_event_micros", cost)));
     if let Some(Ok(step)) = case.evaluation.map(|evaluation| &evaluation.step) {
         terms.extend(step.terms());
+    }
+    if let Some(target) = &case.pacing.target {
+        terms.extend(target.terms());
     }
     terms
 }

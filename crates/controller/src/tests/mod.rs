@@ -5,4 +5,5 @@ mod kpis;
 mod memory;
 mod recovery;
 mod stories;
+mod targets;
 pub mod world;

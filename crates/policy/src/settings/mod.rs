@@ -148,6 +148,8 @@ settings! {
         plan: Plan = Plan::default(),
         /// Section 4.
         pressure: Pressure = Pressure::default(),
+        /// Section 5.
+        target: Target = Target::default(),
         /// Section 6.
         composition: Composition = Composition::default(),
         /// Section 9.
@@ -268,6 +270,40 @@ settings! {
         first_day_patience_ms: Millis = HOUR,
         /// A budget of fewer events than this is not paced by bid.
         tiny_budget_events: i64 = 20,
+    }
+}
+
+settings! {
+    /// The bid that meets a target.
+    Target {
+        /// The window goes back until this many conversions were due,
+        conversions_min: f64 = 50.0,
+        /// and at least this long: shorter ones chase the hour of the day,
+        window_min_ms: Millis = 72 * HOUR,
+        /// but no further than this.
+        window_max_ms: Millis = 28 * DAY,
+        /// Hours and days of which less than this share of the conversions can have been seen are left out.
+        seen_share_min: f64 = 0.05,
+        /// Conversions that pull towards "the present bid is right".
+        prior_conversions: f64 = 10.0,
+        /// The target's value counts as at most this many times less evidence where single values differ.
+        dispersion_max: f64 = 4.0,
+        /// Assumed d ln(cost of a conversion) / d ln(bid).
+        elasticity: f64 = 1.0,
+        /// Greatest fall of the log-bid at one evaluation.
+        step_down_max: f64 = 0.10,
+        /// Greatest rise of the log-bid at one evaluation.
+        step_up_max: f64 = 0.05,
+        /// With a budget the target's bid is at most this far above the budget's and the one in force.
+        above_budget_max: f64 = 0.5,
+        /// The most that is bid, in worths of a click at the target.
+        click_worths_max: f64 = 5.0,
+        /// The built-in delays count as this many conversions in each step of the delay curve.
+        development_prior: f64 = 20.0,
+        /// Half of the conversions come sooner, by the built-in delays: the middle of what accounts show.
+        delay_median_ms: Millis = 12 * HOUR,
+        /// Standard deviation of their logarithm.
+        delay_sigma: f64 = 1.5,
     }
 }
 
