@@ -22,6 +22,8 @@ pub struct Score {
     pub days: Vec<DayScore>,
     /// Expected clicks (conversions, under a target) over those of the best in hindsight.
     pub value_ratio: f64,
+    /// The target, where there is one.
+    pub target_cpa_micros: Option<i64>,
     /// Expected CPA over the target, where there is one.
     pub cpa_over_target: Option<f64>,
     /// Value ratio x min(1, (target / CPA)^2), where there is a target.
@@ -138,6 +140,7 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         seed,
         days,
         value_ratio,
+        target_cpa_micros: spec.target_cpa_micros,
         cpa_over_target,
         score: cpa_over_target.map(|cpa| value_ratio * (1.0 / (cpa * cpa)).min(1.0)),
         above_worst_case: 0.0,
