@@ -202,11 +202,22 @@ fn steering(spec: &CampaignSpec, said: &mut Said) {
 
 /// What the service takes, and does not read yet.
 fn unread(spec: &CampaignSpec, said: &mut Said) {
-    if ["target_cpa", "target_roas"].contains(&spec.bid_strategy.as_str()) && spec.bid_control == "paceline" {
-        said.warn(format!(
-            "bid_strategy {} is not steered by its target yet, only by the budget; keep bid_max_micros where the target can bear it",
-            spec.bid_strategy
-        ));
+    let target = match spec.bid_strategy.as_str() {
+        "target_cpa" => Some(spec.target_cpa_micros),
+        "target_roas" => Some(spec.target_roas_ppm),
+        _ => None,
+    };
+    if let Some(target) = target.filter(|_| spec.bid_control == "paceline") {
+        let strategy = &spec.bid_strategy;
+        if target.is_none_or(|target| target <= 0) {
+            said.warn(format!(
+                "bid_strategy is {strategy} without a target, so only the budget steers; set the target"
+            ));
+        } else if spec.spend_source == "stats" {
+            said.warn(format!(
+                "bid_strategy {strategy} needs events to see its target, and spend_source is stats, so only the budget steers"
+            ));
+        }
     }
     if !MODELS_COMPUTED.contains(&spec.attribution_model.as_str()) {
         said.warn(format!("attribution_model {} is not computed yet, last is shown instead", spec.attribution_model));
