@@ -120,11 +120,12 @@ impl Desk<'_> {
         let picture = Picture::of(live, Some(ledger), &scene, profile);
         let freshness = freshness(picture.data_age(), picture.period_ms, &settings.gates);
         let mut pacing = std::mem::take(&mut live.pacing);
-        let untried = ledger.newest_issue().is_some_and(|at| {
-            self.now.saturating_sub(at) < settings.anomaly.feedback.ack_retry_ms
-                || ledger.state.is_pause_ignored(self.now, 0)
-        });
-        let unanswered = pacing.ack_missing.is_open() && untried;
+        // Missing answers hold raises, but not for ever: where all that was sent is lost, only a new try can be answered. A
+        // pause that is not obeyed is no such case.
+        let retry_ms = settings.anomaly.feedback.ack_retry_ms;
+        let is_recent = ledger.newest_issue().is_some_and(|at| self.now.saturating_sub(at) < retry_ms);
+        let waits = is_recent || ledger.state.is_pause_ignored(self.now, 0);
+        let unanswered = pacing.ack_missing.is_open() && waits;
         let held = self.ledger.integrity.is_some() || self.now < self.jump_until || unanswered;
         let around = Around {
             ledger,

@@ -228,9 +228,11 @@ impl SourceConsumer {
     }
 
     /// Where reading stands: after all that was handed out, and after control records that followed it, which are no
-    /// records. `None` where not ours.
+    /// records. `None` where not ours, and just after an assignment began: what the client remembers may still be from
+    /// before it, beyond records that were fetched then and never used.
     pub fn position(&self, place: &TopicPartition) -> Option<i64> {
-        self.progress_of(place).map(|progress| self.reached(place, progress))
+        let progress = self.progress_of(place).filter(|progress| Instant::now() >= progress.trusted_at)?;
+        Some(self.reached(place, progress))
     }
 
     /// The offset expected next; `None` where not ours.

@@ -28,8 +28,6 @@ pub struct Score {
     pub cpa_over_target: Option<f64>,
     /// Value ratio x min(1, (target / CPA)^2), where there is a target.
     pub score: Option<f64>,
-    /// Largest spend after a command above what the command said could happen at worst, over the daily budget.
-    pub above_worst_case: f64,
     /// Openings by kind.
     pub alerts: BTreeMap<String, u64>,
 }
@@ -143,7 +141,6 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         target_cpa_micros: spec.target_cpa_micros,
         cpa_over_target,
         score: cpa_over_target.map(|cpa| value_ratio * (1.0 / (cpa * cpa)).min(1.0)),
-        above_worst_case: 0.0,
         alerts: seen.alerts,
     }
 }
