@@ -21,7 +21,7 @@ mod verify;
 mod why;
 mod wire;
 
-use crate::cli::{Command, Output};
+use crate::cli::{Command, Output, handbook};
 use crate::failure::{Failure, Outcome};
 use crate::service::topology::ANSWER_LIMIT;
 use crate::settings::Settings;
@@ -49,6 +49,15 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Analyze(command) => analyze::run(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut handbook::command(), "paceline", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end())
+        }
+        Command::Man { out } => handbook::write_pages(&out).map_err(|error| {
+            let advice = "name a folder that can be written with --out";
+            Failure::failed(format!("cannot write pages to {}: {error}", out.display()), advice)
+        }),
     }
 }
 
