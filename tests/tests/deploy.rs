@@ -142,6 +142,24 @@ fn dashboards_name_no_data_source_of_their_own() {
     }
 }
 
+/// Kustomize puts labels only where a selector stands; an empty one means every pod of the namespace, or none.
+#[test]
+fn policies_and_budgets_say_which_pods_they_mean() {
+    let objects: Vec<Value> = files_under(&deploy("kubernetes/base"))
+        .iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .flat_map(|path| yaml_documents(path))
+        .collect();
+    let mut seen = 0;
+    for (kind, selector) in [("NetworkPolicy", "podSelector"), ("PodDisruptionBudget", "selector")] {
+        for object in objects.iter().filter(|object| object["kind"] == kind) {
+            assert_eq!(object["spec"][selector]["matchLabels"]["app.kubernetes.io/name"], "paceline", "{kind}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 2);
+}
+
 #[test]
 fn promtool_accepts_the_rules_their_tests_and_the_dashboards() {
     if Command::new("promtool").arg("--version").output().is_err() {
