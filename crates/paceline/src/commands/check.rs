@@ -3,9 +3,9 @@
 use super::{ask, connect, say, say_json};
 use crate::cli::{Check, Output};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::registry;
 use crate::service::topology;
 use crate::settings::Settings;
-use avro_codec::Codec;
 use kafka_io::{Admin, From, LogReader, Until};
 use model::fact::{ControlTopic, Fact};
 use serde_json::json;
@@ -88,6 +88,10 @@ fn environment(settings: &Settings) -> Outcome<Vec<String>> {
     let cluster = cluster(settings);
     let mut notes = Vec::new();
     let mut faults = Vec::new();
+    match registry::check(settings) {
+        Ok(note) => notes.extend(note),
+        Err(failure) => faults.push(failure),
+    }
     for (setting, address) in [("http.listen", settings.http_listen), ("metrics.listen", settings.metrics_listen)] {
         match port(setting, address) {
             Ok(note) => notes.extend(note),
@@ -155,7 +159,7 @@ pub fn automatic_campaigns(settings: &Settings, admin: &Admin) -> Outcome {
     }
     let topic = &settings.topics.campaigns;
     let partitions = admin.partitions(&[topic])?.remove(topic).flatten().unwrap_or(0);
-    let codec = Codec::fixed();
+    let codec = registry::codec(settings, &[])?;
     let mut reader = LogReader::open(&connect(settings, "check"), topology::ANSWER_LIMIT)?;
     let mut automatic = BTreeMap::new();
     for partition in 0..partitions {

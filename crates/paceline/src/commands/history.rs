@@ -3,6 +3,7 @@
 use super::connect;
 use super::run::BUILD;
 use crate::failure::{Failure, Outcome};
+use crate::registry;
 use crate::service::recovery::setup_of;
 use crate::service::topology::{self, ANSWER_LIMIT, Topology};
 use crate::settings::Settings;
@@ -33,7 +34,8 @@ impl History {
         let connection = connect(&settings, part);
         let topology = topology::inspect(&settings, &Admin::connect(&connection, ANSWER_LIMIT)?)?;
         let reader = LogReader::open(&connection, PATIENCE)?;
-        Ok(Self { settings, codec: Codec::fixed(), topology, reader })
+        let codec = registry::codec_of_the_logs(&settings)?;
+        Ok(Self { settings, codec, topology, reader })
     }
 
     /// The topic's name.

@@ -4,8 +4,10 @@
 //! told at once. Order: built-in defaults, files in the order given, environment.
 
 mod reader;
+mod registry;
 
 pub use reader::{Effective, parse_duration_ms};
+pub use registry::RegistrySettings;
 
 use crate::failure::{Failure, Outcome};
 use model::event::EventKind;
@@ -31,6 +33,8 @@ pub struct Settings {
     pub brokers: String,
     /// The client library's own settings, passed through.
     pub kafka_properties: BTreeMap<String, String>,
+    /// The schema registry; where absent, the ids of `schemas/index.toml` hold.
+    pub registry: Option<RegistrySettings>,
     /// Stable name of this process.
     pub slot: String,
     /// Consumer groups and transactional ids begin with it.
@@ -183,14 +187,7 @@ impl Settings {
             reader.mistake(format!("kafka.brokers: {brokers:?} is not a list of host:port"));
         }
         let kafka_properties = reader.open_table("kafka.properties", "setting of the Kafka client, passed through");
-        let registry =
-            reader.text("registry.url", "", "schema registry; not supported yet, ids are those of schemas/index.toml");
-        if !registry.is_empty() {
-            reader.mistake(
-                "registry.url: a registry is not supported yet; leave it out, the ids of schemas/index.toml hold"
-                    .into(),
-            );
-        }
+        let registry = registry::read(reader);
         let slot =
             reader.text("slot", "0", "stable name of this process; two processes with one slot fence each other");
         let group = reader.text("group", "paceline", "consumer groups and transactional ids begin with it");
@@ -231,6 +228,7 @@ impl Settings {
         Self {
             brokers,
             kafka_properties,
+            registry,
             slot,
             group,
             state_dir: PathBuf::from(reader.text(
@@ -311,13 +309,5 @@ mod tests {
         assert!(settings.minute_rows);
         let row = effective.iter().find(|setting| setting.path == "kpis.minute_rows").unwrap();
         assert_eq!(row.origin, "PACELINE__KPIS__MINUTE_ROWS");
-    }
-
-    #[test]
-    fn a_registry_is_refused_until_there_is_a_client() {
-        let environment = BTreeMap::from([("PACELINE__REGISTRY__URL".to_owned(), "http://x".to_owned())]);
-        let failure = Settings::load_with(&[], &environment).unwrap_err();
-        assert_eq!(failure.kind.exit_code(), 78);
-        assert!(failure.mistakes[0].contains("registry.url"));
     }
 }
