@@ -89,6 +89,8 @@ pub enum Command {
     Analyze(AnalyzeCommand),
     /// Play the service in simulated markets and compare with the best in hindsight
     Simulate(Simulate),
+    /// Try whether a subscriber of the commands keeps the rule: copies, disorder, expiry, conflict, leases, crashes
+    Conformance(Conformance),
     /// Measure the service against a broker, beside bare consumption in the same run
     Bench(Bench),
     /// Print completions for a shell
@@ -437,6 +439,20 @@ pub struct Simulate {
     /// How many seeds, one after the other from the first
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `paceline conformance`
+#[derive(Args, Debug, Clone)]
+pub struct Conformance {
+    /// Command line that starts the subscriber's adapter; it speaks JSON lines, see deploy/clients/README.md
+    #[arg(long, value_name = "CMD")]
+    pub adapter: String,
+    /// Only this case; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub case: Vec<String>,
     /// Form of the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

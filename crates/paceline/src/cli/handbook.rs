@@ -53,6 +53,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "Anomalies of a price, a series for each campaign",
         "paceline analyze detect --input cpc.csv --timestamp-column time --value-column cpc --key-column campaign",
     ),
+    ("conformance", "Your own subscriber", "paceline conformance --adapter \"python3 adapter.py\""),
     ("bench", "Beside bare consumption", "paceline bench --brokers 127.0.0.1:9092 --events 4000000"),
     ("completions", "For this shell", "paceline completions bash"),
     ("man", "All pages", "paceline man --out man"),

@@ -6,6 +6,7 @@ mod bench;
 mod campaigns;
 mod check;
 mod config;
+mod conformance;
 mod demo;
 mod generate;
 mod halt;
@@ -48,6 +49,7 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Analyze(command) => analyze::run(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
