@@ -12,6 +12,8 @@
 
 mod subjects;
 
+#[cfg(test)]
+pub use subjects::topics_of;
 pub use subjects::{SERVICE_WRITES, subjects_of};
 
 use crate::failure::{Failure, Kind, Outcome};

@@ -30,7 +30,8 @@ pub fn subjects_of(topics: &Topics, records: &[RecordName]) -> Vec<(RecordName, 
     records.iter().flat_map(of).collect()
 }
 
-fn topics_of(topics: &Topics, record: RecordName) -> Vec<&str> {
+/// The topics that carry a record.
+pub fn topics_of(topics: &Topics, record: RecordName) -> Vec<&str> {
     match record {
         RecordName::Impression => vec![&topics.impressions],
         RecordName::Click => vec![&topics.clicks],

@@ -552,7 +552,7 @@ impl OutTopics {
 }
 
 /// CloudEvents 1.0 in Kafka's binary mode.
-fn cloud_event(name: RecordName, id: &str) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+pub fn cloud_event(name: RecordName, id: &str) -> Vec<(Cow<'static, str>, Vec<u8>)> {
     let header = |name: &'static str, value: &str| (Cow::Borrowed(name), value.as_bytes().to_vec());
     vec![
         header("ce_specversion", "1.0"),
