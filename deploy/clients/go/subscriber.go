@@ -55,7 +55,7 @@ type Ack struct {
 	FoundAt          *int64 `json:"found_at"`
 	AppliedAt        *int64 `json:"applied_at"`
 	Actor            string `json:"actor"`
-	Reason           string `json:"reason"`
+	Reason           string `json:"reason,omitempty"`
 	RetryAfter       *int64 `json:"retry_after"`
 }
 

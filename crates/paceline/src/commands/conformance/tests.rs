@@ -254,3 +254,13 @@ fn a_child_that_talks_nonsense_ends_or_is_not_there_fails_and_says_so() {
     }
     let _ = std::fs::remove_dir_all(&folder);
 }
+
+#[test]
+fn the_examples_consumers_stay_under_sixty_lines() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/clients");
+    for file in ["python/consumer.py", "java/src/main/java/Consumer.java", "go/consumer.go", "node/consumer.mjs"] {
+        let text = std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
+        assert!(text.lines().count() < 60, "{file} has {} lines", text.lines().count());
+        assert!(text.to_lowercase().contains("committed"), "{file} does not say how it reads");
+    }
+}
