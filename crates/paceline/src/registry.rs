@@ -159,6 +159,8 @@ impl Registry {
         let path = format!("/subjects/{subject}{action}");
         let ask = || match self.post(&path, &body) {
             Ok((status, answer)) => read_id(status, &answer),
+            // No waiting makes a certificate trusted.
+            Err(why) if why.contains("certificate") => IdAnswer::NoRegistry(why),
             Err(why) => IdAnswer::Away(why),
         };
         until(START_PATIENCE.min(self.patience), ask, |answer| matches!(answer, IdAnswer::Away(_)))
@@ -187,7 +189,7 @@ impl Registry {
             ),
             IdAnswer::NoRegistry(why) => Failure::setup(
                 format!("what answers at {url} is no schema registry, or not at this path: {why}"),
-                "set registry.url to the base of the Confluent API; for Apicurio it ends with /apis/ccompat/v7",
+                "set registry.url to the base of the Confluent API (for Apicurio it ends with /apis/ccompat/v7), and for https registry.ca_file to its authorities where the system does not know them",
             ),
         })
     }

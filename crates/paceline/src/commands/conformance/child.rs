@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 /// For one message; a virtual machine starts within it on a busy computer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 /// For an end after its input was closed.
-const END_LIMIT: Duration = Duration::from_secs(5);
+const END_LIMIT: Duration = Duration::from_secs(2);
 /// An answer is far below; a longer line is nonsense.
 const LINE_BYTES_MAX: u64 = 1_000_000;
 /// Lines that wait for us.
