@@ -21,6 +21,8 @@ mod verify;
 mod why;
 mod wire;
 
+pub use why::is_other_half;
+
 use crate::cli::{Command, Output};
 use crate::failure::{Failure, Outcome};
 use crate::service::topology::ANSWER_LIMIT;
