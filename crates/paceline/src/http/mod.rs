@@ -8,6 +8,7 @@ mod audit;
 mod campaigns;
 mod courier;
 mod guard;
+mod openapi;
 mod overview;
 mod page;
 mod paging;
@@ -25,6 +26,7 @@ mod writing;
 
 pub use access::Access;
 pub use server::{Endpoint, serve};
+pub use tls::acceptor;
 
 use crate::clock::Clock;
 use crate::failure::Outcome;
@@ -96,7 +98,7 @@ pub fn endpoints(settings: &Settings, shared: Shared) -> Outcome<Vec<Endpoint>> 
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared);
-    let tls = settings.http.tls.as_ref().map(tls::acceptor).transpose()?;
+    let tls = settings.http.tls.as_ref().map(acceptor).transpose()?;
     Ok(vec![
         Endpoint { setting: "http.listen", address: settings.http_listen, tls, routes: api },
         Endpoint { setting: "metrics.listen", address: settings.metrics_listen, tls: None, routes: metrics },
@@ -129,6 +131,7 @@ fn routes() -> Vec<Route> {
         ("/audit", GET, get(audit::list)),
         ("/session", &["get", "post", "delete"], get(session::get).post(session::login).delete(session::logout)),
         ("/stream", GET, get(stream::get)),
+        ("/openapi.json", GET, get(openapi::get)),
     ]
 }
 

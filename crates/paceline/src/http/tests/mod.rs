@@ -1,7 +1,9 @@
 //! The API as a client sees it, over views in memory: no broker, no socket.
 
+mod description;
 mod doors;
 mod reading;
+mod sockets;
 mod writing;
 
 use super::access::Access;
