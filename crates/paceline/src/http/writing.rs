@@ -190,6 +190,7 @@ fn say(shared: &Shared, caller: &Caller, body: &Scope, action: &str) -> Result<R
     let (scope, account_id, campaign_id) = parse_scope(&body.scope).map_err(|failure| {
         Problem::bad(format!("scope: {}; {}", failure.what, failure.advice))
     })?;
+    in_one_line("scope", &body.scope)?;
     if body.scope.chars().count() > ID_CHARS_MAX {
         return Err(Problem::bad("scope: too long"));
     }
@@ -231,11 +232,21 @@ fn send(
 }
 
 fn checked(reason: &str) -> Result<&str, Problem> {
-    let reason = reason.trim();
-    match reason.chars().count() {
-        0 => Err(Problem::bad("reason: say why, for whoever reads the audit")),
-        1..=REASON_CHARS_MAX => Ok(reason),
-        _ => Err(Problem::bad(format!("reason: longer than {REASON_CHARS_MAX} characters"))),
+    if reason.trim().is_empty() {
+        return Err(Problem::bad("reason: say why, for whoever reads the audit"));
+    }
+    if reason.chars().count() > REASON_CHARS_MAX {
+        return Err(Problem::bad(format!("reason: longer than {REASON_CHARS_MAX} characters")));
+    }
+    in_one_line("reason", reason)?;
+    Ok(reason.trim())
+}
+
+/// Line breaks and the like would make one line of a log or a terminal look like two.
+fn in_one_line(what: &str, text: &str) -> Result<(), Problem> {
+    match text.chars().any(char::is_control) {
+        false => Ok(()),
+        true => Err(Problem::bad(format!("{what}: line breaks and control characters are not taken"))),
     }
 }
 

@@ -108,6 +108,8 @@ fn a_word_without_a_reason_is_not_taken() {
         json!({ "scope": "global" }),
         json!({ "scope": "global", "reason": "  " }),
         json!({ "scope": "global", "reason": long }),
+        json!({ "scope": "global", "reason": "fine\nINFO approved by ann" }),
+        json!({ "scope": "account=a\u{1b}[2J", "reason": "x" }),
         json!({ "scope": "global", "reason": "x", "force": true }),
         json!([]),
     ] {
