@@ -3,8 +3,8 @@
 mod analyze;
 pub mod handbook;
 
-pub use analyze::*;
 use crate::settings::TokenRole;
+pub use analyze::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
