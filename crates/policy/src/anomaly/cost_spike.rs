@@ -28,6 +28,7 @@ pub struct CostSpike {
     detector: Option<Box<SeriesDetector>>,
     last_start_ms: Option<Millis>,
     opened_at_ms: Option<Millis>,
+    ln_chance: f64,
 }
 
 impl CostSpike {
@@ -40,10 +41,12 @@ impl CostSpike {
         let s = &settings.cost_spike.detector;
         let detector = self.detector.get_or_insert_with(|| Box::new(SeriesDetector::new(s)));
         let row = Row { at_ms: hour.start_ms, value: price as f64, count: Some(hour.billable as f64) };
-        let alert = detector.observe(&row, s).alert.filter(|alert| alert.direction == Direction::Above);
+        let reading = detector.observe(&row, s);
+        let alert = reading.alert.filter(|alert| alert.direction == Direction::Above);
         let open = alert.is_some() || self.latch.open && detector.is_in_incident();
         if alert.is_some() {
             self.opened_at_ms = Some(now_ms);
+            self.ln_chance = libm::log(reading.calm_days_share.max(f64::MIN_POSITIVE));
         }
         let expected = alert.and_then(|alert| half_to_even(alert.expected).ok()).unwrap_or(price);
         let excess = i128::from(price.saturating_sub(expected).max(0)) * i128::from(hour.billable);
@@ -68,6 +71,16 @@ impl CostSpike {
     /// Whether the trouble stands.
     pub fn is_open(&self) -> bool {
         self.latch.open
+    }
+
+    /// ln of the share of calm days that get as high, when it opened.
+    pub fn ln_chance(&self) -> f64 {
+        self.ln_chance
+    }
+
+    /// Heap memory.
+    pub fn held_bytes(&self) -> usize {
+        self.detector.as_ref().map_or(0, |detector| detector.held_bytes())
     }
 }
 

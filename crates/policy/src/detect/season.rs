@@ -78,6 +78,11 @@ impl Season {
         self.day.iter_mut().for_each(|slot| slot.visits = slot.visits.min(DOUBTED_VISITS));
     }
 
+    /// Heap memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        (self.day.capacity() + self.week.capacity()) * size_of::<Slot>()
+    }
+
     fn learn(&mut self, visit: Visit, settings: &Settings) {
         if visit.rows == 0 {
             return;
