@@ -635,9 +635,6 @@ pub fn told(finding: &Finding, currency: &str, binding: Binding) -> String {
         Kind::ClickRateSpike => {
             format!("{seen} clicks within an hour where the impressions explain about {wanted}: suspect traffic")
         }
-        Kind::SpendShift => {
-            format!("an hour cost {}, usual against its plan are {}", money(seen), money(wanted))
-        }
         Kind::FeedSilent => format!(
             "none of the events that cost money came, though about {wanted} were due by the others: their feed may be dead, \
              and spend is not seen"

@@ -1,8 +1,8 @@
-//! Rows of the anomalies that are judged by closed hours: arrivals of conversions, prices, shares of clicks, spend against
-//! plan, invalid traffic.
+//! Rows of the anomalies that are judged by closed hours: arrivals of conversions, prices, shares of clicks, invalid
+//! traffic.
 //!
 //! What always holds: it is belief, moved once for each hour that the watermark has closed and never by what is about to
-//! be decided; memory is fixed (a day of hours, a handful of sums, two detectors). Arrivals are those that were seen when
+//! be decided; memory is fixed (a day of hours, a handful of sums, one detector). Arrivals are those that were seen when
 //! their hour closed: conversions that are always told a day late are so never expected earlier.
 //!
 //! Expected arrivals are the campaign's clicks of four weeks, each times the share of the delay curve that fell into the
@@ -10,12 +10,14 @@
 //!
 //! Missing on purpose: campaigns with reported statistics have no arrivals (a report does not say when the click was);
 //! invalid traffic by placement (the journal has no marginals of placements: [`placements`] gives the campaign as one, and
-//! theirs belong there); seasons of the conversion rate within a day (the rows ask for factors that no usual day has).
+//! theirs belong there); seasons of the conversion rate within a day (the rows ask for factors that no usual day has); a
+//! detector on spend against plan (tried: it told nothing before pacing, runaway and stopped delivery did, and cried once
+//! in eight weeks).
 
 use crate::calendar::minute_index;
 use crate::campaign::{LIFETIME, Live};
 use crate::measures::*;
-use crate::pacing::{Around, Pace};
+use crate::pacing::{Around, assumed_bid};
 use crate::picture::Picture;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::*;
@@ -35,7 +37,6 @@ pub struct Hours {
     cpa: CpaBreak,
     cost: CostSpike,
     clicks: ClickRateSpike,
-    spend: SpendShift,
     invalid: InvalidTraffic,
     /// Tracking breaks that are over, while conversions of their clicks may still be waited for.
     breaks: Vec<(Millis, Millis)>,
@@ -48,13 +49,14 @@ pub struct Hours {
 /// One closed hour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Hour {
-    start: Millis,
     arrived_micro: i64,
-    /// Clicks times the share of the delay curve that fell into the hour, in thousandths.
-    exposed_milli: i64,
-    clicks: i64,
-    /// Clicks by rate and shape, in thousandths.
-    due_clicks_milli: i64,
+    /// Clicks times the share of the delay curve that fell into the hour.
+    exposed: f32,
+    clicks: u32,
+    /// Clicks by rate and shape.
+    due_clicks: f32,
+    /// Not all of its clicks were people's, or not all of its conversions were told.
+    is_doubted: bool,
 }
 
 /// What a day ago was usual, forgotten slowly.
@@ -77,14 +79,7 @@ const BREAKS_MAX: usize = 8;
 
 impl Hours {
     /// Judges the hours that have closed since the last look.
-    pub fn judge(
-        &mut self,
-        live: &Live,
-        picture: &Picture,
-        around: &Around<'_>,
-        pace: Pace,
-        silent_until: Option<Millis>,
-    ) -> Vec<Change> {
+    pub fn judge(&mut self, live: &Live, picture: &Picture, around: &Around<'_>) -> Vec<Change> {
         let end = hour_of(picture.seen_until);
         if self.judged_until >= end {
             return Vec::new();
@@ -102,11 +97,7 @@ impl Hours {
         let mut start = self.judged_until.max(oldest);
         while start < end {
             let sums = live.hours.get(minute_index(start)).unwrap_or(NONE);
-            self.judge_prices(start, &sums, around, picture.now, &mut changes);
-            let running = !matches!(pace, Pace::Paused | Pace::Exhausted);
-            if running && silent_until.is_none_or(|until| until < start.saturating_sub(SETTLING_MS)) {
-                self.judge_spend(start, &sums, picture, around, &mut changes);
-            }
+            self.judge_prices(start, &sums, raised_ppm(live, around, start), around, picture.now, &mut changes);
             self.judge_arrivals(start, &sums, live, picture, around, &mut changes);
             start = start.saturating_add(HOUR_MS);
         }
@@ -147,7 +138,6 @@ impl Hours {
             Kind::CpaBreak => self.cpa.ln_chance(),
             Kind::CostSpike => self.cost.ln_chance(),
             Kind::ClickRateSpike => self.clicks.ln_chance(),
-            Kind::SpendShift => self.spend.ln_chance(),
             _ => 0.0,
         }
     }
@@ -159,47 +149,28 @@ impl Hours {
             + self.breaks.capacity() * size_of::<(Millis, Millis)>()
             + self.standing.capacity() * size_of::<Finding>()
             + self.cost.held_bytes()
-            + self.spend.held_bytes()
     }
 
     fn judge_prices(
         &mut self,
         start: Millis,
         sums: &Measures,
+        raised_ppm: i64,
         around: &Around<'_>,
         now: Millis,
         changes: &mut Vec<Change>,
     ) {
         let settings = &around.settings.anomaly;
-        let price =
-            PriceHour { start_ms: start, spend_micros: sums[GROSS_SPEND], billable: sums[BILLABLE] };
+        let (spend_micros, billable) = (sums[GROSS_SPEND], sums[BILLABLE]);
+        let price = PriceHour { start_ms: start, spend_micros, billable, raised_ppm };
         changes.push(self.cost.take(&price, settings, now));
         let clicks = ClickHour {
             start_ms: start,
             impressions: sums[IMPRESSIONS],
             clicks: sums[CLICKS].saturating_add(sums[INVALID_CLICKS].max(0)),
-            spend_micros: sums[GROSS_SPEND],
+            spend_micros,
         };
         changes.push(self.clicks.take(&clicks, settings, now));
-    }
-
-    fn judge_spend(
-        &mut self,
-        start: Millis,
-        sums: &Measures,
-        picture: &Picture,
-        around: &Around<'_>,
-        changes: &mut Vec<Change>,
-    ) {
-        let Ok(budget) = picture.budget else { return };
-        let share = picture.share_between(start, start.saturating_add(HOUR_MS));
-        let hour = SpendHour {
-            start_ms: start,
-            spend_micros: sums[GROSS_SPEND],
-            planned_micros: policy::arithmetic::half_to_even(budget as f64 * share).unwrap_or(0),
-            billable: sums[BILLABLE],
-        };
-        changes.push(self.spend.take(&hour, &around.settings.anomaly));
     }
 
     fn judge_arrivals(
@@ -218,38 +189,60 @@ impl Hours {
         let Some(development) = around.development else { return };
         let exposed = exposure(live, &development.seen_share(end, &settings.target), end);
         let due_clicks = self.usual.clicks_an_hour() * HOURS_OF_DAY as f64 * picture.share_between(start, end);
-        let milli = |x: f64| policy::arithmetic::half_to_even(x * 1e3).unwrap_or(0);
-        self.day.push(Hour {
-            start,
+        let hour = Hour {
             arrived_micro: arrivals(sums, &live.spec.attribution_model),
-            exposed_milli: milli(exposed),
-            clicks: sums[CLICKS].max(0),
-            due_clicks_milli: milli(due_clicks),
-        });
-        if self.day.len() > HOURS_OF_DAY {
+            exposed: exposed as f32,
+            clicks: u32::try_from(sums[CLICKS].max(0)).unwrap_or(u32::MAX),
+            due_clicks: due_clicks as f32,
+            is_doubted: self.clicks.is_open(),
+        };
+        if self.day.len() >= HOURS_OF_DAY {
             let learned = self.day.remove(0);
-            self.learn(&learned, &settings.anomaly.tracking);
+            self.learn(&learned, end.saturating_sub(DAY_MS + HOUR_MS), &settings.anomaly.tracking);
         }
-        let evidence = self.evidence(live, end, &settings.anomaly.tracking);
-        let now = picture.now;
-        let tracked = self.tracking.observe(&evidence, &settings.anomaly, now);
-        if let (Change::Resolved(_), Some((from, Some(to)))) = (tracked, self.tracking.exclusion()) {
-            self.breaks.retain(|(_, ended)| end.saturating_sub(*ended) < LOOKBACK_MS);
-            self.breaks.push((from, to));
-            let excess = self.breaks.len().saturating_sub(BREAKS_MAX);
-            self.breaks.drain(..excess);
+        self.day.reserve_exact(HOURS_OF_DAY - self.day.len());
+        self.day.push(hour);
+        self.judge_evidence(live, end, picture.now, &settings.anomaly, changes);
+    }
+
+    fn judge_evidence(
+        &mut self,
+        live: &Live,
+        end: Millis,
+        now: Millis,
+        settings: &Anomaly,
+        changes: &mut Vec<Change>,
+    ) {
+        let evidence = self.evidence(live, end, &settings.tracking);
+        // Clicks that are not people's bring nothing, and that is no fault of the tracking.
+        let is_doubted = self.day.iter().any(|hour| hour.is_doubted);
+        if !is_doubted || self.tracking.is_open() {
+            let tracked = self.tracking.observe(&evidence, settings, now);
+            if let (Change::Resolved(_), Some((from, Some(to)))) = (tracked, self.tracking.exclusion()) {
+                self.breaks.retain(|(_, ended)| end.saturating_sub(*ended) < LOOKBACK_MS);
+                self.breaks.push((from, to));
+                let excess = self.breaks.len().saturating_sub(BREAKS_MAX);
+                self.breaks.drain(..excess);
+            }
+            changes.push(tracked);
         }
-        changes.push(tracked);
-        changes.push(self.unexplained.observe(&evidence, &settings.anomaly, now));
-        changes.push(self.cpa.observe(&evidence, &settings.anomaly, now));
+        changes.push(self.unexplained.observe(&evidence, settings, now));
+        // What a break has swallowed is missing from the day after it, too.
+        let yesterday = end.saturating_sub(DAY_MS);
+        let is_broken = self.tracking.is_open() || self.breaks.iter().any(|(_, to)| *to > yesterday);
+        let is_young = self.usual.hours < settings.cpa_break.hours_min;
+        let silent = TrackingEvidence::default();
+        let shown = if is_doubted || is_broken || is_young { &silent } else { &evidence };
+        changes.push(self.cpa.observe(shown, settings, now));
     }
 
     /// A day later an hour is usual, unless its arrivals could not be believed.
-    fn learn(&mut self, hour: &Hour, settings: &Tracking) {
-        let broken = |from: Millis, to: Option<Millis>| hour.start >= from && to.is_none_or(|to| hour.start < to);
+    fn learn(&mut self, hour: &Hour, start: Millis, settings: &Tracking) {
+        let broken = |from: Millis, to: Option<Millis>| start >= from && to.is_none_or(|to| start < to);
         let doubted = self.tracking.exclusion().is_some_and(|(from, to)| broken(from, to))
             || self.breaks.iter().any(|(from, to)| broken(*from, Some(*to)))
-            || self.unexplained.is_open();
+            || self.unexplained.is_open()
+            || hour.is_doubted;
         if !doubted {
             self.usual.add(hour, settings);
         }
@@ -261,14 +254,15 @@ impl Hours {
             let Some(first) = self.day.len().checked_sub(hours) else { return ArrivalWindow::default() };
             let cells = &self.day[first..];
             let sum = |of: fn(&Hour) -> i64| cells.iter().map(of).fold(0, i64::saturating_add);
-            let exposed = sum(|hour| hour.exposed_milli) as f64 / 1e3;
+            let total = |of: fn(&Hour) -> f32| cells.iter().map(|hour| f64::from(of(hour))).sum::<f64>();
+            let exposed = total(|hour| hour.exposed);
             ArrivalWindow {
                 length_ms: hours as Millis * HOUR_MS,
                 arrived: sum(|hour| hour.arrived_micro).saturating_add(HALF_MICRO).div_euclid(2 * HALF_MICRO),
                 expected: low * exposed,
                 expected_most: high * exposed,
-                clicks: sum(|hour| hour.clicks),
-                expected_clicks: sum(|hour| hour.due_clicks_milli) as f64 / 1e3,
+                clicks: sum(|hour| i64::from(hour.clicks)),
+                expected_clicks: total(|hour| hour.due_clicks),
             }
         };
         TrackingEvidence {
@@ -282,36 +276,31 @@ impl Hours {
     /// What stands is news each hour: its chance may have become smaller.
     fn with_news(&mut self, changes: Vec<Change>) -> Vec<Change> {
         let mut news: Vec<Change> = changes.into_iter().filter(|change| *change != Change::None).collect();
-        let changed = |kind: Kind, news: &[Change]| {
-            news.iter().any(|change| match change {
-                Change::Opened(finding) | Change::Resolved(finding) => finding.kind == kind,
-                Change::None => false,
-            })
-        };
-        let standing = std::mem::take(&mut self.standing);
-        let (old, same): (Vec<Finding>, Vec<Finding>) =
-            standing.into_iter().partition(|finding| changed(finding.kind, &news));
-        drop(old);
-        let opened = news.iter().filter_map(|change| match change {
-            Change::Opened(finding) => Some(*finding),
-            _ => None,
-        });
-        let mut closed_again = opened.collect::<Vec<_>>();
-        // Hours that were judged together may open and close a row; the last word counts.
-        closed_again.retain(|finding| {
-            let last = news.iter().rev().find(|change| changed(finding.kind, std::slice::from_ref(change)));
-            matches!(last, Some(Change::Opened(_)))
-        });
-        news.extend(same.iter().map(|finding| Change::Opened(*finding)));
-        self.standing = same.into_iter().chain(closed_again).collect();
+        let mut same = std::mem::take(&mut self.standing);
+        same.retain(|known| news.iter().all(|change| kind_of(change) != Some(known.kind)));
+        // Hours that are judged together may open a row and close it again: the last word counts.
+        let mut opened: Vec<Finding> = Vec::new();
+        for change in &news {
+            opened.retain(|known| kind_of(change) != Some(known.kind));
+            if let Change::Opened(finding) = change {
+                opened.push(*finding);
+            }
+        }
+        news.extend(same.iter().copied().map(Change::Opened));
+        self.standing = same.into_iter().chain(opened).collect();
         news
+    }
+}
+
+fn kind_of(change: &Change) -> Option<Kind> {
+    match change {
+        Change::Opened(finding) | Change::Resolved(finding) => Some(finding.kind),
+        Change::None => None,
     }
 }
 
 /// After so long without any event nothing stands any more.
 const FORGOTTEN_MS: Millis = 2 * DAY_MS;
-/// After a pause the campaign needs so long to be itself again.
-const SETTLING_MS: Millis = 30 * MINUTE_MS;
 /// Half a conversion in micro-conversions: credits of several campaigns are rounded to whole ones.
 const HALF_MICRO: i64 = 500_000;
 
@@ -319,8 +308,8 @@ impl Usual {
     fn add(&mut self, hour: &Hour, settings: &Tracking) {
         let keep = libm::exp2(-(HOUR_MS as f64) / settings.rate_half_life_ms.max(1) as f64);
         self.conversions = self.conversions * keep + hour.arrived_micro.max(0) as f64 / 1e6;
-        self.exposed = self.exposed * keep + hour.exposed_milli.max(0) as f64 / 1e3;
-        self.clicks = self.clicks * keep + hour.clicks as f64;
+        self.exposed = self.exposed * keep + f64::from(hour.exposed.max(0.0));
+        self.clicks = self.clicks * keep + f64::from(hour.clicks);
         self.hours = self.hours * keep + 1.0;
     }
 
@@ -337,6 +326,13 @@ impl Usual {
         let (count, off) = (self.conversions + 0.5, libm::sqrt(self.conversions + 0.5));
         (true, (count - off).max(0.0) / self.exposed, (count + off) / self.exposed)
     }
+}
+
+/// The bid in force over the one of a day before the hour.
+fn raised_ppm(live: &Live, around: &Around<'_>, start: Millis) -> i64 {
+    let before = around.ledger.bid.value_at(start.saturating_sub(DAY_MS)).or(Some(live.spec.bid_micros));
+    let (Some(before), Some(now)) = (before, assumed_bid(live, around.ledger)) else { return 0 };
+    ratio(now, model::WHOLE_PPM, before).unwrap_or(0)
 }
 
 /// Conversions that were told in the hour, claimed or credited.

@@ -163,9 +163,8 @@ impl Pacing {
         changes.push(self.ack_missing.observe(&acks, settings, now));
         self.pace = self.pace_word(picture, around.ledger);
         if picture.watermark.is_some() && !live.hours.is_empty() {
-            let (pace, silent_until) = (self.pace, self.silent_until);
             let hours = self.hours.get_or_insert_with(|| Box::new(Hours::begun(picture.seen_until)));
-            changes.extend(hours.judge(live, picture, around, pace, silent_until));
+            changes.extend(hours.judge(live, picture, around));
         }
         changes
     }
@@ -442,8 +441,8 @@ fn delivery(live: &Live, picture: &Picture, around: &Around<'_>, wanted_until: O
     let known = share_of_hour > 0.0 && hour_start >= picture.day.start;
     let hours = if known { share / share_of_hour } else { silence as f64 / HOUR_MS as f64 };
     let open = picture.plan.as_ref().is_ok_and(|plan| plan.is_open(picture.now));
-    // What we cut ourselves is missing for no other reason.
-    let cut = bid_cut(live, around.ledger, hour_start);
+    // What we cut ourselves since the middle of that hour is missing for no other reason.
+    let cut = bid_cut(live, around.ledger, hour_start.saturating_add(HOUR_MS / 2));
     DeliveryEvidence {
         silence_ms: silence,
         due_events: due_given(of_day, cut * share).min(due_given(of_hour, cut * hours)),

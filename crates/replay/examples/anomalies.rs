@@ -10,14 +10,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The rows that are judged; hard stops and missing answers are no false alarms here.
-const ROWS: [&str; 11] = [
+const ROWS: [&str; 10] = [
     "delivery_stopped",
     "tracking_break",
     "cost_spike",
     "conversions_without_clicks",
     "cpa_break",
     "click_rate_spike",
-    "spend_shift",
     "feed_silent",
     "early_stop",
     "runaway",

@@ -15,7 +15,6 @@ mod invalid_traffic;
 mod rate_shift;
 mod runaway;
 mod spec_jump;
-mod spend_shift;
 mod tracking_break;
 mod underspend;
 
@@ -30,7 +29,6 @@ pub use invalid_traffic::{InvalidTraffic, PlacementCounts};
 pub use rate_shift::{CpaBreak, UnexplainedConversions};
 pub use runaway::{RunawayDetector, RunawayEvidence};
 pub use spec_jump::{JumpedField, SpecJump, SpecNumbers, jumps};
-pub use spend_shift::{SpendHour, SpendShift};
 pub use tracking_break::{ArrivalWindow, TrackingBreak, TrackingEvidence};
 pub use underspend::{Forecast, UnderspendEvidence, UnderspendRisk, WindowForecast};
 
@@ -94,7 +92,6 @@ pub enum Kind {
     UnexplainedConversions,
     CpaBreak,
     ClickRateSpike,
-    SpendShift,
     FeedSilent,
 }
 
@@ -126,7 +123,6 @@ impl Kind {
             Kind::UnexplainedConversions => "conversions_without_clicks",
             Kind::CpaBreak => "cpa_break",
             Kind::ClickRateSpike => "click_rate_spike",
-            Kind::SpendShift => "spend_shift",
             Kind::FeedSilent => "feed_silent",
         }
     }
@@ -142,7 +138,6 @@ impl Kind {
                 | Kind::UnexplainedConversions
                 | Kind::CpaBreak
                 | Kind::ClickRateSpike
-                | Kind::SpendShift
                 | Kind::FeedSilent
         )
     }

@@ -338,8 +338,6 @@ settings! {
         cpa_break: CpaBreak = CpaBreak::default(),
         /// Far more clicks of the impressions than usual.
         click_rate: ClickRate = ClickRate::default(),
-        /// Spend against its plan is unlike the hours before.
-        spend_shift: SpendShift = SpendShift::default(),
         /// Which alarms are told, and which are one incident.
         incidents: Incidents = Incidents::default(),
         /// A placement brings far more invalid events than usual.
@@ -457,6 +455,8 @@ settings! {
         chance_max: f64 = 1e-6,
         /// And a conversion costs at least so many times what it did.
         factor: f64 = 1.5,
+        /// Not before so many hours have taught the rate: a young campaign's delays are guessed.
+        hours_min: f64 = 120.0,
     }
 }
 
@@ -475,14 +475,6 @@ settings! {
         hold_raises_ms: Millis = HOUR,
         /// What lasts this long is usual.
         adopt_ms: Millis = 2 * DAY,
-    }
-}
-
-settings! {
-    /// spend_shift.
-    SpendShift {
-        /// The detector of spend over plan.
-        detector: crate::detect::Settings = crate::detect::Settings::default(),
     }
 }
 
