@@ -111,7 +111,17 @@ impl Default for Trial {
 
 impl Default for TrialShock {
     fn default() -> Self {
-        Self { day: 0, hour: 0.0, hours: 1e6, supply: 1.0, price: 1.0, conversion: 1.0, clicks: 1.0, tracked: 1.0, feed_dead: false }
+        Self {
+            day: 0,
+            hour: 0.0,
+            hours: 1e6,
+            supply: 1.0,
+            price: 1.0,
+            conversion: 1.0,
+            clicks: 1.0,
+            tracked: 1.0,
+            feed_dead: false,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stories and models of the whole state machine.
 
+mod anomalies;
 mod anything;
 mod kpis;
 mod memory;
@@ -7,4 +8,3 @@ mod recovery;
 mod stories;
 mod targets;
 pub mod world;
-mod anomalies;
