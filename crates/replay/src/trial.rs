@@ -32,6 +32,9 @@ pub struct Score {
     pub alerts: BTreeMap<String, u64>,
     /// The same one by one, in order.
     pub openings: Vec<Opening>,
+    /// Bids as they were commanded, with the time since the market's first instant.
+    #[serde(skip)]
+    pub bids: Vec<(Millis, i64)>,
 }
 
 /// One alert that opened.
@@ -156,6 +159,7 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         score: cpa_over_target.map(|cpa| value_ratio * (1.0 / (cpa * cpa)).min(1.0)),
         alerts: seen.alerts,
         openings: seen.openings,
+        bids: seen.bids,
     }
 }
 
@@ -175,6 +179,7 @@ struct Seen {
     start_ms: Millis,
     alerts: BTreeMap<String, u64>,
     openings: Vec<Opening>,
+    bids: Vec<(Millis, i64)>,
 }
 
 impl Watch for Seen {
@@ -187,6 +192,7 @@ impl Watch for Seen {
                 self.day.bid_travel += libm::log(value as f64 / self.bid_micros as f64).abs();
             }
             self.bid_micros = value;
+            self.bids.push((now - self.start_ms, value));
         }
         for alert in outputs.alerts.iter().filter(|alert| alert.state == "opened") {
             *self.alerts.entry(alert.kind.clone()).or_default() += 1;
