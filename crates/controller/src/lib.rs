@@ -48,7 +48,7 @@ pub use campaign::{Granularity, Late};
 pub use controller::Controller;
 pub use frozen::Frozen;
 pub use mend::Holds;
-pub use view::{CampaignSummary, View, Waiting, Why};
+pub use view::{CampaignSummary, DayNow, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};
 use model::time::Millis;
