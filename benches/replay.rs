@@ -31,12 +31,14 @@ fn main() {
     let number = |at: usize, default: i64| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(default);
     let (rows, campaigns, cut_ms) = (number(0, 10_000_000), number(1, 10_000), number(2, 500));
     let cuts = rows / campaigns.max(1);
-    let stored: Vec<Vec<Stored>> = (0..PARTITIONS).map(|partition| journal(partition, campaigns, cuts, cut_ms)).collect();
+    let stored: Vec<Vec<Stored>> =
+        (0..PARTITIONS).map(|partition| journal(partition, campaigns, cuts, cut_ms)).collect();
     let bytes: usize = stored.iter().flatten().map(|one| one.payload.len()).sum();
     println!("{cuts} cuts of {campaigns} campaigns, {} rows, {bytes} bytes", cuts * campaigns);
     let codec = Codec::fixed();
     let started = Instant::now();
-    let decoded: usize = stored.iter().flatten().map(|one| codec.journal(&one.payload).expect("ours").deltas.len()).sum();
+    let decoded: usize =
+        stored.iter().flatten().map(|one| codec.journal(&one.payload).expect("ours").deltas.len()).sum();
     println!("decoding alone: {:.2} s for {decoded} rows", started.elapsed().as_secs_f64());
     for threads in [1, 2, 4] {
         let folder = folder();
@@ -101,7 +103,8 @@ fn partition(partition: i32, records: &[Stored], folder: &Path) -> Figures {
 
 fn journal(partition: i32, campaigns: i64, cuts: i64, cut_ms: Millis) -> Vec<Stored> {
     let codec = Codec::fixed();
-    let own: Vec<i64> = (0..campaigns).filter(|campaign| campaign % i64::from(PARTITIONS) == i64::from(partition)).collect();
+    let own: Vec<i64> =
+        (0..campaigns).filter(|campaign| campaign % i64::from(PARTITIONS) == i64::from(partition)).collect();
     let dictionary: Vec<String> = ["".to_owned(), format!("account-{partition}"), "EUR".to_owned()]
         .into_iter()
         .chain(own.iter().map(|campaign| format!("campaign-{campaign:05}")))
@@ -109,7 +112,11 @@ fn journal(partition: i32, campaigns: i64, cuts: i64, cut_ms: Millis) -> Vec<Sto
     (0..cuts)
         .map(|cut| {
             let now = START_MS + cut * cut_ms;
-            let facts = if cut == 0 { own.iter().map(|campaign| specification(*campaign, partition, now)).collect() } else { Vec::new() };
+            let facts = if cut == 0 {
+                own.iter().map(|campaign| specification(*campaign, partition, now)).collect()
+            } else {
+                Vec::new()
+            };
             let ranges = ["ads.impressions", "ads.clicks", "ads.conversions"].map(|topic| Range {
                 topic: topic.into(),
                 partition: 0,

@@ -86,7 +86,8 @@ fn replays_are_the_same_bytes(deployment: &Deployment, commands: usize) {
     let (of_files, _) = replay("run-files", &["--files", &exported]);
     assert!(one == four, "threads change nothing");
     assert!(one == of_files, "an export is the journal");
-    let issued: u64 = summary["commands"]["issued"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+    let issued: u64 =
+        summary["commands"]["issued"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
     assert_eq!(issued, commands as u64, "{}", summary["commands"]);
     let (_, compared) = replay("run-compared", &["--files", &exported, "--compare", &folder("run-1")]);
     let total = &compared["comparison"]["totals"][0];

@@ -94,6 +94,8 @@ pub struct Campaign {
     pub nothing: Words,
     /// Alerts that opened, by kind.
     pub alerts: Words,
+    /// Plans of local days as they stood last, by the day's start.
+    pub plans: BTreeMap<Millis, i64>,
     /// Instants at which an alert opened, and its kind.
     pub alert_marks: Vec<(Millis, String)>,
 }
@@ -256,6 +258,7 @@ impl Counter {
     fn plan(&mut self, slot: Millis, replayer: &Replayer) {
         for day in replayer.view().days_now() {
             let Some((planned, whole)) = day.planned_by_now_micros.zip(day.planned_micros) else { continue };
+            self.figures.campaign(day.account_id, day.campaign_id).plans.insert(day.start, whole);
             let samples = match self.figures.samples.get_mut(day.currency) {
                 Some(samples) => samples,
                 None => self.figures.samples.entry(day.currency.to_owned()).or_default(),
@@ -277,14 +280,20 @@ impl Counter {
         for summary in view.campaigns() {
             let (account, campaign) = (&summary.account_id, &summary.campaign_id);
             for granularity in [Granularity::Hour, Granularity::Day] {
-                for mut row in view.kpis(account, campaign, granularity) {
+                for row in view.kpis(account, campaign, granularity) {
                     if row.window_end > from && self.figures.misses(&row) {
-                        row.plan_micros = summary.planned_day_micros.filter(|_| granularity == Granularity::Day);
                         self.figures.row(&row, true);
                     }
                 }
             }
-            self.figures.campaign(account, campaign).spec = summary.spec;
+            let campaign = self.figures.campaign(account, campaign);
+            for (start, plan) in &campaign.plans {
+                // A row of a day that closed after the next one was planned does not say its plan.
+                if let Some(day) = campaign.days.get_mut(start) {
+                    day.plan_micros = day.plan_micros.or(Some(*plan));
+                }
+            }
+            campaign.spec = summary.spec;
         }
         let (rows, refused) = view.quarantine_counts();
         let quality = &mut self.figures.quality;

@@ -149,7 +149,14 @@ mod tests {
                 spend_micros: [60_000, 7_000, 5_000][campaign as usize],
                 ..Delta::default()
             });
-            let range = Range { topic: "ads.clicks".into(), from: minute, to: minute + 1, watermark: now, epoch: minute, ..Range::default() };
+            let range = Range {
+                topic: "ads.clicks".into(),
+                from: minute,
+                to: minute + 1,
+                watermark: now,
+                epoch: minute,
+                ..Range::default()
+            };
             let mut facts: Vec<CopiedFact> = Vec::new();
             if minute == 0 {
                 facts.extend((0..3).map(|campaign| fact(Fact::CampaignSpec(Box::new(spec(campaign))))));

@@ -112,7 +112,12 @@ fn side_by_side(difference: &Value) -> Outcome {
         }
     }
     for field in difference["fields"].as_array().into_iter().flatten().filter(|field| field["field"] != "") {
-        say(&format!("  {}: {} replayed, {} committed", words(&field["field"]), words(&field["replayed"]), words(&field["committed"])))?;
+        say(&format!(
+            "  {}: {} replayed, {} committed",
+            words(&field["field"]),
+            words(&field["replayed"]),
+            words(&field["committed"])
+        ))?;
     }
     Ok(())
 }
@@ -186,9 +191,7 @@ mod tests {
 
     #[test]
     fn only_the_fields_that_differ_are_named_with_both_values() {
-        let record = |reason: &str, bid: i64| {
-            json!({ "id": "a", "reason": reason, "explanation": { "terms": [{ "value": 1 }, { "value": bid }] } })
-        };
+        let record = |reason: &str, bid: i64| json!({ "id": "a", "reason": reason, "explanation": { "terms": [{ "value": 1 }, { "value": bid }] } });
         let mut fields = Vec::new();
         differing("", &record("daily_cap", 5), &record("forged", 7), &mut fields);
         let expected = [

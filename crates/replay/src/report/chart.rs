@@ -137,16 +137,20 @@ pub fn spend_of_days(series: &BTreeMap<Millis, Sample>, currency: &str) -> Strin
     let (top, bottom, top_value) = (12, 240, round_up(highest.max(1)));
     let path = |value: fn(&Sample) -> i64| {
         let mut path = String::new();
-        for (at, (when, sample)) in points.iter().enumerate() {
-            let letter = if at == 0 { 'M' } else { 'L' };
+        let mut before = i64::MAX;
+        for (when, sample) in &points {
+            // Where a day ends both begin again: a new line, not a cliff.
+            let letter = if sample.planned_micros < before / 2 { 'M' } else { 'L' };
+            before = sample.planned_micros;
             let _ = write!(path, "{letter}{} {}", axis.x(*when), y(value(sample), top_value, top, bottom));
         }
         path
     };
     let spend = path(|sample| sample.spend_micros);
     let plan = path(|sample| sample.planned_micros);
+    let area = spend.get(1..).unwrap_or_default().replace('M', "L");
     let inner = format!(
-        "{}{}<path class=\"sf\" d=\"{spend}L{} {bottom}L{} {bottom}Z\"/><path class=\"s\" d=\"{spend}\"/>\
+        "{}{}<path class=\"sf\" d=\"M{area}L{} {bottom}L{} {bottom}Z\"/><path class=\"s\" d=\"{spend}\"/>\
          <path class=\"p\" d=\"{plan}\"/>",
         scale(top_value, top, bottom),
         axis.drawn(top, bottom),

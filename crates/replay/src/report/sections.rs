@@ -69,7 +69,7 @@ pub fn totals(figures: &Figures) -> String {
     let proposals: u64 = words(figures, |campaign| &campaign.proposals).values().sum();
     let opened: u64 = figures.opened.values().sum();
     let mut page = String::new();
-    for (at, (currency, sums)) in totals_of(figures).iter().enumerate() {
+    for (currency, sums) in &totals_of(figures) {
         let none = || "\u{2013}".to_owned();
         let mut tiles = vec![
             (format!("{} {currency}", money(sums.spend_micros)), "spent".to_owned()),
@@ -82,19 +82,25 @@ pub fn totals(figures: &Figures) -> String {
             (sums.cpa_micros().map_or_else(none, money), "cost of a conversion".to_owned()),
             (sums.roas_ppm().map_or_else(none, times), "value over spend".to_owned()),
         ];
-        if at == 0 {
-            tiles.push((whole(issued as i64), format!("commands, {} states of proposals", whole(proposals as i64))));
-            tiles.push((whole(opened as i64), format!("alerts, {} open at the end", figures.still_open)));
-        }
-        let tiles: String = tiles
-            .iter()
-            .map(|(value, name)| {
-                format!("<div class=\"tile\"><b>{}</b><span>{}</span></div>", escape(value), escape(name))
-            })
-            .collect();
-        let _ = write!(page, "<div class=\"tiles\">{tiles}</div>");
+        page += &tiles(&shown);
     }
+    page += &tiles(&[
+        (whole(issued as i64), "commands issued".to_owned()),
+        (whole(proposals as i64), "states of proposals".to_owned()),
+        (whole(opened as i64), format!("alerts, {} open at the end", figures.still_open)),
+        (
+            whole(words(figures, |campaign| &campaign.guard_edits).values().sum::<u64>() as i64),
+            "edits by the guard".into(),
+        ),
+    ]);
     page
+}
+
+fn tiles(shown: &[(String, String)]) -> String {
+    let tiles = shown.iter().map(|(value, name)| {
+        format!("<div class=\"tile\"><b>{}</b><span>{}</span></div>", escape(value), escape(name))
+    });
+    format!("<div class=\"tiles\">{}</div>", tiles.collect::<String>())
 }
 
 /// Spend against plan: through the days, and by day.

@@ -37,7 +37,7 @@ impl<R: Row, W: Write> TextTable<R, W> {
             TextForm::Lines => Form::Lines(output),
             TextForm::Csv => {
                 let mut csv = csv::Writer::from_writer(output);
-                csv.write_record(R::COLUMNS.iter().map(|column| column.name))?;
+                csv.write_record(R::COLUMNS.iter().map(|column| column.name)).map_err(broken)?;
                 Form::Csv(Box::new(csv))
             }
         };
@@ -50,7 +50,7 @@ impl<R: Row, W: Write> TextTable<R, W> {
     /// Where the output refuses.
     pub fn push(&mut self, row: &R) -> io::Result<()> {
         match &mut self.form {
-            Form::Csv(csv) => csv.write_record(row.cells().into_iter().map(csv_field))?,
+            Form::Csv(csv) => csv.write_record(row.cells().into_iter().map(csv_field)).map_err(broken)?,
             Form::Lines(output) => {
                 let mut line = String::from("{");
                 for (column, cell) in R::COLUMNS.iter().zip(row.cells()) {
@@ -77,6 +77,14 @@ impl<R: Row, W: Write> TextTable<R, W> {
             Form::Csv(mut csv) => csv.flush(),
             Form::Lines(mut output) => output.flush(),
         }
+    }
+}
+
+/// The cause itself, so that a pipe that has closed is known as one.
+fn broken(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
     }
 }
 
