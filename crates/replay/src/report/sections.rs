@@ -71,12 +71,13 @@ pub fn totals(figures: &Figures) -> String {
     let mut page = String::new();
     for (currency, sums) in &totals_of(figures) {
         let none = || "\u{2013}".to_owned();
-        let mut tiles = vec![
-            (format!("{} {currency}", money(sums.spend_micros)), "spent".to_owned()),
-            (
-                sums.plan_ratio_ppm().map_or_else(none, percent),
-                format!("of the plan ({} planned)", money(sums.plan_micros)),
-            ),
+        let planned = match sums.planned_days {
+            0 => "of plan: no day had one".to_owned(),
+            _ => format!("of the {} planned", money(sums.plan_micros)),
+        };
+        let shown = [
+            (money(sums.spend_micros), format!("{currency} spent")),
+            (sums.plan_ratio_ppm().map_or_else(none, percent), planned),
             (whole(sums.clicks), format!("clicks, {} each", sums.cpc_micros().map_or_else(none, money))),
             (conversions(sums.conversions_micro), "conversions".to_owned()),
             (sums.cpa_micros().map_or_else(none, money), "cost of a conversion".to_owned()),
