@@ -1,6 +1,6 @@
 //! Plots as inline SVG: drawn for paper and screen, in the page's own colours.
 
-use super::words::{escape, formatted, money, spoken};
+use super::words::{escape, formatted, money, spoken, whole};
 use crate::figures::{Campaign, Lever, Sample, Step, Window};
 use model::time::{DAY_MS, HOUR_MS, Millis};
 use std::collections::BTreeMap;
@@ -105,11 +105,18 @@ fn scale(top_value: i64, top: i64, bottom: i64) -> String {
             WIDTH - RIGHT,
             LEFT - 8,
             at + 4,
-            money(value)
+            amount(value, top_value)
         );
     }
     drawn
 }
+
+/// An amount beside an axis: without cents where the axis is long, so that it fits.
+fn amount(value: i64, top_value: i64) -> String {
+    if top_value >= CENTS_BELOW_MICROS { whole(value / 1_000_000) } else { money(value) }
+}
+
+const CENTS_BELOW_MICROS: i64 = 1_000_000_000;
 
 fn svg(height: i64, label: &str, inner: &str) -> String {
     format!(
