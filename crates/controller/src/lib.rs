@@ -49,7 +49,7 @@ pub use campaign::{Granularity, Late};
 pub use controller::Controller;
 pub use frozen::Frozen;
 pub use mend::Holds;
-pub use view::{CampaignSummary, HaltInForce, View, Waiting, Why};
+pub use view::{CampaignSummary, DayNow, HaltInForce, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};
 use model::time::Millis;

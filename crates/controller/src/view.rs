@@ -88,7 +88,49 @@ pub struct Waiting {
     pub spend_micros: i64,
 }
 
+/// How a campaign's local day stands: what a chart of spend against plan samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct DayNow<'a> {
+    pub account_id: &'a str,
+    pub campaign_id: &'a str,
+    pub currency: &'a str,
+    /// Start of the local day.
+    pub start: Millis,
+    /// Spent in it after corrections.
+    pub spend_micros: i64,
+    /// Budget planned for it, and what the plan has spent by now, where there is one.
+    pub planned_micros: Option<i64>,
+    pub planned_by_now_micros: Option<i64>,
+}
+
 impl<'a> View<'a> {
+    /// The local day of every campaign in which something has happened, by account and id; cheap enough to be asked
+    /// every few minutes of a replay.
+    pub fn days_now(self) -> impl Iterator<Item = DayNow<'a>> {
+        let accounts = self.belief().accounts.iter();
+        accounts.flat_map(move |(account_id, account)| {
+            account.campaigns.iter().filter_map(move |(campaign_id, campaign)| {
+                let live = campaign.live.as_ref()?;
+                let day = live.calendar.day_of(self.now());
+                let planned = live.pacing.planned.filter(|(start, _)| *start == day.start).map(|(_, budget)| budget);
+                let outlook = live.outlook.as_ref().and_then(|outlook| outlook.plan.as_ref().ok());
+                let share = outlook.map(|plan| policy::arithmetic::ppm(plan.share_by(self.now())));
+                Some(DayNow {
+                    account_id,
+                    campaign_id,
+                    currency: &live.spec.currency,
+                    start: day.start,
+                    spend_micros: live.net_spend_of_day(&day),
+                    planned_micros: planned,
+                    planned_by_now_micros: planned
+                        .zip(share)
+                        .map(|(budget, share)| policy::arithmetic::of_ppm(budget, share)),
+                })
+            })
+        })
+    }
+
     /// All campaigns that have a specification, by account and id.
     pub fn campaigns(self) -> impl Iterator<Item = CampaignSummary> + 'a {
         let accounts = self.belief().accounts.iter();

@@ -2,10 +2,12 @@
 
 mod analyze;
 pub mod handbook;
+mod replay;
 
 use crate::settings::TokenRole;
 pub use analyze::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use replay::*;
 use std::path::PathBuf;
 
 /// Watches ad spend and KPIs as they happen and publishes bid and budget adjustments.
@@ -78,6 +80,10 @@ pub enum Command {
     Why(Why),
     /// Replay the journal and compare with the committed commands, byte for byte
     Verify(Verify),
+    /// Replay the journal into a folder: summary, tables, report; also under another policy, compared with another run
+    Replay(Replay),
+    /// Write KPI rows, decisions, alerts, dead letters or the whole journal to files
+    Export(Export),
     /// Stop all commands of a scope at once; stays until released
     Halt(HaltArgs),
     /// Release a halt

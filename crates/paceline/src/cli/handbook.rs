@@ -33,6 +33,12 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("why", "A command", "paceline why 1c9c8d4cb70e4947a5039490655a686f"),
     ("why", "Why nothing happened", "paceline why --campaign spring-display --at 2026-11-20T09:00:00Z"),
     ("verify", "A day", "paceline verify --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z"),
+    (
+        "replay",
+        "Another policy beside a recorded run",
+        "paceline replay --journal --files journal --policy new.toml --compare run --out run-new",
+    ),
+    ("export", "The journal, for replays", "paceline export journal --out journal"),
     ("halt", "One account", "paceline halt --scope account=acme --reason \"wrong prices\""),
     ("release", "The same account", "paceline release --scope account=acme --reason \"prices corrected\""),
     ("proposals list", "What waits for a person", "paceline proposals list"),

@@ -7,12 +7,14 @@ mod campaigns;
 mod check;
 mod config;
 mod demo;
+mod export;
 mod generate;
 mod halt;
 mod history;
 mod import;
 mod policy;
 mod proposals;
+mod replay;
 mod run;
 mod simulate;
 mod tap;
@@ -52,6 +54,8 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Analyze(command) => analyze::run(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
