@@ -12,6 +12,7 @@
 
 use crate::calendar::{Calendar, minute_index};
 use crate::campaign::Live;
+use crate::hours::{ByHour, are_followed};
 use crate::measures::{CONVERSIONS, CREDITS_CONVERSION_TIME};
 use model::WHOLE_PPM;
 use model::fact::CampaignSpec;
@@ -291,16 +292,23 @@ impl Development {
 }
 
 impl Live {
-    /// Counts a row for the target, where the campaign has one.
+    /// Counts a row for the target and for the hours, where the campaign has a goal.
     pub fn fold_for_target(&mut self, delta: &Delta, conversion_type: &str, development: &mut Development) {
-        if goal(&self.spec).is_none() {
+        let (has_target, follows_hours) = (goal(&self.spec).is_some(), are_followed(&self.spec));
+        if !has_target && !follows_hours {
             return;
         }
         let at = delta.minute * MINUTE_MS;
         if conversion_type.is_empty() {
-            let cap = self.pacing.target.as_ref().map(|target| target.cap).or_else(|| self.first_cap());
-            let cells = self.cells.get_or_insert_with(|| Box::new(Cells::new(at)));
-            cells.touch(&self.calendar, at, delta.spend_micros, delta.clicks, cap);
+            if has_target {
+                let cap = self.pacing.target.as_ref().map(|target| target.cap).or_else(|| self.first_cap());
+                let cells = self.cells.get_or_insert_with(|| Box::new(Cells::new(at)));
+                cells.touch(&self.calendar, at, delta.spend_micros, delta.clicks, cap);
+            }
+            if follows_hours {
+                let by_hour = self.by_hour.get_or_insert_with(|| Box::new(ByHour::new(at)));
+                by_hour.touch(&self.calendar, at, delta.clicks, delta.spend_micros);
+            }
             return development.note_clicks(at, delta.clicks);
         }
         if delta.touch_minute == model::journal::NO_TOUCH || !self.is_goal(conversion_type) {
@@ -313,6 +321,9 @@ impl Live {
         let touched = delta.touch_minute * MINUTE_MS;
         if let Some(cells) = &mut self.cells {
             cells.credit(&self.calendar, touched, credits, value);
+        }
+        if let Some(by_hour) = self.by_hour.as_mut().filter(|_| follows_hours) {
+            by_hour.credit(&self.calendar, touched, credits, value);
         }
         development.note_credits(touched, at.saturating_sub(touched), credits);
     }

@@ -70,9 +70,29 @@ impl Hindsight {
         }
     }
 
+    /// At a day's spend: with one bid, and with the best fixed factors by what clicks convert (which is by hour, where
+    /// hours differ). Bids in proportion to some power of the rate hold the best: in a second-price auction the first.
+    pub fn at_spend(&self, day: usize, spend_micros: f64, bid_max_micros: i64) -> Option<[Outcome; 2]> {
+        let day = self.days.get(day)?;
+        let at = |power: f64| {
+            let bid = greatest(bid_max_micros as f64, |bid| {
+                self.of_day_by(day, bid, power).spend_micros <= spend_micros
+            });
+            self.of_day_by(day, bid, power)
+        };
+        let tried = (0..=POWERS).map(|step| at(f64::from(step) * 2.0 / f64::from(POWERS)));
+        let best = tried.max_by(|one, other| one.conversions.total_cmp(&other.conversions))?;
+        Some([at(0.0), best])
+    }
+
     fn of_day(&self, day: &OfferedDay, bid: f64) -> Outcome {
+        self.of_day_by(day, bid, 0.0)
+    }
+
+    fn of_day_by(&self, day: &OfferedDay, bid: f64, power: f64) -> Outcome {
         day.offers.iter().fold(Outcome::default(), |sum, ((price, conversion), count)| {
-            let odds = self.auction.odds(bid, f64::from_bits(*price));
+            let factor = libm::pow(f64::from_bits(*conversion).max(1e-9), power);
+            let odds = self.auction.odds(bid * factor, f64::from_bits(*price));
             let clicks = count * odds.win_share * self.click_rate;
             let rate = (self.conversion_rate * f64::from_bits(*conversion)).min(1.0);
             let spend_micros = count * self.auction.mean_spend_micros(&odds, self.click_rate);
@@ -109,5 +129,7 @@ fn greatest(ceiling: f64, fits: impl Fn(f64) -> bool) -> f64 {
     low
 }
 
+/// Powers from 0 to 2 that are tried.
+const POWERS: u32 = 40;
 /// Halvings of the logarithm of 10,000: far below a hundredth of a percent.
 const STEPS: usize = 40;

@@ -191,7 +191,8 @@ impl Lane {
         }
         rate *= share_of(&self.now_hour);
         rate *= Draws::keyed(self.seed, self.key, HOUR_NOISE, start.div_euclid(HOUR_MS) as u64).noise(self.noise_sd);
-        (self.price_factor, self.conversion_factor) = (1.0, 1.0);
+        let by_hour = self.world.conversion_by_hour.get(self.now_hour.hour_of_week() % 24);
+        (self.price_factor, self.conversion_factor) = (1.0, by_hour.copied().unwrap_or(1.0));
         for shock in self.shocks.iter().filter(|shock| (shock.from_ms..shock.to_ms).contains(&start)) {
             rate *= shock.supply_factor;
             self.price_factor *= shock.price_factor;
