@@ -70,29 +70,31 @@ impl Hindsight {
         }
     }
 
-    /// At a day's spend: with one bid, and with the best fixed factors by what clicks convert (which is by hour, where
-    /// hours differ). Bids in proportion to some power of the rate hold the best: in a second-price auction the first.
-    pub fn at_spend(&self, day: usize, spend_micros: f64, bid_max_micros: i64) -> Option<[Outcome; 2]> {
+    /// At a day's spend and always one bid: without factors, with the best fixed ones by hour, and with those of `table`
+    /// (24, parts per million). Bids in proportion to some power of the rate hold the best: in a second-price auction
+    /// the first power.
+    pub fn at_spend(&self, day: usize, spend_micros: f64, bid_max_micros: i64, table: &[i64]) -> Option<[Outcome; 3]> {
         let day = self.days.get(day)?;
-        let at = |power: f64| {
-            let bid = greatest(bid_max_micros as f64, |bid| {
-                self.of_day_by(day, bid, power).spend_micros <= spend_micros
-            });
-            self.of_day_by(day, bid, power)
+        let at = |factor: &dyn Fn(f64, usize) -> f64| {
+            let outcome = |bid: f64| self.of_day_by(day, bid, factor);
+            outcome(greatest(bid_max_micros as f64, |bid| outcome(bid).spend_micros <= spend_micros))
         };
-        let tried = (0..=POWERS).map(|step| at(f64::from(step) * 2.0 / f64::from(POWERS)));
-        let best = tried.max_by(|one, other| one.conversions.total_cmp(&other.conversions))?;
-        Some([at(0.0), best])
+        let by_power = |step: u32| {
+            let power = f64::from(step) * 2.0 / f64::from(POWERS);
+            at(&|conversion, _| libm::pow(conversion.max(1e-9), power))
+        };
+        let best = (0..=POWERS).map(by_power).max_by(|one, other| one.conversions.total_cmp(&other.conversions))?;
+        let of_table = |_, hour: usize| table.get(hour).map_or(1.0, |ppm| *ppm as f64 / 1e6);
+        Some([at(&|_, _| 1.0), best, at(&of_table)])
     }
 
     fn of_day(&self, day: &OfferedDay, bid: f64) -> Outcome {
-        self.of_day_by(day, bid, 0.0)
+        self.of_day_by(day, bid, &|_, _| 1.0)
     }
 
-    fn of_day_by(&self, day: &OfferedDay, bid: f64, power: f64) -> Outcome {
-        day.offers.iter().fold(Outcome::default(), |sum, ((price, conversion), count)| {
-            let factor = libm::pow(f64::from_bits(*conversion).max(1e-9), power);
-            let odds = self.auction.odds(bid * factor, f64::from_bits(*price));
+    fn of_day_by(&self, day: &OfferedDay, bid: f64, factor: &dyn Fn(f64, usize) -> f64) -> Outcome {
+        day.offers.iter().fold(Outcome::default(), |sum, ((price, conversion, hour), count)| {
+            let odds = self.auction.odds(bid * factor(f64::from_bits(*conversion), *hour), f64::from_bits(*price));
             let clicks = count * odds.win_share * self.click_rate;
             let rate = (self.conversion_rate * f64::from_bits(*conversion)).min(1.0);
             let spend_micros = count * self.auction.mean_spend_micros(&odds, self.click_rate);

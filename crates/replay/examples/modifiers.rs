@@ -17,7 +17,12 @@ fn main() {
     let arm = arguments.get(2).map_or("", String::as_str);
     for (name, trial) in arms().into_iter().filter(|(name, _)| name.contains(arm)) {
         let scores = play(&trial, first, seeds);
-        println!("{}", if trial.hours.is_empty() { no_effect(name, &scores) } else { gains(name, &scores) });
+        if trial.hours.is_empty() {
+            println!("{}", no_effect(name, &scores));
+        } else {
+            let twin = Trial { forbidden_dimensions: vec!["hour".into()], ..trial };
+            println!("{}", gains(name, &scores, &play(&twin, first, seeds)));
+        }
     }
 }
 
@@ -34,10 +39,8 @@ fn arms() -> Vec<(&'static str, Trial)> {
             ..Trial::default()
         }
     };
-    let alone = |trial: Trial| Trial { forbidden_dimensions: vec!["hour".into()], ..trial };
     vec![
         ("x3, 100 a day", trial(1_600.0, 3.0, 21)),
-        ("x3, 100 a day, hours forbidden", alone(trial(1_600.0, 3.0, 21))),
         ("x3, 150 a day", trial(2_400.0, 3.0, 21)),
         ("x3, 40 a day", trial(640.0, 3.0, 21)),
         ("x2, 150 a day", trial(2_700.0, 2.0, 21)),
@@ -65,26 +68,39 @@ fn play(trial: &Trial, first: u64, seeds: u64) -> Vec<Score> {
     scores
 }
 
-fn gains(name: &str, scores: &[Score]) -> String {
-    let share = |day: usize| middle(scores.iter().map(|score| score.days[day].share_of_hour_gain()));
-    let [p10, p50, p90] = share(DAY);
-    let best = middle(scores.iter().map(|score| {
-        let day = score.days[DAY];
-        day.table_conversions / day.flat_conversions.max(1e-9) - 1.0
-    }));
+/// One row: gain of the best table; share of it that the table in force would bring with one bid a day; share by which the
+/// service's own conversions beat those of its twin that may not use factors; share over one bid known beforehand.
+fn gains(name: &str, scores: &[Score], twins: &[Score]) -> String {
+    let gain = |day: &DayScore| day.table_conversions / day.flat_conversions.max(1e-9) - 1.0;
+    let best = middle(scores.iter().map(|score| gain(&score.days[DAY])));
+    let of_table = |day: &DayScore| {
+        (day.own_table_conversions - day.flat_conversions) / (day.table_conversions - day.flat_conversions).max(1e-9)
+    };
+    let table = middle(scores.iter().map(|score| of_table(&score.days[DAY])));
+    let pairs = || scores.iter().zip(twins);
+    let paired = |days: std::ops::RangeInclusive<usize>| {
+        middle(pairs().map(|(score, twin)| {
+            let over_flat = |score: &Score| {
+                let sum = |of: fn(&DayScore) -> f64| score.days[days.clone()].iter().map(of).sum::<f64>();
+                sum(|day| day.conversions) / sum(|day| day.flat_conversions).max(1e-9)
+            };
+            let best = score.days[days.clone()].iter().map(gain).sum::<f64>() / days.clone().count() as f64;
+            (over_flat(score) / over_flat(twin) - 1.0) / best.max(1e-9)
+        }))
+    };
+    let strict = middle(scores.iter().map(|score| score.days[DAY].share_of_hour_gain()));
     let tables = middle(scores.iter().map(|score| score.days.iter().map(|day| day.tables).sum::<u64>() as f64));
+    let first =
+        scores.iter().map(|score| score.days.iter().position(|day| day.hours_off > 0).map_or(99, |day| day + 1));
     let spend = middle(scores.iter().map(|score| score.days[DAY].share()));
-    let first = scores.iter().map(|score| score.days.iter().position(|day| day.hours_off > 0).map_or(99, |day| day + 1));
-    let of_days = (DAY - 2..=DAY + 4).map(|day| format!("{:.2}", share(day)[1])).collect::<Vec<_>>().join(" ");
-    let whole = scores.iter().map(|score| {
-        let sum = |of: fn(&DayScore) -> f64| score.days[DAY - 3..=DAY + 3].iter().map(of).sum::<f64>();
-        let flat = sum(|day| day.flat_conversions);
-        (sum(|day| day.conversions) - flat) / (sum(|day| day.table_conversions) - flat).max(1e-9)
-    });
-    let [w10, w50, w90] = middle(whole);
+    let show = |[p10, p50, p90]: [f64; 3]| format!("{p50:.2} ({p10:.2} to {p90:.2})");
     format!(
-        "| {name} | {:.1} % | {p50:.2} ({p10:.2} to {p90:.2}) | {w50:.2} ({w10:.2} to {w90:.2}) | {of_days} | {:.0} | {:.0} | {:.3} |",
+        "| {name} | {:.1} % | {} | {} | {} | {} | {:.0} | {:.0} | {:.3} |",
         100.0 * best[1],
+        show(table),
+        show(paired(DAY..=DAY)),
+        show(paired(DAY..=DAY + 6)),
+        show(strict),
         middle(first.map(|day| day as f64))[1],
         tables[1],
         spend[1],

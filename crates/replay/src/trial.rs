@@ -60,6 +60,8 @@ pub struct DayScore {
     pub flat_conversions: f64,
     /// The same with the best fixed factors by hour.
     pub table_conversions: f64,
+    /// The same with the factors in force at the day's end.
+    pub own_table_conversions: f64,
     /// Tables of factors commanded.
     pub tables: u64,
     /// Hours whose factor is not 1 at the day's end.
@@ -125,12 +127,14 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         let day_spend = (spend_now - expected_spend) as f64;
         expected_spend = spend_now;
         let compared = hindsight.as_ref().filter(|_| !trial.hours.is_empty());
-        let compared = compared.and_then(|h| h.at_spend(at, day_spend, spec.bid_max_micros)).unwrap_or_default();
         let table = world.market().buyer().state(&spec.campaign_id).map(|state| state.hour_table.as_slice());
+        let own = table.unwrap_or_default();
+        let compared = compared.and_then(|h| h.at_spend(at, day_spend, spec.bid_max_micros, own)).unwrap_or_default();
         days.push(DayScore {
             expected_spend_micros: day_spend,
             flat_conversions: compared[0].conversions,
             table_conversions: compared[1].conversions,
+            own_table_conversions: compared[2].conversions,
             hours_off: table.map_or(0, |table| table.iter().filter(|ppm| **ppm != WHOLE_PPM).count() as u64),
             budget_micros,
             spend_micros,

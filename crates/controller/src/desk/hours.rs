@@ -16,6 +16,9 @@ use policy::modifier::{is_worth_a_command, to_ppm};
 
 /// Tables follow daily evaluations; a little less than a day, so that the instant of the day stays where it is.
 const COOL_DOWN_MS: Millis = 20 * HOUR_MS;
+/// A new table comes within this time after the instant of the evaluation or waits for the next: in the middle of the day
+/// the plan would change under the loop.
+const WINDOW_MS: Millis = 4 * HOUR_MS;
 /// After a lease that ran out.
 const RETRY_MS: Millis = HOUR_MS;
 /// What "why nothing" calls it.
@@ -45,7 +48,18 @@ impl Desk<'_> {
         if is_held && wanted.iter().enumerate().any(raises) {
             return self.note(WORD, gate.why.map_or("held", WhyNothing::as_str));
         }
+        if !self.may_send_now(case, self.ledger.campaign(case.account_id, case.campaign_id).unwrap_or(&nothing)) {
+            return self.note(WORD, "waits_for_the_instant");
+        }
         self.submit_hours(case, &wanted, false);
+    }
+
+    /// At the instant of the day; a table that was lost, or whose lease ran out, at any time.
+    fn may_send_now(&self, case: &Case<'_>, ledger: &CampaignLedger) -> bool {
+        let has_lapsed = ledger.hours.last.as_ref().is_some_and(|last| last.has_lapsed);
+        let instant = case.settings.modifiers.local_hour.clamp(0, 23) * HOUR_MS;
+        let since = self.now.saturating_sub(case.picture.day.start);
+        has_lapsed || self.is_table_lost(case, ledger) || (instant..instant.saturating_add(WINDOW_MS)).contains(&since)
     }
 
     /// A person's approval of a table passes the guard again.

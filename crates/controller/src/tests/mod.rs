@@ -1,6 +1,7 @@
 //! Stories and models of the whole state machine.
 
 mod anything;
+mod hours;
 mod kpis;
 mod memory;
 mod recovery;

@@ -102,7 +102,8 @@ fn bounded(
         }
     }
     let (up, down) = (limits.settings.modifier_step_up, limits.settings.modifier_step_down);
-    let (high, low) = (ppm(before as f64 / WHOLE_PPM as f64 * (1.0 + up))?, ppm(before as f64 / WHOLE_PPM as f64 * (1.0 - down))?);
+    let (high, low) =
+        (ppm(before as f64 / WHOLE_PPM as f64 * (1.0 + up))?, ppm(before as f64 / WHOLE_PPM as f64 * (1.0 - down))?);
     if factor > before && factor > high {
         factor = high.max(before);
         draft.edited(Edit::StepUp);

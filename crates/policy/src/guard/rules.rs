@@ -271,7 +271,12 @@ fn conservation(draft: &Draft, proposal: &Proposal) -> Result<(), GuardHold> {
     }
 }
 
-pub(super) fn cool_down(limits: &Limits<'_>, ledger: &LedgerView, skips: bool, now_ms: Millis) -> Result<(), GuardHold> {
+pub(super) fn cool_down(
+    limits: &Limits<'_>,
+    ledger: &LedgerView,
+    skips: bool,
+    now_ms: Millis,
+) -> Result<(), GuardHold> {
     let too_soon = |last: Millis| limits.cool_down_ms > 0 && now_ms.saturating_sub(last) < limits.cool_down_ms;
     if !skips && ledger.last_command_ms.is_some_and(too_soon) { Err(GuardHold::CoolDown) } else { Ok(()) }
 }

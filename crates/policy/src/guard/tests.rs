@@ -497,8 +497,12 @@ mod factors {
 
     fn passed(wanted: &[f64], in_force: &[i64], ledger: &LedgerView, now: i64) -> Verdict {
         let limits = Limits { ceiling: Some(1_500_000), cool_down_ms: HOUR, ..limits() };
-        let proposal =
-            Proposal { action: Action::SetModifierTable, reason: Reason::Modifiers, group_sum_micros: None, approved: false };
+        let proposal = Proposal {
+            action: Action::SetModifierTable,
+            reason: Reason::Modifiers,
+            group_sum_micros: None,
+            approved: false,
+        };
         let view = FactorView { wanted, in_force, settings: &Modifiers::default() };
         check_factors(&proposal, &view, &limits, ledger, now)
     }

@@ -34,7 +34,8 @@ pub fn factors(cells: &[Measured], on: &[bool], settings: &Settings) -> Vec<f64>
         return vec![1.0; cells.len()];
     }
     let rates = rates_over_mean(cells);
-    let raw = rates.iter().zip(on).map(|(rate, on)| if *on { clamp(*rate, settings.least, settings.most) } else { 1.0 });
+    let raw =
+        rates.iter().zip(on).map(|(rate, on)| if *on { clamp(*rate, settings.least, settings.most) } else { 1.0 });
     let raw: Vec<f64> = raw.collect();
     let mean = geometric_mean(&raw, cells);
     raw.iter().map(|factor| clamp(factor / mean, settings.product_least, settings.product_most)).collect()
