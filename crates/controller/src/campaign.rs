@@ -6,7 +6,7 @@
 //! hours keeps them longer than the lateness that is promised.
 
 use crate::calendar::{Calendar, Day, minute_index};
-use crate::hours::{ByHour, are_followed};
+use crate::hour_table::{ByHour, are_followed};
 use crate::measures::*;
 use crate::pacing::Pacing;
 use crate::picture::Outlook;

@@ -26,7 +26,7 @@ mod desired;
 mod desk;
 mod factors;
 mod frozen;
-mod hours;
+mod hour_table;
 mod ledger;
 mod loss;
 mod maturity;

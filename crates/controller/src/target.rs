@@ -12,7 +12,7 @@
 
 use crate::calendar::{Calendar, minute_index};
 use crate::campaign::Live;
-use crate::hours::{ByHour, are_followed};
+use crate::hour_table::{ByHour, are_followed};
 use crate::measures::{CONVERSIONS, CREDITS_CONVERSION_TIME};
 use model::WHOLE_PPM;
 use model::fact::CampaignSpec;
