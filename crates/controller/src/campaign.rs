@@ -312,6 +312,7 @@ impl Live {
         panes.iter().map(|panes| panes.held_bytes()).sum::<usize>()
             + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
             + self.by_hour.as_ref().map_or(0, |by_hour| by_hour.held_bytes())
+            + self.pacing.hours.as_ref().map_or(0, |hours| hours.held_bytes())
             + size_of::<Self>()
     }
 
@@ -347,6 +348,9 @@ impl Live {
         }
         self.stats = None;
         (self.cells, self.pacing.target, self.by_hour) = (None, None, None);
+        if let Some(hours) = &mut self.pacing.hours {
+            hours.restart();
+        }
         self.open.clear();
         self.revised.clear();
     }

@@ -44,6 +44,9 @@ pub struct CampaignSummary {
     /// Bid asked for last, and the one confirmed.
     pub bid_wanted_micros: Option<i64>,
     pub bid_confirmed_micros: Option<i64>,
+    /// Of the last evaluation of the pacing: what its window had to spend, and what was spent in it.
+    pub window_need_micros: Option<i64>,
+    pub window_spend_micros: Option<i64>,
     /// Who holds it still.
     pub holders: Vec<String>,
     /// Any halt covers it.
@@ -60,6 +63,18 @@ pub struct Why {
     pub lever: &'static str,
     /// A closed word.
     pub reason: String,
+}
+
+/// A scope that is stopped now.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub struct HaltInForce {
+    /// global, account, campaign.
+    pub scope: &'static str,
+    pub account_id: Option<String>,
+    pub campaign_id: Option<String>,
+    /// Timestamp of the last word on this scope.
+    pub since: Option<Millis>,
 }
 
 /// Amounts that wait for a specification.
@@ -103,6 +118,8 @@ impl<'a> View<'a> {
             binding: "none".into(),
             bid_wanted_micros: None,
             bid_confirmed_micros: None,
+            window_need_micros: None,
+            window_spend_micros: None,
             holders: Vec::new(),
             halted: self.state().ledger.halt_of(account_id, campaign_id).is_some(),
             jumped_version: campaign.jumped.as_ref().map(|jumped| jumped.spec.version),
@@ -120,6 +137,8 @@ impl<'a> View<'a> {
                 live.outlook.as_ref().and_then(|outlook| Some(outlook.plan.as_ref().ok()?.share_by(self.now())));
             let by_now = |budget, share| policy::arithmetic::of_ppm(budget, policy::arithmetic::ppm(share));
             summary.planned_by_now_micros = planned.zip(share).map(|((_, budget), share)| by_now(budget, share));
+            summary.window_need_micros = live.pacing.need.map(|(need, _)| need);
+            summary.window_spend_micros = live.pacing.need.map(|(_, spend)| spend);
             summary.pace = live.pacing.pace.as_str().into();
             summary.binding = live.pacing.binding.as_str().into();
             let spend = |sums: Option<_>| net_spend(&sums.unwrap_or(NONE));
@@ -153,6 +172,24 @@ impl<'a> View<'a> {
             RowKey { start, end, granularity }
         });
         keys.filter_map(|key| self.row(live, account_id, campaign_id, &key)).collect()
+    }
+
+    /// Halts in force, the widest first.
+    pub fn halts(self) -> Vec<HaltInForce> {
+        let ledger = &self.state().ledger;
+        let halt = |scope: &'static str, account: &str, campaign: &str| HaltInForce {
+            scope,
+            account_id: (!account.is_empty()).then(|| account.to_owned()),
+            campaign_id: (!campaign.is_empty()).then(|| campaign.to_owned()),
+            since: ledger.halt_words.get(&(scope.to_owned(), account.to_owned(), campaign.to_owned())).copied(),
+        };
+        let mut halts: Vec<HaltInForce> = ledger.halted.then(|| halt("global", "", "")).into_iter().collect();
+        for (account_id, account) in &ledger.accounts {
+            halts.extend(account.halted.then(|| halt("account", account_id, "")));
+            let campaigns = account.campaigns.iter().filter(|(_, campaign)| campaign.halted);
+            halts.extend(campaigns.map(|(campaign_id, _)| halt("campaign", account_id, campaign_id)));
+        }
+        halts
     }
 
     /// Amounts in quarantine.

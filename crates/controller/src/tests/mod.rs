@@ -1,5 +1,6 @@
 //! Stories and models of the whole state machine.
 
+mod anomalies;
 mod anything;
 mod hours;
 mod kpis;

@@ -16,12 +16,17 @@ mod proposals;
 mod run;
 mod simulate;
 mod tap;
+mod token;
 mod topics;
 mod verify;
 mod why;
 mod wire;
 
-use crate::cli::{Command, Output};
+pub use halt::{leave_file as leave_halt_file, parse_scope};
+pub use proposals::specification;
+pub use why::is_other_half;
+
+use crate::cli::{Command, Output, handbook};
 use crate::failure::{Failure, Outcome};
 use crate::service::topology::ANSWER_LIMIT;
 use crate::settings::Settings;
@@ -43,12 +48,22 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Halt(arguments) => halt::run(&arguments, "set"),
         Command::Release(arguments) => halt::run(&arguments, "release"),
         Command::Proposals(command) => proposals::run(&command),
+        Command::Token(command) => token::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Analyze(command) => analyze::run(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut handbook::command(), "paceline", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end())
+        }
+        Command::Man { out } => handbook::write_pages(&out).map_err(|error| {
+            let advice = "name a folder that can be written with --out";
+            Failure::failed(format!("cannot write pages to {}: {error}", out.display()), advice)
+        }),
     }
 }
 
