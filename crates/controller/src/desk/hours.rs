@@ -19,8 +19,8 @@ const COOL_DOWN_MS: Millis = 20 * HOUR_MS;
 /// A new table comes within this time after the instant of the evaluation or waits for the next: in the middle of the day
 /// the plan would change under the loop.
 const WINDOW_MS: Millis = 4 * HOUR_MS;
-/// After a lease that ran out.
-const RETRY_MS: Millis = HOUR_MS;
+/// After a lease that ran out: whatever let it run out may last, and each table is a command.
+const RETRY_MS: Millis = 4 * HOUR_MS;
 /// What "why nothing" calls it.
 const WORD: &str = "hours";
 
