@@ -18,7 +18,7 @@ use model::output::KpiRow;
 use model::time::{MINUTE_MS, Millis};
 use policy::anomaly::{Finding, SpecNumbers, jumps};
 use policy::detect::discovery::Incidents;
-use policy::settings::{Anomaly, Plan};
+use policy::settings::{Anomaly, Policy};
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -192,7 +192,7 @@ impl Belief {
     }
 
     /// Learns from rows that closed for the first time when there is traffic.
-    pub fn learn_shapes(&mut self, rows: &[KpiRow], settings: impl Fn(&str, &str) -> Plan) {
+    pub fn learn_shapes(&mut self, rows: &[KpiRow], policy: &Policy) {
         let first = |row: &&KpiRow| row.granularity == "hour" && row.revision == 1 && row.basis == "conversion_time";
         for row in rows.iter().filter(first) {
             let Some(account) = self.accounts.get_mut(&row.account_id) else { continue };
@@ -209,8 +209,12 @@ impl Belief {
             let hours = zone.local_hours(&day);
             let Some(hour) = hours.iter().find(|hour| hour.end_ms > row.window_start) else { continue };
             let channel = entry(&mut account.channels, &live.spec.channel);
-            let settings = settings(&row.account_id, &row.campaign_id);
-            channel.shape.record_hour(hour.hour_of_week(), row.window_end, row.impressions, 1.0, &settings);
+            let settings = policy.for_campaign(&row.account_id, &row.campaign_id);
+            // What a factor has won or lost is no traffic: spend moves with the elasticity, of which the price is one part.
+            let factor = crate::factors::of_hour(&live.pacing.hour_factors, hour.hour_of_week());
+            let won = libm::pow(factor.max(0.01), settings.pressure.elasticity - 1.0);
+            let impressions = policy::arithmetic::half_to_even(row.impressions as f64 / won).unwrap_or(row.impressions);
+            channel.shape.record_hour(hour.hour_of_week(), row.window_end, impressions, 1.0, &settings.plan);
             channel.hours_learned = channel.hours_learned.saturating_add(1);
         }
     }

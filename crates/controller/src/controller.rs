@@ -392,7 +392,7 @@ impl Controller {
             let mut life = None::<Millis>;
             let mut silent = false;
             for (campaign_id, campaign) in &account.campaigns {
-                let leased = campaign.bid.is_leased() || campaign.budget.is_leased();
+                let leased = campaign.bid.is_leased() || campaign.budget.is_leased() || campaign.hours.is_leased();
                 let known = belief.campaign(account_id, campaign_id).filter(|_| leased);
                 let Some(live) = known.and_then(|known| known.live.as_ref()) else { continue };
                 let watermark = live.watermark(positions.watermark());
@@ -432,7 +432,7 @@ impl Controller {
         let State { belief, positions, .. } = &mut self.state;
         let rows = belief.close(positions.watermark(), touched, stamp);
         let policy = &self.policy;
-        belief.learn_shapes(&rows, |account, campaign| policy.for_campaign(account, campaign).plan.clone());
+        belief.learn_shapes(&rows, policy);
         round.outputs.kpis.extend(rows);
         if minute {
             round.outputs.kpis.extend(belief.revise(positions.watermark(), stamp));

@@ -5,6 +5,7 @@
 //! restart, another build and a replay keep the same ledger. Sequences of an account never fall and never repeat.
 
 use crate::belief::entry;
+use crate::factors::FactorSlot;
 use crate::slot::{Answer, Issued, Slot};
 use model::fact::{Ack, Halt, StateReport};
 use model::output::{Adjustment, DesiredState};
@@ -68,6 +69,8 @@ pub struct CampaignLedger {
     pub budget: Slot,
     /// [`RUNNING`] or paused (0).
     pub state: Slot,
+    /// Factors on the bid by hour.
+    pub hours: FactorSlot,
     /// Who holds it still.
     pub holders: Holders,
     /// Proposals that wait for a person, by command id.
@@ -97,6 +100,8 @@ pub enum Lever {
     State,
 }
 
+/// The kind of a command that sets factors by hour.
+pub const TABLE_KIND: &str = "set_modifier_table";
 /// Enough for a median that one slow answer does not move.
 const APPLY_TIMES_MAX: usize = 9;
 /// Value of the state lever while running; 0 is paused. Far from 0, since values found are compared with a tolerance.
@@ -160,6 +165,11 @@ impl Ledger {
         if proposal.state == "rejected" {
             campaign.quiet_until = campaign.quiet_until.max(proposal.decide_by.unwrap_or(proposal.issued_at));
         }
+        if let (TABLE_KIND, Some(table), "observed" | "proposed") =
+            (proposal.kind.as_str(), &proposal.table, proposal.state.as_str())
+        {
+            campaign.hours.shown = Some((table.clone(), proposal.issued_at));
+        }
         if let (Some(slot), Some(value)) = (campaign.slot_of(&proposal.kind), value_of(proposal))
             && matches!(proposal.state.as_str(), "observed" | "proposed")
         {
@@ -192,11 +202,12 @@ impl Ledger {
             let lease = (account.lease_until, account.lease_sequence);
             for (campaign_id, campaign) in &mut account.campaigns {
                 let levers = [Lever::Bid, Lever::Budget];
-                if !levers.iter().any(|lever| campaign.slot(*lever).is_over(lease, now)) {
+                let over = levers.iter().any(|lever| campaign.slot(*lever).is_over(lease, now));
+                if !over && !campaign.hours.is_over(lease, now) {
                     continue;
                 }
                 let campaign = Arc::make_mut(campaign);
-                let mut any = false;
+                let mut any = campaign.hours.lapse(lease, now);
                 for lever in levers {
                     any |= campaign.slot_mut(lever).lapse(lease, now);
                 }
@@ -213,8 +224,10 @@ impl Ledger {
         let campaign = self.campaign_mut(&ack.account_id, &ack.campaign_id);
         campaign.unanswered = 0;
         let mut foreign = false;
-        for lever in [Lever::Bid, Lever::Budget, Lever::State] {
-            match campaign.slot_mut(lever).answer(ack, now, settings) {
+        let levers = [Lever::Bid, Lever::Budget, Lever::State];
+        let answers = levers.map(|lever| campaign.slot_mut(lever).answer(ack, now, settings));
+        for answer in answers.into_iter().chain([campaign.hours.answer(ack, now)]) {
+            match answer {
                 Answer::NotMine => continue,
                 Answer::Applied(after) => {
                     campaign.apply_ms.push(after);
@@ -300,7 +313,8 @@ impl AccountLedger {
 impl CampaignLedger {
     /// When the last command of any lever was issued.
     pub fn newest_issue(&self) -> Option<Millis> {
-        [&self.bid, &self.budget, &self.state].into_iter().filter_map(Slot::issued_at).max()
+        let values = [&self.bid, &self.budget, &self.state].into_iter().filter_map(Slot::issued_at).max();
+        values.max(self.hours.issued_at())
     }
 
     /// The slot of a lever.
@@ -340,6 +354,11 @@ impl CampaignLedger {
     fn apply_command(&mut self, command: &Adjustment) {
         self.sequence = self.sequence.max(command.sequence);
         self.proposals.remove(&command.command_id);
+        if command.kind == TABLE_KIND {
+            let superseded = self.hours.issue(command);
+            self.unanswered = self.unanswered.saturating_add(i64::from(superseded));
+            return;
+        }
         let (Some(lever), Some(value)) = (Lever::of(&command.kind), value_of(command)) else { return };
         let issued = Issued {
             command_id: command.command_id.clone(),

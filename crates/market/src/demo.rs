@@ -243,6 +243,7 @@ impl Recipe {
             value_sigma: 0.8,
             geos: self.shop.geos.iter().map(|&geo| geo.into()).collect(),
             enforces_budget: self.enforces_budget,
+            conversion_by_hour: Vec::new(),
             nurtured_share: 0.3,
         }
     }
@@ -305,6 +306,7 @@ fn owned(shop: &Shop, id: &str, name: &str, per_hour: f64, start_ms: Millis, end
         value_sigma: 0.0,
         geos: shop.geos.iter().map(|&geo| geo.into()).collect(),
         enforces_budget: false,
+        conversion_by_hour: Vec::new(),
         nurtured_share: 0.0,
     }
 }

@@ -2,6 +2,7 @@
 
 mod anomalies;
 mod anything;
+mod hours;
 mod kpis;
 mod memory;
 mod recovery;
