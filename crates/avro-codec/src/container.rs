@@ -151,7 +151,7 @@ mod tests {
     fn rows_of_a_container_are_json_objects() {
         let row =
             Impression { event_id: "e".into(), user_key: Some("u".into()), cost_micros: 7, ..Impression::default() };
-        let mut writer = apache_avro::Writer::new(RecordName::Impression.schema(), Vec::new()).unwrap();
+        let mut writer = Writer::new(RecordName::Impression.schema(), Vec::new()).unwrap();
         writer.append_ser(&row).unwrap();
         let bytes = writer.into_inner().unwrap();
         let mut rows = Vec::new();

@@ -204,17 +204,16 @@ impl ByHour {
 
     fn count(&mut self, matured: &[f64; HOURS], passed: Millis, by_value: bool, settings: &Settings) {
         let kept = libm::exp2(-(passed.min(365 * DAY_MS) as f64) / settings.half_life_ms.max(1) as f64);
-        for hour in 0..HOURS {
-            let fresh = std::mem::take(&mut self.fresh[hour]);
+        for ((cell, fresh), matured) in self.cells.iter_mut().zip(&mut self.fresh).zip(matured) {
+            let fresh = std::mem::take(fresh);
             let conversions = fresh.conversions_micro as f64 / 1e6;
             let (worth, squares) = if by_value {
                 (fresh.value_micros as f64 / 1e6, f64::from(fresh.squares))
             } else {
                 (conversions, conversions)
             };
-            let cell = &mut self.cells[hour];
             let add = |sum: &mut f32, new: f64| *sum = (f64::from(*sum) * kept + new) as f32;
-            add(&mut cell.exposure, matured[hour]);
+            add(&mut cell.exposure, *matured);
             add(&mut cell.worth, worth);
             add(&mut cell.squares, squares);
             add(&mut cell.spend, fresh.spend_micros as f64 / 1e6);
