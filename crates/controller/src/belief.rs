@@ -10,6 +10,8 @@ use crate::pacing::Pace;
 use crate::quarantine::Quarantine;
 use crate::rows;
 use crate::seen::Seen;
+pub use crate::shared::entry;
+use crate::shared::{Shared, SharedMap};
 use crate::stats::Outcome;
 use crate::target::Development;
 use model::fact::{CampaignSpec, Correction, EntitySpec, Fact, StatsReport};
@@ -19,7 +21,6 @@ use model::time::{MINUTE_MS, Millis};
 use policy::anomaly::{SpecNumbers, jumps};
 use policy::settings::{Anomaly, Plan};
 use serde::{Deserialize, Serialize};
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Belief {
     /// By account id.
-    pub accounts: BTreeMap<String, Account>,
+    pub accounts: SharedMap<String, Shared<Account>>,
     /// What waits for a specification.
     pub quarantine: Quarantine,
     /// What was counted aside.
@@ -40,9 +41,9 @@ pub struct Belief {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Account {
     /// By campaign id.
-    pub campaigns: BTreeMap<Arc<str>, Campaign>,
+    pub campaigns: SharedMap<Arc<str>, Campaign>,
     /// Shared budgets, portfolios and other entities by id.
-    pub entities: BTreeMap<String, EntitySpec>,
+    pub entities: SharedMap<String, Shared<EntitySpec>>,
     /// How long conversions take.
     pub delays: Delays,
     /// The same and the rate of conversions, of the campaigns with targets of their own.
@@ -192,7 +193,7 @@ impl Belief {
     pub fn learn_shapes(&mut self, rows: &[KpiRow], settings: impl Fn(&str, &str) -> Plan) {
         let first = |row: &&KpiRow| row.granularity == "hour" && row.revision == 1 && row.basis == "conversion_time";
         for row in rows.iter().filter(first) {
-            let Some(account) = self.accounts.get_mut(&row.account_id) else { continue };
+            let Some(account) = self.accounts.get_mut(&row.account_id).map(|account| &mut **account) else { continue };
             let Some(live) =
                 account.campaigns.get(row.campaign_id.as_str()).and_then(|campaign| campaign.live.as_ref())
             else {
@@ -214,12 +215,12 @@ impl Belief {
 
     /// Takes an entity; a lower version is void.
     pub fn specify_entity(&mut self, entity: &EntitySpec) {
-        let entities = &mut self.accounts.entry(entity.account_id.clone()).or_default().entities;
+        let entities = &mut entry(&mut self.accounts, &entity.account_id).entities;
         if entities.get(&entity.entity_id).is_some_and(|known| entity.version <= known.version) {
             self.counters.stale_specs += 1;
             return;
         }
-        entities.insert(entity.entity_id.clone(), entity.clone());
+        entities.insert(entity.entity_id.clone(), Shared::new(entity.clone()));
     }
 
     /// Takes a platform's report.
@@ -284,7 +285,7 @@ impl Belief {
             return rows;
         }
         for (account_id, campaign_id) in touched {
-            let Some(account) = self.accounts.get_mut(*account_id) else { continue };
+            let Some(account) = self.accounts.get_mut(*account_id).map(|account| &mut **account) else { continue };
             let Some(campaign) = account.campaigns.get_mut(*campaign_id) else { continue };
             close_campaign(campaign, watermark, (account_id, campaign_id), &account.delays, stamp, &mut rows);
         }
@@ -321,7 +322,9 @@ impl Belief {
 
     /// Unpacks after a restore what a snapshot does not hold twice.
     pub fn wake(&mut self) {
-        self.accounts.values_mut().flat_map(|account| account.campaigns.values_mut()).for_each(Campaign::wake);
+        for account in self.accounts.values_mut() {
+            account.campaigns.values_mut().for_each(Campaign::wake);
+        }
     }
 
     /// Whether a specification explains amounts of this account, campaign and currency.
@@ -336,7 +339,8 @@ impl Belief {
     fn fold_rows<'r>(&mut self, owner: [&str; 3], rows: impl Iterator<Item = (&'r str, &'r Delta)>, moment: Moment) {
         let explained = self.explains(owner);
         let account = if explained { self.accounts.get_mut(owner[0]) } else { None };
-        let Some(Account { campaigns, delays, channels, development, .. }) = account else {
+        let Some(Account { campaigns, delays, channels, development, .. }) = account.map(|account| &mut **account)
+        else {
             return rows.for_each(|(conversion_type, delta)| {
                 self.quarantine.hold(owner, conversion_type, delta, moment.now);
             });
@@ -390,17 +394,6 @@ fn restore(spec: &mut CampaignSpec, field: &str, old: i64) {
     }
 }
 
-/// A map's value, begun if there is none; looking up a known key copies nothing.
-pub fn entry<'m, K, V: Default>(map: &'m mut BTreeMap<K, V>, key: &str) -> &'m mut V
-where
-    K: Ord + Borrow<str> + for<'k> From<&'k str>,
-{
-    if !map.contains_key(key) {
-        map.insert(key.into(), V::default());
-    }
-    map.entry(key.into()).or_default()
-}
-
 fn sensible(delta: &Delta) -> bool {
     let touch = delta.touch_minute == NO_TOUCH || (0..=MINUTE_MAX).contains(&delta.touch_minute);
     (0..=MINUTE_MAX).contains(&delta.minute) && touch
@@ -413,8 +406,12 @@ fn note_close(next_close: &mut Option<Millis>, live: &Live) {
     }
 }
 
-fn for_each_live(accounts: &mut BTreeMap<String, Account>, mut each: impl FnMut(&str, &str, &mut Campaign, &Delays)) {
-    for (account_id, account) in accounts {
+fn for_each_live(
+    accounts: &mut SharedMap<String, Shared<Account>>,
+    mut each: impl FnMut(&str, &str, &mut Campaign, &Delays),
+) {
+    for (account_id, account) in accounts.iter_mut() {
+        let account = &mut **account;
         for (campaign_id, campaign) in account.campaigns.iter_mut().filter(|(_, campaign)| campaign.live.is_some()) {
             each(account_id, campaign_id, campaign, &account.delays);
         }
