@@ -114,76 +114,6 @@ impl Drop for OwnedMessage {
     }
 }
 
-impl OwnedMessage {
-    /// Begins to load what is read of a message: another core wrote it, and a wait for memory each is dear.
-    fn prefetch(&self) {
-        let at = self.0.as_ptr().cast::<i8>();
-        for line in PREFETCHED {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a prefetch reads nothing, whatever the address.
-            unsafe {
-                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.wrapping_offset(line));
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = (at, line);
-        }
-    }
-}
-
-/// The cache lines of a message: its operation's head, itself, its timestamp.
-const PREFETCHED: [isize; 3] = [-64, 0, 64];
-/// So many messages ahead: as many waits for memory overlap.
-const PREFETCH_AHEAD: usize = 8;
-
-/// Takes all out in order, each loaded ahead of its turn.
-pub(crate) struct Taking<'a>(std::vec::Drain<'a, OwnedMessage>);
-
-impl Iterator for Taking<'_> {
-    type Item = OwnedMessage;
-
-    fn next(&mut self) -> Option<OwnedMessage> {
-        if let Some(ahead) = self.0.as_slice().get(PREFETCH_AHEAD) {
-            ahead.prefetch();
-        }
-        self.0.next()
-    }
-}
-
-/// Messages with what they say, which is read once, while the message is in the cache anyway.
-#[derive(Default)]
-pub(crate) struct Told {
-    /// They point into the messages beside them, and are forgotten before those are freed.
-    records: Vec<Record<'static>>,
-    messages: Messages,
-}
-
-// SAFETY: the records point into the messages that we own, which any thread may read and free.
-unsafe impl Send for Told {}
-
-impl Told {
-    pub fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    pub fn push(&mut self, message: OwnedMessage, source: usize) {
-        // SAFETY: the message lives until `clear`, which forgets the record first; `iter` lends records for the time of
-        // a borrow only.
-        self.records.push(unsafe { Record::new(source, message.0.as_ptr()) });
-        self.messages.push(message);
-    }
-
-    /// In the order in which they were pushed.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        self.records.iter().map(|record| -> Record<'_> { *record })
-    }
-
-    /// Frees all.
-    pub fn clear(&mut self) {
-        self.records.clear();
-        self.messages.clear();
-    }
-}
-
 impl Messages {
     pub fn len(&self) -> usize {
         self.0.len()
@@ -205,13 +135,13 @@ impl Messages {
     }
 
     /// Takes all out, in order.
-    pub fn drain(&mut self) -> Taking<'_> {
-        Taking(self.0.drain(..))
+    pub fn drain(&mut self) -> impl Iterator<Item = OwnedMessage> + '_ {
+        self.0.drain(..)
     }
 
     /// Frees all.
     pub fn clear(&mut self) {
-        self.drain().for_each(drop);
+        self.0.clear();
     }
 }
 

@@ -23,7 +23,7 @@ use crate::fault::{Error, Fault, classify_error};
 use crate::members::positioned;
 pub use crate::membership::{Failure, GroupHandle, Life, Membership};
 use crate::membership::{GroupContext, Offer, settle};
-use crate::native::{self, MessageQueue, Messages, OwnedMessage, Told, TopicHandle};
+use crate::native::{self, MessageQueue, Messages, OwnedMessage, TopicHandle};
 use crate::record::{Record, TopicPartition};
 use crate::statistics::ClientStatistics;
 use rdkafka::Message;
@@ -44,7 +44,8 @@ pub struct SourceConsumer {
     progress: Vec<Vec<Option<Progress>>>,
     handles: Vec<(TopicHandle, usize)>,
     incoming: Messages,
-    messages: Told,
+    messages: Messages,
+    sources: Vec<usize>,
     /// Partitions that were resumed while messages of theirs were held.
     catching_up: Vec<(usize, usize)>,
     failures: VecDeque<Failure>,
@@ -67,7 +68,8 @@ impl SourceConsumer {
             progress: topics.iter().map(|_| Vec::new()).collect(),
             handles: Vec::new(),
             incoming: Messages::default(),
-            messages: Told::default(),
+            messages: Messages::default(),
+            sources: Vec::new(),
             catching_up: Vec::new(),
             failures: VecDeque::new(),
             open_offer: None,
@@ -131,13 +133,14 @@ impl SourceConsumer {
     /// Up to `max` records; waits up to `wait` for the first one only.
     pub fn next_batch(&mut self, max: usize, wait: Duration) -> Batch<'_> {
         self.messages.clear();
+        self.sources.clear();
         self.take_held(max.max(1));
         if self.messages.len() == 0 {
             let queue = self.queue.as_ref().expect("the queue lives until the consumer is shut");
             queue.take(&mut self.incoming, max.max(1), wait);
             self.sort_incoming();
         }
-        Batch { messages: &mut self.messages }
+        Batch { messages: &mut self.messages, sources: &self.sources }
     }
 
     /// What came while its partition was paused goes first, before anything newer of it is taken.
@@ -148,7 +151,8 @@ impl SourceConsumer {
                 let room = max - self.messages.len();
                 for message in progress.held.drain(..room.min(progress.held.len())) {
                     progress.next = message.view().offset() + 1;
-                    self.messages.push(message, source);
+                    self.messages.push(message);
+                    self.sources.push(source);
                 }
                 if !progress.held.is_empty() {
                     return;
@@ -160,7 +164,7 @@ impl SourceConsumer {
 
     /// Each message that came is handed out, held back, or dropped and counted.
     fn sort_incoming(&mut self) {
-        let Self { incoming, messages, progress, handles, topics, failures, dropped, .. } = self;
+        let Self { incoming, messages, sources, progress, handles, topics, failures, dropped, .. } = self;
         for message in incoming.drain() {
             let view = message.view();
             if let Some((code, text)) = view.error() {
@@ -179,7 +183,8 @@ impl SourceConsumer {
                 Some((_, progress)) if progress.paused => progress.held.push_back(message),
                 Some((source, progress)) if offset >= progress.next => {
                     progress.next = offset + 1;
-                    messages.push(message, source);
+                    sources.push(source);
+                    messages.push(message);
                 }
                 _ => *dropped += 1,
             }
@@ -401,23 +406,24 @@ impl Drop for SourceConsumer {
 
 /// Records that were read together; freed when dropped.
 pub struct Batch<'a> {
-    messages: &'a mut Told,
+    messages: &'a mut Messages,
+    sources: &'a [usize],
 }
 
 impl Batch<'_> {
     /// How many records.
     pub fn len(&self) -> usize {
-        self.messages.len()
+        self.sources.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.sources.is_empty()
     }
 
     /// The records, in the order of their arrival: ordered inside each partition.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        self.messages.iter()
+        self.sources.iter().enumerate().map(|(at, source)| self.messages.record(at, *source))
     }
 }
 

@@ -29,7 +29,7 @@ const BATCH_WAIT: Duration = Duration::from_millis(10);
 
 /// A record on its way into the fold, from the client's buffers or from those held.
 #[derive(Clone, Copy)]
-pub(super) struct Input<'a> {
+struct Input<'a> {
     kind: EventKind,
     offset: i64,
     timestamp_ms: i64,
@@ -108,8 +108,7 @@ impl Stage1 {
     /// Takes a batch from the client and folds it, or holds what may not go on yet.
     pub(super) fn fold_batch(&mut self) {
         // The batch borrows the consumer; what the fold needs is the rest of the worker.
-        let Self { consumer, context, sets, controls, sources, facts, dead, epoch, writer, waits, .. } = self;
-        let (threads, rooms) = (&self.threads, &mut self.rooms);
+        let Self { consumer, context, sets, controls, sources, facts, dead, epoch, writer, waits, threads, .. } = self;
         let batch = consumer.next_batch(BATCH_RECORDS, BATCH_WAIT);
         if batch.is_empty() {
             return;
@@ -119,7 +118,7 @@ impl Stage1 {
         let places: Vec<i32> = sets.keys().copied().collect();
         let mut lanes: Vec<Lane<'_>> = sets
             .values_mut()
-            .map(|owned| Lane { owned, inputs: reused(rooms.pop().unwrap_or_default()), folded: Folded::default() })
+            .map(|owned| Lane { owned, inputs: Vec::with_capacity(batch.len()), folded: Folded::default() })
             .collect();
         let mut copier = Copier { codec: &context.codec, writer, facts, dead, epoch };
         for record in batch.iter() {
@@ -147,7 +146,6 @@ impl Stage1 {
         }
         for lane in lanes {
             epoch.absorb(lane.folded, dead);
-            rooms.push(reused(lane.inputs));
         }
     }
 
@@ -185,7 +183,6 @@ impl Lane<'_> {
                 self.owned.siblings[kind.index()].hold(Held::of(offset, timestamp_ms, key, payload));
             }
         }
-        self.inputs = inputs;
     }
 
     /// Whether a record is too early. What was folded since the limits were last looked at may let it go on.
@@ -251,13 +248,6 @@ impl Lane<'_> {
         folded.oldest_ms = folded.oldest_ms.or(Some(timestamp_ms));
         true
     }
-}
-
-/// The same room, empty, for inputs of another batch: collecting in place keeps it. Megabytes that are taken and given back
-/// with each batch would be page faults.
-fn reused<'a>(mut room: Vec<Input<'_>>) -> Vec<Input<'a>> {
-    room.clear();
-    room.into_iter().filter_map(|_| None).collect()
 }
 
 /// Brings the first two lines of a payload into the cache.

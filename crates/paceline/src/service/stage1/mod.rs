@@ -79,8 +79,6 @@ pub struct Stage1 {
     dead: Vec<DeadLetter>,
     /// Fold the sets of a batch side by side.
     threads: ThreadPool,
-    /// Room for what a turn sorts to its lanes.
-    rooms: Vec<Vec<fold::Input<'static>>>,
     epoch: OpenEpoch,
     worker_epoch: i64,
     in_flight: Option<InFlight>,
@@ -151,7 +149,6 @@ impl Stage1 {
             facts: Vec::new(),
             dead: Vec::new(),
             threads,
-            rooms: Vec::new(),
             worker_epoch: 0,
             in_flight: None,
             lag_records: 0,
