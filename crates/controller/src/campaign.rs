@@ -175,6 +175,14 @@ impl Campaign {
         }
     }
 
+    /// Whether the specification explains amounts in this currency.
+    pub fn explains(&self, currency: &str) -> bool {
+        match &self.live {
+            Some(live) => live.spec.currency == currency,
+            None => self.spec().is_some_and(|spec| spec.currency == currency),
+        }
+    }
+
     /// Wakes the campaign; `None` without a specification.
     pub fn live_mut(&mut self) -> Option<&mut Live> {
         if self.live.is_none() {

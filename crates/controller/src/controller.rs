@@ -285,7 +285,7 @@ impl Controller {
         if halt.scope == "integrity" && self.state.ledger.integrity.is_none() {
             self.settle(&subject("integrity_hold", None, None), None, round);
         }
-        for (account_id, account) in &mut self.state.belief.accounts {
+        for (account_id, account) in self.state.belief.accounts.iter_mut() {
             let in_account = halt.account_id.as_ref().is_none_or(|halted| halted == account_id);
             for (campaign_id, campaign) in account.campaigns.iter_mut().filter(|_| in_account) {
                 if halt.campaign_id.as_ref().is_none_or(|halted| **halted == **campaign_id) {

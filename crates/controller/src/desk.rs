@@ -147,7 +147,7 @@ impl Desk<'_> {
         let mut changes = pacing.watch(live, &picture, &around);
         let gate = self.gate(account_id, campaign_id, live, &picture, Lever::Bid);
         if due.pacing {
-            follow_hours(live, account, &picture, settings);
+            follow_hours(live, account.map(|account| &**account), &picture, settings);
         }
         let evaluation = due.pacing.then(|| {
             let (evaluation, more) = pacing.evaluate(live, &picture, &around, &gate);

@@ -39,6 +39,7 @@ mod positions;
 mod quarantine;
 mod rows;
 mod seen;
+mod shared;
 mod slot;
 mod stats;
 mod target;

@@ -112,7 +112,7 @@ impl Desk<'_> {
 
     pub(super) fn ledger_view(&self, case: &Case<'_>, lever: Lever) -> LedgerView {
         let nothing = (AccountLedger::default(), CampaignLedger::default());
-        let account = self.ledger.accounts.get(case.account_id).unwrap_or(&nothing.0);
+        let account = self.ledger.accounts.get(case.account_id).map_or(&nothing.0, |account| &**account);
         let ledger = account.campaigns.get(case.campaign_id).map_or(&nothing.1, |campaign| &**campaign);
         let slot = ledger.slot(lever);
         let spec = &case.live.spec;
