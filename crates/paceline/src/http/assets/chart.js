@@ -1,0 +1,105 @@
+// Charts over time with uPlot, which is fetched when the first one is shown. Colours come from the style sheet; each
+// chart says in words what it shows, and its figures stand in a table below for who cannot see it.
+
+import { h } from "./dom.js";
+import { clock, isKnown } from "./format.js";
+
+let library;
+
+/**
+ * Draws into `host`. `times` are milliseconds; series are `{label, values, ink, dash?, fill?, width?, bars?, points?}`;
+ * marks `{at, ink, shape}` stand on the time line; `show(value)` makes text of a value. Returns a function that ends it.
+ */
+export async function chart(host, { label, times, series, marks = [], until, ceiling, show, zone, height = 260, evidence }) {
+  library ??= import("./uPlot.esm.js");
+  const uPlot = (await library).default;
+  const ink = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const readout = h("p", { class: "readout" });
+  const frame = h("div", { class: "chart", role: "img", "aria-label": label });
+  host.replaceChildren(readout, frame);
+  let plot;
+
+  const lines = series.map(one => ({
+    label: one.label, scale: one.bars ? "evidence" : "y", stroke: one.bars ? "transparent" : ink(one.ink), width: one.width ?? 1.75, dash: one.dash,
+    fill: one.bars ? ink("bars") : one.fill ? ink(one.fill) : undefined, spanGaps: false,
+    paths: one.bars ? uPlot.paths.bars({ size: [0.6, 24] }) : one.stepped ? uPlot.paths.stepped({ align: 1 }) : undefined,
+    points: { show: one.points ?? false, size: 5, fill: ink("page") },
+  }));
+  const all = [times.map(at => at / 1000), ...series.map(one => one.values.map(value => isKnown(value) ? value : null))];
+  const highest = Math.max(ceiling ?? 0, ...series.filter(one => !one.bars).flatMap(one => one.values.filter(isKnown)), 1e-9);
+  const most = Math.max(1, ...series.filter(one => one.bars).flatMap(one => one.values.filter(isKnown)));
+  const tell = index => {
+    const at = isKnown(index) && index !== null ? index : lastKnown(all);
+    if (at < 0) return readout.replaceChildren("No figures yet.");
+    readout.replaceChildren(h("b", {}, clock(times[at], zone)), ...series.map((one, place) => h("span", { class: one.bars ? "readout-bars" : `ink-${one.ink}` },
+      `${one.label} `, h("b", {}, isKnown(one.values[at]) ? (one.bars ? evidence(one.values[at]) : show(one.values[at])) : "n/a"))));
+  };
+
+  const draw = () => {
+    plot?.destroy();
+    const grid = { stroke: ink("grid"), width: 1 };
+    const axis = { stroke: ink("soft"), grid, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+    plot = new uPlot({
+      width: frame.clientWidth || 600, height, tzDate: seconds => uPlot.tzDate(new Date(seconds * 1000), zone || "UTC"), legend: { show: false },
+      cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
+      scales: {
+        x: { range: () => [times[0] / 1000, Math.max(until ?? 0, times.at(-1), times[0] + 60_000) / 1000] },
+        y: { range: () => [0, highest * 1.08] }, evidence: { range: () => [0, most * 4] },
+      },
+      axes: [{ ...axis, space: 56, values: (_, splits) => splits.map(at => clock(at * 1000, zone, true)) },
+        { ...axis, size: 62, space: 36, values: (_, splits) => splits.map(value => show(value, true)) }],
+      series: [{}, ...lines], hooks: { setCursor: [one => tell(one.cursor.idx)], draw: [one => drawMarks(one, marks, ink)] },
+    }, all, frame);
+  };
+  draw();
+  tell(null);
+  const observer = new ResizeObserver(() => plot.setSize({ width: frame.clientWidth || 600, height }));
+  observer.observe(frame);
+  return () => { observer.disconnect(); plot.destroy(); };
+}
+
+/** Commands and alerts: a thin line through the day, and a shape at its foot. */
+function drawMarks(plot, marks, ink) {
+  const { ctx, bbox } = plot;
+  const pixel = devicePixelRatio || 1;
+  ctx.save();
+  for (const mark of marks) {
+    const x = Math.round(plot.valToPos(mark.at / 1000, "x", true));
+    if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
+    const foot = bbox.top + bbox.height;
+    ctx.strokeStyle = ctx.fillStyle = ink(mark.ink);
+    ctx.globalAlpha = 0.28;
+    ctx.lineWidth = pixel;
+    line(ctx, x, mark.from === undefined ? bbox.top : plot.valToPos(mark.from, "y", true), mark.to === undefined ? foot : plot.valToPos(mark.to, "y", true), mark, pixel);
+    ctx.globalAlpha = 1;
+    if (mark.shape) shape(ctx, mark.shape, x, foot - 5 * pixel, 4 * pixel);
+  }
+  ctx.restore();
+}
+
+function line(ctx, x, top, foot, mark, pixel) {
+  if (mark.from !== undefined) {
+    ctx.globalAlpha = 1;
+    ctx.lineWidth = 5 * pixel;
+    x -= 3 * pixel;
+  }
+  ctx.beginPath();
+  ctx.moveTo(x, top);
+  ctx.lineTo(x, foot);
+  ctx.stroke();
+}
+
+function shape(ctx, kind, x, y, size) {
+  ctx.beginPath();
+  if (kind === "up") [[0, -1], [1, 1], [-1, 1]].forEach(([dx, dy]) => ctx.lineTo(x + dx * size, y + dy * size));
+  else if (kind === "down") [[0, 1], [1, -1], [-1, -1]].forEach(([dx, dy]) => ctx.lineTo(x + dx * size, y + dy * size));
+  else if (kind === "alert") [[0, -1.2], [1.2, 0], [0, 1.2], [-1.2, 0]].forEach(([dx, dy]) => ctx.lineTo(x + dx * size, y + dy * size));
+  else ctx.rect(x - size * 0.8, y - size * 0.8, size * 1.6, size * 1.6);
+  ctx.closePath();
+  ctx.fill();
+}
+
+function lastKnown(all) {
+  for (let at = all[0].length - 1; at >= 0; at -= 1) if (all.slice(1).some(values => isKnown(values[at]))) return at;
+  return -1;
+}
