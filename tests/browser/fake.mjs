@@ -66,7 +66,12 @@ function page(state, query) {
   return { campaigns: rows.slice(from, from + limit), total: rows.length, next: from + limit < rows.length ? String(from + limit) : null };
 }
 
-const all = state => Array.from({ length: state.campaigns }, (_, index) => campaign(state, index));
+/** All campaigns, made once for each number of them and each set of halts. */
+function all(state) {
+  const key = `${state.campaigns} ${JSON.stringify(state.halts)}`;
+  if (state.made?.key !== key) state.made = { key, rows: Array.from({ length: state.campaigns }, (_, index) => campaign(state, index)) };
+  return [...state.made.rows];
+}
 
 function campaign(state, index) {
   const random = seeded(index + 1);
@@ -115,7 +120,7 @@ function series(state, id) {
 }
 
 function overview(state) {
-  const rows = all({ ...state, campaigns: Math.min(state.campaigns, 400) });
+  const rows = all(state);
   const by = key => rows.reduce((groups, row) => { (groups[row[key]] ??= []).push(row); return groups; }, {});
   const size = groups => Object.fromEntries(Object.entries(groups).map(([key, list]) => [key, list.length]));
   const sum = (list, key) => list.reduce((total, row) => total + (row[key] ?? 0), 0);

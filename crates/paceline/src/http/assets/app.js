@@ -112,9 +112,9 @@ function lineWords() {
   const overview = known.overview;
   const state = known.line === "live" && overview?.health?.ok === false ? "not ready" : known.line;
   const text = { live: "Live", connecting: "Connecting", lost: "Not live", "not ready": "Not ready" }[state];
-  const data = overview && isKnown(overview.watermark) ? `data until ${clock(overview.watermark, "UTC", false, true)}` : overview ? "no data yet" : "";
+  const data = overview && isKnown(overview.watermark) ? [h("span", { class: "wide" }, "data until "), clock(overview.watermark, "UTC", false, true)] : overview ? "no data yet" : "";
   const readOnly = known.session && !["approve", "halt"].some(may) ? "read-only" : null;
-  return [h("span", { class: `dot dot-${state.replace(" ", "-")}`, "aria-hidden": "true" }), h("b", {}, text), h("span", { class: "soft" }, [data, readOnly].filter(Boolean).join(" \u00b7 "))];
+  return [h("span", { class: `dot dot-${state.replace(" ", "-")}`, "aria-hidden": "true" }), h("b", {}, text), h("span", { class: "soft" }, data, readOnly ? ` \u00b7 ${readOnly}` : "")];
 }
 
 /** What must be seen wherever one is. */
@@ -143,7 +143,10 @@ function theme(name) {
   localStorage.setItem("paceline-theme", name);
   if (name === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = name;
-  document.getElementById("theme").textContent = { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" }[name];
+  const button = document.getElementById("theme");
+  button.textContent = { system: "Auto", light: "Light", dark: "Dark" }[name];
+  button.title = `Theme: ${name === "system" ? "as the system" : name}`;
+  button.setAttribute("aria-label", `Theme ${button.textContent}`);
   tell("theme", {});
 }
 

@@ -7,7 +7,8 @@ import { clock, isKnown } from "./format.js";
 let library;
 
 /**
- * Draws into `host`. `times` are milliseconds; series are `{label, values, ink, dash?, fill?, width?, bars?, points?}`;
+ * Draws into `host`. `times` are milliseconds; series are `{label, values, ink, dash?, fill?, width?, bars?, points?,
+ * anchor?}`, `anchor` being the index where a line only starts from another;
  * marks `{at, ink, shape}` stand on the time line; `show(value)` makes text of a value. Returns a function that ends it.
  */
 export async function chart(host, { label, times, series, marks = [], until, ceiling, show, zone, height = 260, evidence }) {
@@ -28,11 +29,13 @@ export async function chart(host, { label, times, series, marks = [], until, cei
   const all = [times.map(at => at / 1000), ...series.map(one => one.values.map(value => isKnown(value) ? value : null))];
   const highest = Math.max(ceiling ?? 0, ...series.filter(one => !one.bars).flatMap(one => one.values.filter(isKnown)), 1e-9);
   const most = Math.max(1, ...series.filter(one => one.bars).flatMap(one => one.values.filter(isKnown)));
+  const first = series.find(one => !one.bars);
   const tell = index => {
-    const at = isKnown(index) && index !== null ? index : lastKnown(all);
+    const at = isKnown(index) ? index : first.values.findLastIndex(isKnown);
     if (at < 0) return readout.replaceChildren("No figures yet.");
-    readout.replaceChildren(h("b", {}, clock(times[at], zone)), ...series.map((one, place) => h("span", { class: one.bars ? "readout-bars" : `ink-${one.ink}` },
-      `${one.label} `, h("b", {}, isKnown(one.values[at]) ? (one.bars ? evidence(one.values[at]) : show(one.values[at])) : "n/a"))));
+    const there = series.filter(one => one === first || (isKnown(one.values[at]) && at !== one.anchor));
+    const figure = one => !isKnown(one.values[at]) ? "n/a" : one.bars ? evidence(one.values[at]) : show(one.values[at]);
+    readout.replaceChildren(h("b", {}, clock(times[at], zone)), ...there.map(one => h("span", { class: one.bars ? "readout-bars" : `of-${one.ink}` }, `${one.label} `, h("b", {}, figure(one)))));
   };
 
   const draw = () => {
@@ -46,7 +49,7 @@ export async function chart(host, { label, times, series, marks = [], until, cei
         x: { range: () => [times[0] / 1000, Math.max(until ?? 0, times.at(-1), times[0] + 60_000) / 1000] },
         y: { range: () => [0, highest * 1.08] }, evidence: { range: () => [0, most * 4] },
       },
-      axes: [{ ...axis, space: 56, values: (_, splits) => splits.map(at => clock(at * 1000, zone, true)) },
+      axes: [{ ...axis, size: 26, space: 56, values: (_, splits) => splits.map(at => clock(at * 1000, zone, true)) },
         { ...axis, size: 62, space: 36, values: (_, splits) => splits.map(value => show(value, true)) }],
       series: [{}, ...lines], hooks: { setCursor: [one => tell(one.cursor.idx)], draw: [one => drawMarks(one, marks, ink)] },
     }, all, frame);
@@ -63,6 +66,7 @@ function drawMarks(plot, marks, ink) {
   const { ctx, bbox } = plot;
   const pixel = devicePixelRatio || 1;
   ctx.save();
+  ctx.setLineDash([]);
   for (const mark of marks) {
     const x = Math.round(plot.valToPos(mark.at / 1000, "x", true));
     if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
@@ -97,9 +101,4 @@ function shape(ctx, kind, x, y, size) {
   else ctx.rect(x - size * 0.8, y - size * 0.8, size * 1.6, size * 1.6);
   ctx.closePath();
   ctx.fill();
-}
-
-function lastKnown(all) {
-  for (let at = all[0].length - 1; at >= 0; at -= 1) if (all.slice(1).some(values => isKnown(values[at]))) return at;
-  return -1;
 }

@@ -4,7 +4,7 @@
 import * as api from "./api.js";
 import { chart } from "./chart.js";
 import { h, replace } from "./dom.js";
-import { amount, clock, count, instant, isKnown, measure, percent } from "./format.js";
+import { amount, clock, count, instant, isKnown, measure, moneyText, percent } from "./format.js";
 import { listen } from "./live.js";
 import { words } from "./words.js";
 
@@ -27,6 +27,7 @@ export function kpiCharts(path, signal) {
   const host = h("div", { class: "plot" });
   const told = h("p", { class: "hint" });
   const table = h("div", {});
+  const models = h("div", { class: "models" });
   let end = null;
   signal.addEventListener("abort", () => end?.());
 
@@ -35,7 +36,7 @@ export function kpiCharts(path, signal) {
       values.map(([value, text]) => h("option", { value, selected: state[id] === value }, text))));
   const element = h("section", {}, h("h2", {}, "KPIs and their evidence"),
     h("div", { class: "filters" }, choose("metric", "KPI", Object.entries(METRICS).map(([key, metric]) => [key, metric.name])), choose("window", "By", [["hour", "Hour (UTC)"], ["day", "Day"]])),
-    host, told, table, h("div", { class: "models" }));
+    host, told, table, models);
 
   const readWindow = async () => {
     const series = await api.get(`${path}/series?window=${state.window}`, signal).catch(() => null);
@@ -56,6 +57,7 @@ export function kpiCharts(path, signal) {
     end = null;
     replace(told, explain(metric, points, series));
     replace(table, points.length ? figures(points, metric, one) : []);
+    replace(models, attribution(points, one));
     if (!points.length) return host.replaceChildren(h("p", { class: "empty" }, `n/a: ${words(series.points_reason ?? "no_rows_yet")}`));
     end = await draws(host, metric, points, one, state.metric);
   };
@@ -99,6 +101,22 @@ function figures(points, metric, one) {
   const row = point => h("tr", {}, h("td", {}, at(point), point.open ? " (open)" : ""), h("td", { class: "n" }, show(metric.raw(point))),
     metric.corrected ? [h("td", { class: "n" }, show(metric.corrected(point))), h("td", { class: "n" }, isKnown(point.matured_ppm) ? percent(point.matured_ppm, 0) : "n/a")] : null, h("td", { class: "n" }, count(point[metric.evidence])));
   return h("details", { class: "figures" }, h("summary", { "data-focus": "kpi figures" }, "As a table"), h("table", { class: "small" }, h("thead", {}, h("tr", {}, heads.map(([text, kind]) => h("th", { scope: "col", class: kind }, text)))), h("tbody", {}, [...points].reverse().slice(0, 48).map(row))));
+}
+
+/** What each way of sharing out credit says of the same windows. */
+function attribution(points, one) {
+  const sums = new Map();
+  for (const credit of points.flatMap(point => point.attributed ?? [])) {
+    const sum = sums.get(credit.model) ?? { conversions_micro: 0, value_micros: 0 };
+    sums.set(credit.model, { conversions_micro: sum.conversions_micro + credit.conversions_micro, value_micros: sum.value_micros + credit.value_micros });
+  }
+  if (!sums.size) return [];
+  const spend = points.reduce((sum, point) => sum + point.spend_micros, 0);
+  const row = ([model, sum]) => h("tr", {}, h("td", {}, words(model)), h("td", { class: "n" }, count(sum.conversions_micro / RATIO)), h("td", { class: "n" }, moneyText(sum.value_micros, one.currency)),
+    h("td", { class: "n" }, sum.conversions_micro > 0 ? moneyText(ratio(spend * RATIO, sum.conversions_micro), one.currency) : "n/a"));
+  const heads = [["Attribution model"], ["Conversions", "n"], ["Value", "n"], ["CPA", "n"]];
+  return h("details", { class: "figures" }, h("summary", { "data-focus": "models" }, "Attribution models side by side"), h("table", { class: "small" }, h("thead", {}, h("tr", {}, heads.map(([text, kind]) => h("th", { scope: "col", class: kind }, text)))), h("tbody", {}, [...sums].map(row))),
+    h("p", { class: "hint" }, `Of the ${points.length} windows above. Which ad a conversion is credited to is a convention, not a proof of cause.`));
 }
 
 const scaled = (value, by) => isKnown(value) ? value * by : null;

@@ -36,12 +36,12 @@ export function spark(campaign) {
     .map((point, index) => `${index ? "L" : "M"}${x(point.at)} ${y(value(point))}`).join("");
   const area = day => `${path(day, spendOf)}L${x(day.at(-1).at)} ${y(0)}L${x(day[0].at)} ${y(0)}z`;
   const last = points.at(-1);
-  return s("svg", { class: `spark pace-${campaign.pace}`, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": inWords(campaign) },
+  return s("svg", { class: `spark pace-${campaign.pace}`, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": inWords(campaign) },
     budget ? s("line", { class: "spark-budget", x1: EDGE, x2: WIDTH - EDGE, y1: y(budget), y2: y(budget) }) : null,
     days.map(day => s("path", { class: "spark-area", d: area(day) })),
     days.map(day => s("path", { class: "spark-spend", d: path(day, spendOf) })),
     days.map(day => s("path", { class: "spark-plan", d: path(day, point => point.plan_micros) })),
-    s("circle", { class: "spark-now", cx: x(last.at), cy: y(spendOf(last)), r: 2 }));
+    s("path", { class: "spark-now", d: `M${x(last.at)} ${y(spendOf(last))}h0` }));
 }
 
 /** Parts of a trace by local day: at midnight spend of the day begins again. */

@@ -32,7 +32,7 @@ export function mount(root, route, signal) {
 
 function columns() {
   return [
-    { label: "Alert", class: "name", cell: row => [h("span", { class: `severity ${row.severity}` }, Words(row.severity)), " ", h("b", {}, Words(row.kind)), h("span", { class: "sub" }, where(row))] },
+    { label: "Alert", class: "alert-name", cell: row => [h("span", { class: `severity ${row.severity}` }, Words(row.severity)), " ", h("b", {}, Words(row.kind)), h("span", { class: "sub" }, where(row))] },
     { label: "What was seen", class: "text", cell: row => row.text },
     { label: "State", cell: row => Words(row.state) },
     { label: "At stake", class: "n", cell: row => stake(row) },

@@ -24,7 +24,7 @@ export function mount(root, route, signal) {
   const [, account, campaign] = route.parts;
   const path = `/campaigns/${encodeURIComponent(account)}/${encodeURIComponent(campaign)}`;
   const head = h("div", {});
-  const parts = { tiles: h("div", { class: "totals" }), nothing: h("div", {}), holders: h("div", {}), alerts: h("div", {}), chart: h("div", { class: "plot" }), figures: h("div", {}) };
+  const parts = { title: h("h2", {}), tiles: h("div", { class: "totals" }), nothing: h("div", {}), holders: h("div", {}), alerts: h("div", {}), chart: h("div", { class: "plot" }), figures: h("div", {}) };
   const open = new Set([route.query.get("command")].filter(Boolean));
   const line = commandList(open);
   const kpis = kpiCharts(path, signal);
@@ -32,13 +32,14 @@ export function mount(root, route, signal) {
   let drawn = "";
   signal.addEventListener("abort", () => end?.());
   root.append(h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Portfolio"), ` / ${account}`), head);
-  replace(head, h("h1", { tabindex: "-1" }, campaign));
+  replace(head, h("h1", { tabindex: "-1", "data-focus": "h1" }, campaign));
 
   const layout = () => [parts.tiles, parts.nothing,
-    h("section", {}, h("h2", {}, "Spend against plan"), parts.chart, parts.figures), kpis.element,
+    h("section", {}, parts.title, parts.chart, parts.figures), kpis.element,
     h("section", {}, h("h2", {}, "Commands, and why"), line.element), parts.alerts, parts.holders];
   const draw = async ({ one, series }) => {
     replace(head, heading(one));
+    replace(parts.title, "Spend against plan", h("small", {}, `${one.currency}, ${one.time_zone || "UTC"} time`));
     replace(parts.tiles, tiles(one));
     replace(parts.nothing, nothing(one));
     replace(parts.holders, holders(one));
@@ -185,7 +186,7 @@ async function dayChart(host, one, trace) {
     { label: "spent", values: points.map(point => point.spend_day_micros), ink: "ink-spend", fill: "fill-spend", width: 2 },
     { label: "plan", values: points.map(point => point.plan_micros), ink: "ink-plan", dash: [5, 4], width: 1.5 },
     ...(isKnown(one.budget_day_micros) ? [{ label: "budget", values: points.map(() => one.budget_day_micros), ink: "ink-budget", width: 1 }] : []),
-    ...(forecast ? [{ label: "forecast", values: ahead, ink: "ink-spend", dash: [2, 4], width: 1.5 }] : []),
+    ...(forecast ? [{ label: "forecast", anchor: holes.length - 1, values: ahead, ink: "ink-spend", dash: [2, 4], width: 1.5 }] : []),
   ];
   const marks = [
     ...(one.commands ?? []).map(command => ({ at: command.issued_at, ink: "ink-command", shape: command.kind === "pause" ? "stop" : direction(command) === "down" ? "down" : "up" })),

@@ -11,6 +11,7 @@ import { Words, holder, words } from "./words.js";
 import { halt } from "./act.js";
 
 const ROWS = 50;
+const SORT = "name";
 /** Order and membership of the page are asked again this often; figures in it move with the stream. */
 const REREAD_MS = 10_000;
 const PACES = ["ahead", "on_plan", "behind", "exhausted", "paused", "unknown"];
@@ -41,7 +42,7 @@ export function mount(root, route, signal) {
     reread();
   };
   const drawFilters = () => {
-    table.sorted(filter.sort || "campaign", filter.order || "asc");
+    table.sorted(filter.sort || SORT, filter.order || "asc");
     replace(paces, chips(known.overview, filter.pace));
   };
   paces.addEventListener("click", event => {
@@ -57,8 +58,8 @@ export function mount(root, route, signal) {
   });
 
   root.append(h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, "Portfolio"), may("halt") ? h("button", { type: "button", class: "danger quiet", on: { click: () => halt(null, known.overview?.accounts) } }, "Halt\u2026") : null),
-    totals, filters(filter, change), paces, found);
-  const reread = reading(root, signal, () => api.get(`/campaigns${api.query({ ...filter, limit: ROWS, cursor: pages.at(-1) })}`, signal), (data, place) => {
+    totals, filters(filter, change), h("div", { class: "chips" }, paces, found));
+  const reread = reading(root, signal, () => api.get(`/campaigns${api.query({ ...filter, sort: filter.sort || SORT, limit: ROWS, cursor: pages.at(-1) })}`, signal), (data, place) => {
     if (!table.element.isConnected) place.append(table.element, pager);
     next = data.next;
     data.campaigns.forEach(row => sparks.set(keyOf(row), row.sparkline));
@@ -95,7 +96,7 @@ function grown(sparks, row) {
 
 function columns() {
   return [
-    { label: "Campaign", class: "name", sort: "name", cell: row => [h("a", { href: campaignLink(row), "data-focus": `c ${keyOf(row)}` }, row.name || row.campaign_id), sub(`${row.account_id} \u00b7 ${row.time_zone || "UTC"}`)] },
+    { label: "Campaign", class: "name", sort: "name", cell: row => [h("a", { href: campaignLink(row), title: row.name || row.campaign_id, "data-focus": `c ${keyOf(row)}` }, row.name || row.campaign_id), sub(`${row.account_id} \u00b7 ${row.time_zone || "UTC"}`)] },
     { label: "Pace", class: "pace-cell", sort: "pace", cell: row => [pace(row.pace), sub(held(row))] },
     { label: "Through the day", class: "spark-cell", cell: row => spark(row) },
     { label: "Spent today", class: "n", sort: "spend", first: "desc", cell: row => [money(row.spend_day_micros, row.currency), sub(isKnown(row.plan_micros) ? ["plan ", amount(row.plan_micros, row.currency)] : "no plan yet")] },
@@ -132,8 +133,8 @@ export function goal(row) {
 function last(row) {
   const command = row.last_command;
   if (!command) return missing(row.last_command_reason ?? "none so far");
-  return [h("span", { class: "one-line", title: command.text }, h("a", { href: `${campaignLink(row)}?command=${command.command_id}`, "data-focus": `l ${command.command_id}` }, Words(command.kind)), ` ${clock(command.at, row.time_zone)}`, command.state === "proposed" ? h("span", { class: "tag" }, "proposed") : null),
-    h("span", { class: "sub one-line", title: command.text }, command.text)];
+  return [h("span", { title: command.text }, h("a", { href: `${campaignLink(row)}?command=${command.command_id}`, "data-focus": `l ${command.command_id}` }, Words(command.kind)), ` ${clock(command.at, row.time_zone)}`, command.state === "proposed" ? h("span", { class: "tag" }, "proposed") : null),
+    h("span", { class: "sub", title: command.text }, command.text)];
 }
 
 function filters(filter, change) {

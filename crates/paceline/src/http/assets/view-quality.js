@@ -34,7 +34,7 @@ export function mount(root, route, signal) {
   listen("resync", reread, signal);
 }
 
-const section = (name, table) => h("section", {}, h("h2", {}, name), table.element);
+const section = (name, table) => h("section", { class: "few" }, h("h2", {}, name), table.element);
 
 function tiles(data) {
   const read = data.events.reduce((sum, one) => sum + one.consumed, 0);
