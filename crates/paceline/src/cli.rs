@@ -3,6 +3,7 @@
 mod analyze;
 
 pub use analyze::*;
+use crate::settings::TokenRole;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -83,6 +84,9 @@ pub enum Command {
     /// List, approve or reject proposals
     #[command(subcommand)]
     Proposals(ProposalsCommand),
+    /// Make a token for the HTTP API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Ask the service's own estimators about a file
     #[command(subcommand)]
     Analyze(AnalyzeCommand),
@@ -407,6 +411,37 @@ pub struct ProposalArgs {
     /// Who; the login name where absent
     #[arg(long)]
     pub actor: Option<String>,
+}
+
+/// `paceline token …`
+#[derive(Subcommand, Debug)]
+pub enum TokenCommand {
+    /// Make a token, show it once, and print the setting that knows it by its hash
+    New(NewToken),
+}
+
+/// `paceline token new`
+#[derive(Args, Debug, Clone)]
+pub struct NewToken {
+    /// viewer (reads), operator (halts and releases), approver (decides proposals), admin (all)
+    #[arg(long, value_parser = token_role)]
+    pub role: TokenRole,
+    /// Who will hold it: letters, digits, `.` and `-`; stands in the audit
+    #[arg(long, value_parser = token_name)]
+    pub name: String,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+fn token_role(word: &str) -> Result<TokenRole, String> {
+    TokenRole::parse(word).ok_or_else(|| "use viewer, operator, approver or admin".into())
+}
+
+fn token_name(name: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+    let is_name = !name.is_empty() && name.chars().all(is_plain);
+    is_name.then(|| name.to_owned()).ok_or_else(|| "use small letters, digits, '.' and '-'".into())
 }
 
 /// `paceline simulate`

@@ -53,7 +53,7 @@ pub fn run(arguments: &Demo) -> Outcome {
     let clock = Clock::accelerated(start_ms, arguments.speed);
     let topology = Topology { event_partitions: EVENT_PARTITIONS, policy_partitions: 1, dead_letter_partitions: 1 };
     let context = context(settings, clock, topology, false);
-    let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)))?;
+    let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
     if let Some(page) = addresses.first() {
         eprintln!("the dashboard is at http://{page}/");
     }

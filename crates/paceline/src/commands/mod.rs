@@ -16,11 +16,14 @@ mod proposals;
 mod run;
 mod simulate;
 mod tap;
+mod token;
 mod topics;
 mod verify;
 mod why;
 mod wire;
 
+pub use halt::{leave_file as leave_halt_file, parse_scope};
+pub use proposals::specification;
 pub use why::is_other_half;
 
 use crate::cli::{Command, Output};
@@ -45,6 +48,7 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Halt(arguments) => halt::run(&arguments, "set"),
         Command::Release(arguments) => halt::run(&arguments, "release"),
         Command::Proposals(command) => proposals::run(&command),
+        Command::Token(command) => token::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),

@@ -31,7 +31,7 @@ pub fn run(arguments: &Run) -> Outcome {
     check::automatic_campaigns(&settings, &admin)?;
     drop(admin);
     let context = context(settings, Clock::System, topology, arguments.accept_loss);
-    let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)))?;
+    let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
     tracing::info!(build = %context.build, slot = context.settings.slot, addresses = ?addresses, "serving");
     stop_on_signal(context.stop.clone())?;
     service::run(&context, arguments.role)

@@ -1,21 +1,10 @@
 //! Pages of lists: a limit, and a cursor that says where the next page begins.
 
 use super::problem::Problem;
-use serde::Deserialize;
 
 /// A page unless another size is asked for.
 const LIMIT: usize = 100;
 const LIMIT_MAX: usize = 500;
-
-/// Which page is wanted, as it stands in a query.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PageQuery {
-    /// Entries of a page.
-    pub limit: Option<usize>,
-    /// `next` of the page before.
-    pub cursor: Option<String>,
-}
 
 /// One page of a list, the number of entries of all pages, and the cursor of the next.
 pub struct Page<T> {

@@ -1,7 +1,14 @@
 //! The API as a client sees it, over views in memory: no broker, no socket.
 
+mod description;
+mod doors;
 mod reading;
+mod sockets;
+mod writing;
 
+use super::access::Access;
+use super::audit::Audit;
+use super::courier::{Courier, Parcel};
 use super::{Shared, endpoints};
 use crate::clock::Clock;
 use crate::published::{CampaignEntry, CampaignView, Published};
@@ -14,12 +21,14 @@ use model::output::Adjustment;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use tower::ServiceExt;
 
 /// The routes of the API with views that a test fills.
 struct Api {
     shared: Shared,
     routes: Router,
+    parcels: Receiver<Parcel>,
 }
 
 impl Api {
@@ -32,15 +41,19 @@ impl Api {
         let environment: BTreeMap<String, String> =
             environment.iter().map(|(name, value)| (format!("PACELINE__{name}"), (*value).to_owned())).collect();
         let (settings, _) = Settings::load_with(&[], &environment).expect("settings of a test are right");
+        let (courier, parcels) = Courier::queue();
         let shared = Shared {
             metrics: Arc::new(Metrics::new()),
             published: Arc::new(Published::default()),
             clock: Clock::System,
             build: Arc::from("test"),
+            access: Access::of(&settings.http, settings.http_listen),
+            audit: Arc::new(Audit::default()),
+            courier,
             streams: super::Streams::default(),
         };
-        let routes = endpoints(&settings, shared.clone()).remove(0).routes;
-        Self { shared, routes }
+        let routes = endpoints(&settings, shared.clone()).expect("no TLS in these tests").remove(0).routes;
+        Self { shared, routes, parcels }
     }
 
     fn published(&self) -> &Published {
@@ -55,6 +68,20 @@ impl Api {
     /// Status and document of `GET /api/v1…`.
     fn get(&self, path: &str) -> (u16, Value) {
         read(self.send(request("GET", path).body(Body::empty()).unwrap()))
+    }
+
+    /// Status and document of a call with a JSON body, as a program on this machine sends it.
+    fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+        self.post_with(path, body, &[])
+    }
+
+    /// The same with further headers.
+    fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
+        let mut request = request("POST", path).header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        read(self.send(request.body(Body::from(body.to_string())).unwrap()))
     }
 
     /// The document of a path that must answer.
