@@ -33,7 +33,8 @@ function serve(state, request, answer) {
   const path = url.pathname;
   if (path === "/" || path.startsWith("/assets/")) return file(path === "/" ? "index.html" : path.slice(8), answer);
   if (state.fail && path !== "/api/v1/session") return problem(answer, state.fail, "the service is not able to answer now: controller: restoring");
-  if (state.token && request.headers.authorization !== `Bearer ${state.token}`) return problem(answer, 401, "no token, or one that is not known");
+  const isWayIn = path === "/api/v1/session" && request.method === "POST";
+  if (state.token && !isWayIn && request.headers.cookie !== `paceline_token=${state.token}`) return problem(answer, 401, "no token, or one that is not known");
   const parts = path.replace("/api/v1/", "").split("/").map(decodeURIComponent);
   if (request.method === "POST") return change(state, parts, request, answer);
   if (parts[0] === "stream") return stream(state, answer);
@@ -42,7 +43,7 @@ function serve(state, request, answer) {
 }
 
 function view(state, [name, account, id, deep], query) {
-  if (name === "session") return { name: "ann", role: state.role ?? "admin", tokens: Boolean(state.token), can: state.role === "viewer" ? [] : ["approve", "reject", "halt", "release"] };
+  if (name === "session") return { name: "ann", role: state.role ?? "admin", tokens: Boolean(state.token), can: state.role === "viewer" ? [] : ["approve", "reject", "halt", "release", "release_all", "read_audit"] };
   if (name === "overview") return overview(state);
   if (name === "halts") return { halts: state.halts };
   if (name === "proposals") return list("proposals", proposals(state).filter(one => query.get("state") === "all" || one.state === "proposed"));
@@ -164,6 +165,10 @@ async function change(state, parts, request, answer) {
   let text = "";
   for await (const piece of request) text += piece;
   const body = JSON.parse(text);
+  if (parts[0] === "session") {
+    if (body.token !== state.token) return problem(answer, 401, "this token is not known");
+    return answer.writeHead(200, { "Content-Type": "application/json", "Set-Cookie": `paceline_token=${body.token}; Path=/api/v1; HttpOnly; SameSite=Strict` }).end("{}");
+  }
   if (request.headers["content-type"] !== "application/json" || !body.reason) return problem(answer, 400, "a reason is needed");
   const ids = parts[0] !== "proposals" ? [body.scope] : parts[1] === "bulk" ? body.ids : [parts[1]];
   const action = parts[0] === "halts" ? (parts[1] ? "release" : "halt") : body.action ?? parts[2];

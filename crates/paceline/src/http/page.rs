@@ -87,14 +87,12 @@ fn file(kind: &'static str, content: &'static str, asked: &HeaderMap) -> Respons
     (headers, [(header::CONTENT_TYPE, kind)], content).into_response()
 }
 
-fn headers(tag: &str) -> [(HeaderName, String); 6] {
+/// What the page needs besides the headers that every answer gets at the door.
+fn headers(tag: &str) -> [(HeaderName, String); 3] {
     [
         (header::ETAG, tag.to_owned()),
         (header::CACHE_CONTROL, CACHING.into()),
         (header::CONTENT_SECURITY_POLICY, POLICY.into()),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".into()),
-        (header::REFERRER_POLICY, "no-referrer".into()),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin".into()),
     ]
 }
 

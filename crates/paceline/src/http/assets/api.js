@@ -1,7 +1,7 @@
-// Requests to the service. Errors come as sentences; with tokens the person's own is sent, and kept for this tab only.
+// Requests to the service. Errors come as sentences. Where the service wants a token, it is handed in once and lives in a
+// cookie that no script can read, so nothing here holds it.
 
 const BASE = "/api/v1";
-const TOKEN = "paceline-token";
 /** A service that has not answered by then is told as not answering. */
 const PATIENCE_MS = 15_000;
 const held = new Map();
@@ -15,9 +15,6 @@ export class Trouble extends Error {
     this.status = status;
   }
 }
-
-export const token = () => sessionStorage.getItem(TOKEN);
-export const setToken = text => text ? sessionStorage.setItem(TOKEN, text) : sessionStorage.removeItem(TOKEN);
 
 /** Query text of the values that are there. */
 export function query(values) {
@@ -48,9 +45,17 @@ export async function post(path, body) {
   return answer.json();
 }
 
+/** Comes in with a token, or leaves. */
+export async function signIn(token) {
+  await post("/session", { token });
+}
+export async function signOut() {
+  await ask("/session", { method: "DELETE" });
+}
+
 /** Opens the stream; the caller reads the body. */
 export async function stream(signal) {
-  const answer = await fetch(BASE + "/stream", { headers: { Accept: "text/event-stream", ...bearer() }, signal, cache: "no-store" });
+  const answer = await fetch(BASE + "/stream", { headers: { Accept: "text/event-stream" }, signal, cache: "no-store" });
   if (!answer.ok) throw await trouble(answer);
   return answer.body;
 }
@@ -59,14 +64,12 @@ async function ask(path, options, signal) {
   const limit = AbortSignal.timeout(PATIENCE_MS);
   const signals = signal ? AbortSignal.any([signal, limit]) : limit;
   try {
-    return await fetch(BASE + path, { ...options, headers: { ...options.headers, ...bearer() }, signal: signals, cache: "no-store" });
+    return await fetch(BASE + path, { ...options, signal: signals, cache: "no-store" });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Trouble(0, limit.aborted ? `The service has not answered for ${PATIENCE_MS / 1000} s.` : "The service does not answer.");
   }
 }
-
-const bearer = () => token() ? { Authorization: `Bearer ${token()}` } : {};
 
 async function trouble(answer) {
   let told = null;

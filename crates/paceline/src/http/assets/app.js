@@ -3,10 +3,10 @@
 // Addresses after the hash name a view and its filters, so that every view can be sent to somebody.
 
 import * as api from "./api.js";
-import { halt, release, scopeWords } from "./act.js";
+import { release, scopeWords } from "./act.js";
 import { h, replace } from "./dom.js";
 import { clock, count, duration, isKnown } from "./format.js";
-import { follow, known, listen, may, readBasics, tell } from "./live.js";
+import { follow, known, listen, may, mayRelease, readBasics, tell } from "./live.js";
 import * as alerts from "./view-alerts.js";
 import * as audit from "./view-audit.js";
 import * as campaign from "./view-campaign.js";
@@ -39,6 +39,7 @@ async function start() {
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => tell("theme", {}));
   for (const type of ["overview", "halts", "line"]) listen(type, drawFrame);
+  document.getElementById("leave").addEventListener("click", () => api.signOut().finally(() => location.reload()));
   setInterval(drawFrame, 1000);
   addEventListener("hashchange", open);
   drawFrame();
@@ -55,21 +56,27 @@ async function entered() {
     return true;
   } catch (error) {
     if (error.status !== 401) return true;
-    main.replaceChildren(signIn(error));
+    main.replaceChildren(signIn());
     main.querySelector("input").focus();
     return false;
   }
 }
 
-function signIn(error) {
+function signIn() {
   const input = h("input", { id: "token", type: "password", autocomplete: "off", required: true });
-  const submit = event => {
+  const told = h("p", { role: "alert" }, "This service asks for a token.");
+  const submit = async event => {
     event.preventDefault();
-    api.setToken(input.value.trim());
-    location.reload();
+    try {
+      await api.signIn(input.value.trim());
+      location.reload();
+    } catch (error) {
+      told.textContent = `The token was not accepted: ${error.message}`;
+      input.select();
+    }
   };
-  return h("form", { class: "card sign-in", on: { submit } }, h("h1", {}, "Who is there?"), h("p", {}, api.token() ? `The token was not accepted: ${error.message}` : "This service asks for a token."),
-    h("label", { for: "token" }, "Token"), input, h("p", { class: "hint" }, "Kept for this tab only."), h("div", { class: "buttons" }, h("button", { type: "submit", class: "primary" }, "Enter")));
+  return h("form", { class: "card sign-in", on: { submit } }, h("h1", {}, "Who is there?"), told,
+    h("label", { for: "token" }, "Token"), input, h("p", { class: "hint" }, "Kept for twelve hours, where no script can read it."), h("div", { class: "buttons" }, h("button", { type: "submit", class: "primary" }, "Enter")));
 }
 
 /** Opens the view that the address names; the one before ends with its listeners and requests. */
@@ -104,6 +111,7 @@ function drawFrame() {
   replace(nav, NAV.map(([path, name]) => h("li", {}, h("a", { href: `#/${path}`, "aria-current": path === here || (here === "campaign" && path === "") ? "page" : null, "data-focus": `nav ${path}` },
     name, numbers[path] ? h("span", { class: `badge ${path === "alerts" && open.critical ? "bad" : ""}` }, count(numbers[path])) : null))));
   replace(line, lineWords());
+  document.getElementById("leave").hidden = !known.session?.tokens;
   replace(banners, told());
 }
 
@@ -136,7 +144,7 @@ function told() {
 function haltBanner(one) {
   const by = [one.actor ? `by ${one.actor}` : null, isKnown(one.since) ? `since ${clock(one.since, "UTC")}` : null].filter(Boolean).join(" ");
   return h("div", { class: "banner banner-halt" }, h("p", {}, h("b", {}, `Halted: ${scopeWords(one.scope)}`), by ? ` ${by}` : "", one.reason ? `: ${one.reason}` : ""),
-    may("release") ? h("button", { type: "button", "data-scope": one.scope, "data-focus": `banner ${one.scope}` }, "Release\u2026", h("span", { class: "spoken" }, ` ${scopeWords(one.scope)}`)) : null);
+    mayRelease(one.scope) ? h("button", { type: "button", "data-scope": one.scope, "data-focus": `banner ${one.scope}` }, "Release\u2026", h("span", { class: "spoken" }, ` ${scopeWords(one.scope)}`)) : null);
 }
 
 function theme(name) {

@@ -15,10 +15,13 @@ export function s(tag, properties, ...children) {
 /** Text that only a screen reader tells. */
 export const spoken = text => h("span", { class: "spoken" }, text);
 
-/** Replaces what is inside, unless it would be the same: a reader's place and focus stay. */
+/** Replaces what is inside, unless it would be the same: focus and what was opened stay. */
 export function replace(host, ...children) {
   const next = document.createElement("div");
   next.append(...children.flat(9).filter(isThere));
+  for (const summary of host.querySelectorAll("details[open] > summary[data-focus]")) {
+    next.querySelector(`summary[data-focus="${CSS.escape(summary.dataset.focus)}"]`)?.parentElement.setAttribute("open", "");
+  }
   if (host.innerHTML === next.innerHTML) return;
   const focused = host.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
   host.replaceChildren(...next.childNodes);

@@ -31,6 +31,9 @@ export const currencyOf = account => known.overview?.accounts?.find(one => one.a
 /** Whether the person may do something. */
 export const may = action => known.session === null || known.session.can?.includes(action);
 
+/** The whole, and the hold of a journal gap, are released by administrators. */
+export const mayRelease = scope => may("release") && (known.session === null || !["global", "integrity"].includes(scope) || may("release_all"));
+
 /** Reads who we are and how things stand; a 401 is for the caller to ask for a token. */
 export async function readBasics() {
   known.session = await api.get("/session").catch(error => {

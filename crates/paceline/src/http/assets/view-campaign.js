@@ -139,7 +139,10 @@ function holders(one) {
 function alerts(one) {
   const list = one.alerts ?? [];
   const item = alert => h("li", { class: `alert-${alert.state}` }, h("span", { class: `severity ${alert.severity}` }, Words(alert.severity)), " ", h("b", {}, Words(alert.kind)), ` ${words(alert.state)}, `, time(alert.updated_at, one.time_zone), h("p", {}, alert.text));
-  return h("section", {}, h("h2", {}, "Alerts"), list.length ? h("ul", { class: "alerts" }, list.slice(0, 20).map(item)) : h("p", { class: "hint" }, "No alert about this campaign."));
+  const open = list.filter(alert => alert.state !== "resolved");
+  const past = list.filter(alert => alert.state === "resolved").slice(0, 30);
+  return h("section", {}, h("h2", {}, "Alerts"), open.length ? h("ul", { class: "alerts" }, open.map(item)) : h("p", { class: "hint" }, list.length ? "No alert is open." : "No alert about this campaign."),
+    past.length ? h("details", {}, h("summary", { "data-focus": "past alerts" }, `${past.length} resolved`), h("ul", { class: "alerts" }, past.map(item))) : null);
 }
 
 /** Commands, newest first; each opens to the note that says why. What is open stays open as news come. */
@@ -159,7 +162,7 @@ function commandList(open) {
       const list = [...(one.proposals ?? []).filter(other => other.state === "proposed"), ...(one.commands ?? [])].sort((a, b) => b.issued_at - a.issued_at);
       const item = command => h("details", { class: "command", "data-id": command.command_id, open: open.has(command.command_id) },
         h("summary", { "data-focus": command.command_id }, h("span", { class: "command-when" }, clock(command.issued_at, zone)), h("span", { class: `arrow arrow-${direction(command)}`, "aria-hidden": "true" }),
-          h("b", {}, what(command)), command.state === "issued" ? null : h("span", { class: "tag" }, words(command.state)), h("span", { class: "sub" }, words(command.reason))), note(command, zone));
+          h("b", {}, what(command)), command.state === "issued" ? null : h("span", { class: "tag" }, words(command.state)), h("span", { class: "sub" }, command.explanation?.text || words(command.reason))), note(command, zone));
       replace(element, list.length ? list.slice(0, 60).map(item) : empty("No command so far.", "Above stands why."));
     },
   };

@@ -3,7 +3,7 @@
 import { halt, release, scopeWords } from "./act.js";
 import { h, replace } from "./dom.js";
 import { duration, isKnown, missing, time } from "./format.js";
-import { known, listen, may, now } from "./live.js";
+import { known, listen, may, mayRelease, now } from "./live.js";
 import { empty } from "./states.js";
 
 export const title = () => "Halts";
@@ -28,5 +28,5 @@ function card(one) {
     h("div", { class: "grow" }, h("h2", {}, `${scopeWords(one.scope).replace(/^./, letter => letter.toUpperCase())} is halted`),
       h("p", {}, one.reason || missing(one.actor_reason ?? "not_recorded")),
       h("p", { class: "sub" }, "by ", one.actor ?? missing(one.actor_reason), ", since ", time(one.since, "UTC"), isKnown(one.since) && now() > one.since ? ` (${duration(now() - one.since)})` : "")),
-    may("release") ? h("button", { type: "button", "data-scope": one.scope, "data-focus": `release ${one.scope}` }, "Release\u2026", h("span", { class: "spoken" }, ` ${scopeWords(one.scope)}`)) : null));
+    mayRelease(one.scope) ? h("button", { type: "button", "data-scope": one.scope, "data-focus": `release ${one.scope}` }, "Release\u2026", h("span", { class: "spoken" }, ` ${scopeWords(one.scope)}`)) : null));
 }

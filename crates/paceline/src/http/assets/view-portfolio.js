@@ -32,7 +32,8 @@ export function mount(root, route, signal) {
     onSort: (sort, order) => change({ sort, order }),
   });
   let next = null;
-  const sparks = new Map();
+  /** Rows of this page as last read: the stream brings a campaign without its small chart and its last command. */
+  const rows = new Map();
 
   const change = values => {
     Object.assign(filter, values);
@@ -62,7 +63,8 @@ export function mount(root, route, signal) {
   const reread = reading(root, signal, () => api.get(`/campaigns${api.query({ ...filter, sort: filter.sort || SORT, limit: ROWS, cursor: pages.at(-1) })}`, signal), (data, place) => {
     if (!table.element.isConnected) place.append(table.element, pager);
     next = data.next;
-    data.campaigns.forEach(row => sparks.set(keyOf(row), row.sparkline));
+    rows.clear();
+    data.campaigns.forEach(row => rows.set(keyOf(row), row));
     const isFiltered = ["q", "account", "pace", "mode", "status"].some(key => filter[key]);
     table.set(data.campaigns, isFiltered ? empty("No campaign matches.", "Loosen the filter or the search.") : empty("No campaign has been specified yet.", "Campaigns appear here once their specifications are on the topic."));
     const first = (pages.length - 1) * ROWS;
@@ -78,7 +80,13 @@ export function mount(root, route, signal) {
   overview();
   drawFilters();
   listen("overview", overview, signal);
-  listen("campaign", row => table.has(keyOf(row)) && table.patch({ ...row, sparkline: grown(sparks, row) }), signal);
+  const patch = (key, news) => {
+    if (!rows.has(key)) return;
+    rows.set(key, { ...rows.get(key), ...news });
+    table.patch(rows.get(key));
+  };
+  listen("campaign", row => patch(keyOf(row), { ...row, sparkline: grown(rows.get(keyOf(row)), row) }), signal);
+  for (const type of ["adjustment", "proposal"]) listen(type, command => patch(keyOf(command), { last_command: lastOf(command) }), signal);
   listen("resync", reread, signal);
   const timer = setInterval(reread, REREAD_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
@@ -86,9 +94,11 @@ export function mount(root, route, signal) {
 
 const keyOf = row => `${row.account_id}/${row.campaign_id}`;
 
-/** The stream brings a campaign without its small chart: the newest point is put to the one that is held. */
-function grown(sparks, row) {
-  const points = sparks.get(keyOf(row)) ?? [];
+const lastOf = command => ({ command_id: command.command_id, kind: command.kind, state: command.state, reason: command.reason, text: command.explanation?.text ?? "", at: command.issued_at });
+
+/** The small chart with the newest point put to it. */
+function grown(held, row) {
+  const points = held?.sparkline ?? [];
   const at = row.event_time ?? known.overview?.event_time;
   if (!isKnown(at) || !points.length || at <= points.at(-1).at) return points;
   return [...points, { at, spend_day_micros: row.spend_day_micros, plan_micros: row.plan_micros }];
