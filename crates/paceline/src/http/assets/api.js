@@ -40,7 +40,11 @@ export async function get(path, signal) {
 
 /** Asks for a change; answers what was sent on. */
 export async function post(path, body) {
-  const answer = await ask(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const answer = await ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
   if (!answer.ok) throw await trouble(answer);
   return answer.json();
 }
@@ -67,7 +71,10 @@ async function ask(path, options, signal) {
     return await fetch(BASE + path, { ...options, signal: signals, cache: "no-store" });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new Trouble(0, limit.aborted ? `The service has not answered for ${PATIENCE_MS / 1000} s.` : "The service does not answer.");
+    throw new Trouble(
+      0,
+      limit.aborted ? `The service has not answered for ${PATIENCE_MS / 1000} s.` : "The service does not answer.",
+    );
   }
 }
 
@@ -75,7 +82,9 @@ async function trouble(answer) {
   let told = null;
   try {
     told = await answer.json();
-  } catch { /* no problem document: the status has to do */ }
+  } catch {
+    /* no problem document: the status has to do */
+  }
   const words = told?.detail || told?.title || answer.statusText || "no reason given";
   return new Trouble(answer.status, words);
 }

@@ -20,7 +20,9 @@ export function replace(host, ...children) {
   const next = document.createElement("div");
   next.append(...children.flat(9).filter(isThere));
   for (const summary of host.querySelectorAll("details[open] > summary[data-focus]")) {
-    next.querySelector(`summary[data-focus="${CSS.escape(summary.dataset.focus)}"]`)?.parentElement.setAttribute("open", "");
+    next
+      .querySelector(`summary[data-focus="${CSS.escape(summary.dataset.focus)}"]`)
+      ?.parentElement.setAttribute("open", "");
   }
   if (host.innerHTML === next.innerHTML) return;
   const focused = host.contains(document.activeElement) ? document.activeElement.dataset.focus : null;

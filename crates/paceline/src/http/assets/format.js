@@ -9,7 +9,7 @@ const DASH = "\u2013";
 const formats = new Map();
 
 /** Whole numbers with grouping. */
-export const count = number => isKnown(number) ? format("count", { maximumFractionDigits: 1 }).format(number) : "n/a";
+export const count = number => (isKnown(number) ? format("count", { maximumFractionDigits: 1 }).format(number) : "n/a");
 
 /** Micros of a currency as a decimal, without the currency's name. */
 export function amount(micros, currency) {
@@ -28,7 +28,10 @@ export function moneyText(micros, currency) {
 /** Micros with their currency, aligned for a column. */
 export function money(micros, currency, reason) {
   if (!isKnown(micros)) return missing(reason);
-  return [h("span", { class: "figure" }, amount(micros, currency)), h("span", { class: "unit" }, `\u00a0${currency ?? ""}`)];
+  return [
+    h("span", { class: "figure" }, amount(micros, currency)),
+    h("span", { class: "unit" }, `\u00a0${currency ?? ""}`),
+  ];
 }
 
 /** "n/a" and why. */
@@ -48,7 +51,8 @@ export function measure(value, unit, currency, metric) {
   if (!isKnown(value)) return "n/a";
   if (unit === "micros") return moneyText(value, currency);
   if (unit !== "ppm") return count(value);
-  return metric === "roas" ? format("factor", { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value / 1e6)
+  return metric === "roas"
+    ? format("factor", { minimumFractionDigits: 2, maximumFractionDigits: 2 }).format(value / 1e6)
     : percent(value, 2);
 }
 
@@ -78,13 +82,22 @@ export function clock(at, zone = "UTC", bare = false, seconds = false) {
 /** Day and time of day in a zone. */
 export function instant(at, zone = "UTC") {
   if (!isKnown(at)) return "n/a";
-  const options = { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+  const options = {
+    year: "numeric",
+    month: "short",
+    day: "numeric",
+    hour: "2-digit",
+    minute: "2-digit",
+    hourCycle: "h23",
+  };
   return zoned(at, zone, { ...options, timeZoneName: "short" });
 }
 
 /** An instant for people and machines. */
 export const time = (at, zone, show = instant) =>
-  isKnown(at) ? h("time", { datetime: new Date(at).toISOString(), title: instant(at, zone) }, show(at, zone)) : missing("not_recorded");
+  isKnown(at)
+    ? h("time", { datetime: new Date(at).toISOString(), title: instant(at, zone) }, show(at, zone))
+    : missing("not_recorded");
 
 /** The next local midnight of a zone; where clocks change in between it is an hour off. */
 export function dayEnd(at, zone) {
@@ -123,7 +136,9 @@ function placesOf(currency) {
     let places = 2;
     try {
       places = new Intl.NumberFormat(LOCALE, { style: "currency", currency }).resolvedOptions().maximumFractionDigits;
-    } catch { /* not a currency code that the browser knows: two places */ }
+    } catch {
+      /* not a currency code that the browser knows: two places */
+    }
     formats.set(key, places);
   }
   return formats.get(key);

@@ -10,7 +10,14 @@ const SILENCE_MS = 40_000;
 const RETRY_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 
 /** Last known: overview, session, halts, and the state of the line (connecting, live, lost). */
-export const known = { overview: null, session: null, halts: null, line: "connecting", since: Date.now(), trouble: null };
+export const known = {
+  overview: null,
+  session: null,
+  halts: null,
+  line: "connecting",
+  since: Date.now(),
+  trouble: null,
+};
 
 const listeners = new EventTarget();
 
@@ -26,13 +33,15 @@ export const tell = (type, detail) => listeners.dispatchEvent(new CustomEvent(ty
 export const now = () => known.overview?.server_time ?? Date.now();
 
 /** Currency of an account, where it is known. */
-export const currencyOf = account => known.overview?.accounts?.find(one => one.account_id === account)?.currency ?? null;
+export const currencyOf = account =>
+  known.overview?.accounts?.find(one => one.account_id === account)?.currency ?? null;
 
 /** Whether the person may do something. */
 export const may = action => known.session === null || known.session.can?.includes(action);
 
 /** The whole, and the hold of a journal gap, are released by administrators. */
-export const mayRelease = scope => may("release") && (known.session === null || !["global", "integrity"].includes(scope) || may("release_all"));
+export const mayRelease = scope =>
+  may("release") && (known.session === null || !["global", "integrity"].includes(scope) || may("release_all"));
 
 /** Reads who we are and how things stand; a 401 is for the caller to ask for a token. */
 export async function readBasics() {
@@ -60,7 +69,10 @@ export async function follow() {
       await read(body, stop);
       line("lost", "the service ended the line");
     } catch (error) {
-      line("lost", error.status === 429 ? "too many pages are open" : error.status === 401 ? "a token is needed" : "no answer");
+      line(
+        "lost",
+        error.status === 429 ? "too many pages are open" : error.status === 401 ? "a token is needed" : "no answer",
+      );
     } finally {
       stop.abort();
     }

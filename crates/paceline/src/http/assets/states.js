@@ -47,12 +47,17 @@ export function reading(host, signal, read, show) {
 }
 
 /** Nothing there, and what that means. */
-export const empty = (text, more) => h("div", { class: "empty" }, h("p", {}, text), more ? h("p", { class: "hint" }, more) : null);
+export const empty = (text, more) =>
+  h("div", { class: "empty" }, h("p", {}, text), more ? h("p", { class: "hint" }, more) : null);
 
 const loading = () => h("p", { class: "loading", role: "status" }, "Reading\u2026");
 
 function failed(error, isDrawn, refresh) {
   const what = error.status === 404 ? "Not found" : error.status === 403 ? "Not allowed" : "This could not be read";
-  return h("div", { class: "trouble" }, h("p", {}, h("b", {}, `${what}. `), error.message, isDrawn ? " What is shown below is what was read before." : ""),
-    h("button", { type: "button", on: { click: () => refresh() } }, "Try again"));
+  return h(
+    "div",
+    { class: "trouble" },
+    h("p", {}, h("b", {}, `${what}. `), error.message, isDrawn ? " What is shown below is what was read before." : ""),
+    h("button", { type: "button", on: { click: () => refresh() } }, "Try again"),
+  );
 }

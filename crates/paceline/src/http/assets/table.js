@@ -10,19 +10,32 @@ import { h, replace } from "./dom.js";
 export function liveTable({ caption, columns, keyOf, onSort, rowClass }) {
   const body = h("tbody", { role: "rowgroup" });
   const heads = columns.map(column => head(column, onSort));
-  const element = h("div", { class: "table-scroll", role: "region", "aria-label": caption, tabindex: "0" },
-    h("table", { role: "table" }, h("caption", { class: "spoken" }, caption),
-      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)), body));
+  const element = h(
+    "div",
+    { class: "table-scroll", role: "region", "aria-label": caption, tabindex: "0" },
+    h(
+      "table",
+      { role: "table" },
+      h("caption", { class: "spoken" }, caption),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads)),
+      body,
+    ),
+  );
   const held = new Map();
 
   const update = (tr, row) => {
     tr.className = rowClass?.(row) ?? "";
     columns.forEach((column, index) => replace(tr.children[index], column.cell(row)));
   };
-  const make = row => {
-    const cells = columns.map((column, index) => h(index ? "td" : "th", {
-      role: index ? "cell" : "rowheader", scope: index ? null : "row", class: column.class, "data-label": column.label || null,
-    }));
+  const make = () => {
+    const cells = columns.map((column, index) =>
+      h(index ? "td" : "th", {
+        role: index ? "cell" : "rowheader",
+        scope: index ? null : "row",
+        class: column.class,
+        "data-label": column.label || null,
+      }),
+    );
     return h("tr", { role: "row" }, cells);
   };
 
@@ -36,16 +49,22 @@ export function liveTable({ caption, columns, keyOf, onSort, rowClass }) {
         held.delete(key);
       }
       body.querySelector(".empty-row")?.remove();
+      const focused = body.contains(document.activeElement) ? document.activeElement : null;
       let place = body.firstElementChild;
       for (const row of rows) {
         const key = keyOf(row);
-        const tr = held.get(key) ?? make(row);
+        const tr = held.get(key) ?? make();
         held.set(key, tr);
         update(tr, row);
         if (tr === place) place = place.nextElementSibling;
         else body.insertBefore(tr, place);
       }
-      if (!rows.length) body.append(h("tr", { class: "empty-row", role: "row" }, h("td", { role: "cell", colspan: columns.length }, empty)));
+      // A row that moved takes its focus along.
+      if (focused?.isConnected && document.activeElement !== focused) focused.focus({ preventScroll: true });
+      if (!rows.length)
+        body.append(
+          h("tr", { class: "empty-row", role: "row" }, h("td", { role: "cell", colspan: columns.length }, empty)),
+        );
     },
     patch(row) {
       const tr = held.get(keyOf(row));
@@ -64,7 +83,13 @@ export function liveTable({ caption, columns, keyOf, onSort, rowClass }) {
 
 function head(column, onSort) {
   const label = column.label || h("span", { class: "spoken" }, column.spoken ?? "Choose");
-  if (!column.sort) return h("th", { scope: "col", role: "columnheader", class: column.class }, label, column.note ? h("small", {}, column.note) : null);
+  if (!column.sort)
+    return h(
+      "th",
+      { scope: "col", role: "columnheader", class: column.class },
+      label,
+      column.note ? h("small", {}, column.note) : null,
+    );
   const act = event => {
     const now = event.currentTarget.closest("th").getAttribute("aria-sort");
     const first = column.first ?? "asc";
@@ -72,6 +97,9 @@ function head(column, onSort) {
     const isFirst = now === (first === "asc" ? "ascending" : "descending");
     onSort(column.sort, isFirst ? other : first);
   };
-  return h("th", { scope: "col", role: "columnheader", class: column.class, "aria-sort": "none" },
-    h("button", { type: "button", class: "sort", on: { click: act } }, label));
+  return h(
+    "th",
+    { scope: "col", role: "columnheader", class: column.class, "aria-sort": "none" },
+    h("button", { type: "button", class: "sort", on: { click: act } }, label),
+  );
 }

@@ -1,14 +1,15 @@
 // All campaigns: sorted, filtered and searched by the service, a page at a time, kept fresh by the stream.
 
+import { halt } from "./act.js";
 import * as api from "./api.js";
 import { calmly, h, replace } from "./dom.js";
-import { amount, clock, count, isKnown, measure, missing, money, moneyText, percent, range } from "./format.js";
+import { count, isKnown, money, moneyText } from "./format.js";
 import { known, listen, may } from "./live.js";
-import { pace, spark } from "./spark.js";
+import { columns, keyOf } from "./portfolio-columns.js";
+import { pace } from "./spark.js";
 import { empty, reading } from "./states.js";
 import { liveTable } from "./table.js";
-import { Words, holder, words } from "./words.js";
-import { halt } from "./act.js";
+import { Words } from "./words.js";
 
 const ROWS = 50;
 const SORT = "name";
@@ -21,14 +22,19 @@ const STATUSES = ["active", "paused", "ended"];
 export const title = () => "Portfolio";
 
 export function mount(root, route, signal) {
-  const filter = Object.fromEntries(["q", "account", "pace", "mode", "status", "sort", "order"].map(key => [key, route.query.get(key) ?? ""]));
+  const filter = Object.fromEntries(
+    ["q", "account", "pace", "mode", "status", "sort", "order"].map(key => [key, route.query.get(key) ?? ""]),
+  );
   const pages = [null];
   const totals = h("div", { class: "totals" });
   const paces = h("div", { class: "chips", role: "group", "aria-label": "Filter by pace" });
   const found = h("p", { class: "found", role: "status" });
   const pager = h("div", { class: "pager" });
   const table = liveTable({
-    caption: "Campaigns", columns: columns(), keyOf: row => `${row.account_id}/${row.campaign_id}`, rowClass: row => row.halted ? "is-halted" : "",
+    caption: "Campaigns",
+    columns: columns(),
+    keyOf: row => `${row.account_id}/${row.campaign_id}`,
+    rowClass: row => (row.halted ? "is-halted" : ""),
     onSort: (sort, order) => change({ sort, order }),
   });
   let next = null;
@@ -58,19 +64,63 @@ export function mount(root, route, signal) {
     reread();
   });
 
-  root.append(h("div", { class: "title-row" }, h("h1", { tabindex: "-1" }, "Portfolio"), may("halt") ? h("button", { type: "button", class: "danger quiet", on: { click: () => halt(null, known.overview?.accounts) } }, "Halt\u2026") : null),
-    totals, filters(filter, change), h("div", { class: "chips" }, paces, found));
-  const reread = reading(root, signal, () => api.get(`/campaigns${api.query({ ...filter, sort: filter.sort || SORT, limit: ROWS, cursor: pages.at(-1) })}`, signal), (data, place) => {
-    if (!table.element.isConnected) place.append(table.element, pager);
-    next = data.next;
-    rows.clear();
-    data.campaigns.forEach(row => rows.set(keyOf(row), row));
-    const isFiltered = ["q", "account", "pace", "mode", "status"].some(key => filter[key]);
-    table.set(data.campaigns, isFiltered ? empty("No campaign matches.", "Loosen the filter or the search.") : empty("No campaign has been specified yet.", "Campaigns appear here once their specifications are on the topic."));
-    const first = (pages.length - 1) * ROWS;
-    replace(found, `${count(data.total)} ${data.total === 1 ? "campaign" : "campaigns"}${isFiltered ? " match" : ""}${data.total > ROWS ? `; ${first + 1} to ${first + data.campaigns.length} shown` : ""}`);
-    replace(pager, data.total > ROWS || pages.length > 1 ? [h("button", { type: "button", "data-focus": "previous", disabled: pages.length < 2 }, "Previous"), h("span", {}, `Page ${pages.length}`), h("button", { type: "button", "data-focus": "next", disabled: !next }, "Next")] : []);
-  });
+  root.append(
+    h(
+      "div",
+      { class: "title-row" },
+      h("h1", { tabindex: "-1" }, "Portfolio"),
+      may("halt")
+        ? h(
+            "button",
+            { type: "button", class: "danger quiet", on: { click: () => halt(null, known.overview?.accounts) } },
+            "Halt\u2026",
+          )
+        : null,
+    ),
+    totals,
+    filters(filter, change),
+    h("div", { class: "chips" }, paces, found),
+  );
+  const reread = reading(
+    root,
+    signal,
+    () =>
+      api.get(
+        `/campaigns${api.query({ ...filter, sort: filter.sort || SORT, limit: ROWS, cursor: pages.at(-1) })}`,
+        signal,
+      ),
+    (data, place) => {
+      if (!table.element.isConnected) place.append(table.element, pager);
+      next = data.next;
+      rows.clear();
+      data.campaigns.forEach(row => rows.set(keyOf(row), row));
+      const isFiltered = ["q", "account", "pace", "mode", "status"].some(key => filter[key]);
+      table.set(
+        data.campaigns,
+        isFiltered
+          ? empty("No campaign matches.", "Loosen the filter or the search.")
+          : empty(
+              "No campaign has been specified yet.",
+              "Campaigns appear here once their specifications are on the topic.",
+            ),
+      );
+      const first = (pages.length - 1) * ROWS;
+      replace(
+        found,
+        `${count(data.total)} ${data.total === 1 ? "campaign" : "campaigns"}${isFiltered ? " match" : ""}${data.total > ROWS ? `; ${first + 1} to ${first + data.campaigns.length} shown` : ""}`,
+      );
+      replace(
+        pager,
+        data.total > ROWS || pages.length > 1
+          ? [
+              h("button", { type: "button", "data-focus": "previous", disabled: pages.length < 2 }, "Previous"),
+              h("span", {}, `Page ${pages.length}`),
+              h("button", { type: "button", "data-focus": "next", disabled: !next }, "Next"),
+            ]
+          : [],
+      );
+    },
+  );
 
   const overview = () => {
     replace(totals, summary(known.overview));
@@ -86,15 +136,21 @@ export function mount(root, route, signal) {
     table.patch(rows.get(key));
   };
   listen("campaign", row => patch(keyOf(row), { ...row, sparkline: grown(rows.get(keyOf(row)), row) }), signal);
-  for (const type of ["adjustment", "proposal"]) listen(type, command => patch(keyOf(command), { last_command: lastOf(command) }), signal);
+  for (const type of ["adjustment", "proposal"])
+    listen(type, command => patch(keyOf(command), { last_command: lastOf(command) }), signal);
   listen("resync", reread, signal);
   const timer = setInterval(reread, REREAD_MS);
   signal.addEventListener("abort", () => clearInterval(timer));
 }
 
-const keyOf = row => `${row.account_id}/${row.campaign_id}`;
-
-const lastOf = command => ({ command_id: command.command_id, kind: command.kind, state: command.state, reason: command.reason, text: command.explanation?.text ?? "", at: command.issued_at });
+const lastOf = command => ({
+  command_id: command.command_id,
+  kind: command.kind,
+  state: command.state,
+  reason: command.reason,
+  text: command.explanation?.text ?? "",
+  at: command.issued_at,
+});
 
 /** The small chart with the newest point put to it. */
 function grown(held, row) {
@@ -104,84 +160,114 @@ function grown(held, row) {
   return [...points, { at, spend_day_micros: row.spend_day_micros, plan_micros: row.plan_micros }];
 }
 
-function columns() {
-  return [
-    { label: "Campaign", class: "name", sort: "name", cell: row => [h("a", { href: campaignLink(row), title: row.name || row.campaign_id, "data-focus": `c ${keyOf(row)}` }, row.name || row.campaign_id), sub(`${row.account_id} \u00b7 ${row.time_zone || "UTC"}`)] },
-    { label: "Pace", class: "pace-cell", sort: "pace", cell: row => [pace(row.pace), sub(held(row))] },
-    { label: "Through the day", class: "spark-cell", cell: row => spark(row) },
-    { label: "Spent today", class: "n", sort: "spend", first: "desc", cell: row => [money(row.spend_day_micros, row.currency), sub(isKnown(row.plan_micros) ? ["plan ", amount(row.plan_micros, row.currency)] : "no plan yet")] },
-    { label: "Budget today", class: "n", sort: "budget", first: "desc", cell: row => isKnown(row.budget_day_micros) ? [money(row.budget_day_micros, row.currency), sub(share(row))] : missing("no_budget") },
-    { label: "Day will end at", class: "n", cell: row => row.forecast_day ? [money(row.forecast_day.mid_micros, row.currency), sub(range(amount(row.forecast_day.low_micros, row.currency), amount(row.forecast_day.high_micros, row.currency)))] : missing(row.forecast_day_reason) },
-    { label: "KPI and goal", class: "goal", cell: goal },
-    { label: "Bid", class: "n", cell: row => isKnown(row.bid_micros) ? [money(row.bid_micros, row.currency), sub(bidState(row))] : missing("no bid known") },
-    { label: "Mode", sort: "mode", cell: row => [Words(row.mode), sub(words(row.status))] },
-    { label: "Last command", class: "last", cell: last },
-  ];
-}
-
-const sub = (...content) => h("span", { class: "sub" }, content);
-export const campaignLink = row => `#/campaign/${encodeURIComponent(row.account_id)}/${encodeURIComponent(row.campaign_id)}`;
-const share = row => row.budget_day_micros > 0 ? `${percent(1e6 * row.spend_day_micros / row.budget_day_micros, 0)} spent` : "";
-const bidState = row => !isKnown(row.bid_confirmed_micros) ? "not confirmed" : row.bid_confirmed_micros === row.bid_micros ? "confirmed" : `confirmed ${amount(row.bid_confirmed_micros, row.currency)}`;
-
-function held(row) {
-  if (row.halted) return "halted";
-  if (row.pause_holders?.length) return `held by ${row.pause_holders.map(holder).join(", ")}`;
-  return row.binding && row.binding !== "none" ? `bound by ${words(row.binding)}` : "nothing binds it";
-}
-
-/** A KPI against its goal: the sign says which side is good, the word whether it is there. */
-export function goal(row) {
-  const goal = row.goal;
-  if (!goal) return missing(row.goal_reason ?? "no_goal");
-  const show = value => measure(value, goal.unit, row.currency, goal.metric);
-  const verdict = goal.on_track === true ? h("span", { class: "verdict good" }, "on track") : goal.on_track === false ? h("span", { class: "verdict bad" }, "off track") : null;
-  const actual = isKnown(goal.actual) ? [h("span", { class: "figure" }, show(goal.actual)), " ", verdict] : missing(goal.actual_reason);
-  return [h("span", {}, `${words(goal.metric)} `, actual), isKnown(goal.target) ? sub(`goal ${goal.direction === "at_most" ? "\u2264" : "\u2265"} ${show(goal.target)}`) : sub("no target number")];
-}
-
-function last(row) {
-  const command = row.last_command;
-  if (!command) return missing(row.last_command_reason ?? "none so far");
-  return [h("span", { title: command.text }, h("a", { href: `${campaignLink(row)}?command=${command.command_id}`, "data-focus": `l ${command.command_id}` }, Words(command.kind)), ` ${clock(command.at, row.time_zone)}`, command.state === "proposed" ? h("span", { class: "tag" }, "proposed") : null),
-    h("span", { class: "sub", title: command.text }, command.text)];
-}
-
 function filters(filter, change) {
-  const search = h("input", { id: "q", type: "search", placeholder: "Name or id", value: filter.q, "aria-keyshortcuts": "/", autocomplete: "off", on: { input: calmly(250, () => change({ q: search.value.trim() })) } });
-  const choose = (id, label, values, show = Words) => h("div", { class: "field" }, h("label", { for: id }, label),
-    h("select", { id, on: { change: event => change({ [id]: event.currentTarget.value }) } }, h("option", { value: "" }, "All"),
-      values.map(value => h("option", { value, selected: filter[id] === value }, show(value)))));
-  const sorts = { name: "Name", pace: "Pace", spend: "Spent today", budget: "Budget today", share: "Share of budget", mode: "Mode", status: "Status", account: "Account" };
-  const order = h("div", { class: "field only-narrow" }, h("label", { for: "sort" }, "Sort by"),
-    h("select", { id: "sort", on: { change: event => change({ sort: event.currentTarget.value, order: ["spend", "budget", "share"].includes(event.currentTarget.value) ? "desc" : "asc" }) } },
-      Object.entries(sorts).map(([value, text]) => h("option", { value, selected: filter.sort === value }, text))));
-  return h("form", { class: "filters", role: "search", "aria-label": "Campaigns", on: { submit: event => event.preventDefault() } },
+  const search = h("input", {
+    id: "q",
+    type: "search",
+    placeholder: "Name or id",
+    value: filter.q,
+    "aria-keyshortcuts": "/",
+    autocomplete: "off",
+    on: { input: calmly(250, () => change({ q: search.value.trim() })) },
+  });
+  const choose = (id, label, values, show = Words) =>
+    h(
+      "div",
+      { class: "field" },
+      h("label", { for: id }, label),
+      h(
+        "select",
+        { id, on: { change: event => change({ [id]: event.currentTarget.value }) } },
+        h("option", { value: "" }, "All"),
+        values.map(value => h("option", { value, selected: filter[id] === value }, show(value))),
+      ),
+    );
+  const sorts = {
+    name: "Name",
+    pace: "Pace",
+    spend: "Spent today",
+    budget: "Budget today",
+    share: "Share of budget",
+    mode: "Mode",
+    status: "Status",
+    account: "Account",
+  };
+  const order = h(
+    "div",
+    { class: "field only-narrow" },
+    h("label", { for: "sort" }, "Sort by"),
+    h(
+      "select",
+      {
+        id: "sort",
+        on: {
+          change: event =>
+            change({
+              sort: event.currentTarget.value,
+              order: ["spend", "budget", "share"].includes(event.currentTarget.value) ? "desc" : "asc",
+            }),
+        },
+      },
+      Object.entries(sorts).map(([value, text]) => h("option", { value, selected: filter.sort === value }, text)),
+    ),
+  );
+  return h(
+    "form",
+    { class: "filters", role: "search", "aria-label": "Campaigns", on: { submit: event => event.preventDefault() } },
     h("div", { class: "field grow" }, h("label", { for: "q" }, "Search"), search),
-    choose("account", "Account", [], value => value), choose("mode", "Mode", MODES), choose("status", "Status", STATUSES), order);
+    choose("account", "Account", [], value => value),
+    choose("mode", "Mode", MODES),
+    choose("status", "Status", STATUSES),
+    order,
+  );
 }
 
 /** Accounts come with the overview; what is chosen stays chosen. */
 function accountsInto(select, chosen) {
   const ids = known.overview?.accounts?.map(one => one.account_id) ?? [];
   if (!select || select.options.length === ids.length + 1) return;
-  select.replaceChildren(h("option", { value: "" }, "All"), ...ids.map(value => h("option", { value, selected: value === chosen }, value)));
+  select.replaceChildren(
+    h("option", { value: "" }, "All"),
+    ...ids.map(value => h("option", { value, selected: value === chosen }, value)),
+  );
 }
 
 function chips(overview, chosen) {
-  return PACES.map(word => h("button", { type: "button", class: "chip", "data-focus": word, "aria-pressed": String(chosen === word) }, pace(word), h("b", {}, count(overview?.campaigns_by_pace?.[word]))));
+  return PACES.map(word =>
+    h(
+      "button",
+      { type: "button", class: "chip", "data-focus": word, "aria-pressed": String(chosen === word) },
+      pace(word),
+      h("b", {}, count(overview?.campaigns_by_pace?.[word])),
+    ),
+  );
 }
 
 /** What all campaigns spend, by currency: sums of different currencies are never added up. */
 function summary(overview) {
   if (!overview) return [];
   return (overview.currencies ?? []).map(one => {
-    const share = one.budget_day_micros > 0 ? Math.min(100, 100 * one.spend_day_micros / one.budget_day_micros) : 0;
-    const plan = isKnown(one.plan_micros) && one.budget_day_micros > 0 ? Math.min(100, 100 * one.plan_micros / one.budget_day_micros) : null;
-    return h("section", { class: "total", "aria-label": `Today in ${one.currency}` },
+    const share = one.budget_day_micros > 0 ? Math.min(100, (100 * one.spend_day_micros) / one.budget_day_micros) : 0;
+    const plan =
+      isKnown(one.plan_micros) && one.budget_day_micros > 0
+        ? Math.min(100, (100 * one.plan_micros) / one.budget_day_micros)
+        : null;
+    return h(
+      "section",
+      { class: "total", "aria-label": `Today in ${one.currency}` },
       h("p", { class: "total-figure" }, money(one.spend_day_micros, one.currency)),
       h("meter", { min: 0, max: 100, value: share.toFixed(1), "aria-label": "Share of the budget spent" }),
-      h("p", { class: "sub" }, isKnown(one.budget_day_micros) ? `of ${moneyText(one.budget_day_micros, one.currency)}` : "no budget", plan === null ? "" : `; plan by now ${moneyText(one.plan_micros, one.currency)}`),
-      h("p", { class: "sub" }, `${count(one.campaigns)} ${one.campaigns === 1 ? "campaign" : "campaigns"}${one.without_budget ? `, ${one.without_budget} without a budget` : ""}`));
+      h(
+        "p",
+        { class: "sub" },
+        isKnown(one.budget_day_micros) ? `of ${moneyText(one.budget_day_micros, one.currency)}` : "no budget",
+        plan === null ? "" : `; plan by now ${moneyText(one.plan_micros, one.currency)}`,
+      ),
+      h(
+        "p",
+        { class: "sub" },
+        `${count(one.campaigns)} ${one.campaigns === 1 ? "campaign" : "campaigns"}${one.without_budget ? `, ${one.without_budget} without a budget` : ""}`,
+      ),
+    );
   });
 }
