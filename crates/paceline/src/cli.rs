@@ -1,9 +1,10 @@
 //! The command line, as the help text reads. Data go to stdout, words to stderr.
 
 mod analyze;
+pub mod handbook;
 
-pub use analyze::*;
 use crate::settings::TokenRole;
+pub use analyze::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -94,6 +95,18 @@ pub enum Command {
     Simulate(Simulate),
     /// Measure the service against a broker, beside bare consumption in the same run
     Bench(Bench),
+    /// Print completions for a shell
+    Completions {
+        /// Shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the pages for `man` into a folder
+    Man {
+        /// Folder, created where it is missing
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 /// `paceline demo`

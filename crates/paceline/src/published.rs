@@ -250,9 +250,7 @@ impl Published {
     /// All campaigns by campaign and account id, without copies.
     pub fn entries(&self) -> Vec<Arc<CampaignEntry>> {
         let mut all: Vec<_> = self.campaigns.iter().map(|held| held.entry.clone()).collect();
-        all.sort_by(|a, b| {
-            (&a.view.campaign_id, &a.view.account_id).cmp(&(&b.view.campaign_id, &b.view.account_id))
-        });
+        all.sort_by(|a, b| (&a.view.campaign_id, &a.view.account_id).cmp(&(&b.view.campaign_id, &b.view.account_id)));
         all
     }
 

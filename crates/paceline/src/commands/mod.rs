@@ -26,7 +26,7 @@ pub use halt::{leave_file as leave_halt_file, parse_scope};
 pub use proposals::specification;
 pub use why::is_other_half;
 
-use crate::cli::{Command, Output};
+use crate::cli::{Command, Output, handbook};
 use crate::failure::{Failure, Outcome};
 use crate::service::topology::ANSWER_LIMIT;
 use crate::settings::Settings;
@@ -55,6 +55,15 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Analyze(command) => analyze::run(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut handbook::command(), "paceline", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end())
+        }
+        Command::Man { out } => handbook::write_pages(&out).map_err(|error| {
+            let advice = "name a folder that can be written with --out";
+            Failure::failed(format!("cannot write pages to {}: {error}", out.display()), advice)
+        }),
     }
 }
 

@@ -95,7 +95,11 @@ impl Access {
         let token = bearer(headers).or_else(|| cookie(headers));
         let caller = token.and_then(|token| self.holder(token));
         caller.ok_or_else(|| {
-            Problem::new(StatusCode::UNAUTHORIZED, "token", "send `Authorization: Bearer TOKEN` with a token that is known")
+            Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "token",
+                "send `Authorization: Bearer TOKEN` with a token that is known",
+            )
         })
     }
 

@@ -67,13 +67,7 @@ async fn in_time(shared: &Shared, request: Request, next: Next) -> Result<Respon
 }
 
 /// What a known caller was refused is audited as well; what was sent, the handler has noted.
-fn note_refusal(
-    shared: &Shared,
-    caller: &Caller,
-    method: &Method,
-    path: &str,
-    answer: &Result<Response, Problem>,
-) {
+fn note_refusal(shared: &Shared, caller: &Caller, method: &Method, path: &str, answer: &Result<Response, Problem>) {
     let status = match answer {
         Ok(answer) if answer.status().is_success() => return,
         Ok(answer) => answer.status(),
@@ -110,7 +104,8 @@ fn from_our_page(headers: &HeaderMap, host: &str) -> Result<(), Problem> {
 
 /// A foreign page cannot send JSON without asking first, and is not answered.
 fn is_json(request: &Request) -> Result<(), Problem> {
-    if request.method() == Method::DELETE {
+    // What brings no body has nothing to be told by, and what is not served is told so behind this door.
+    if request.method() != Method::POST {
         return Ok(());
     }
     let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -130,13 +125,15 @@ async fn tagged(answer: Response, if_none_match: Option<HeaderValue>) -> Respons
     }
     let (mut parts, body) = answer.into_parts();
     let Ok(bytes) = to_bytes(body, TAGGED_BYTES_MAX).await else {
-        let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "too_large", "the answer is too large; ask for less");
+        let problem =
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "too_large", "the answer is too large; ask for less");
         return problem.into_response();
     };
     let digest = Sha256::digest(&bytes);
     let tag = digest.iter().take(16).fold(String::from("\""), |tag, byte| format!("{tag}{byte:02x}")) + "\"";
     let known = if_none_match.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_known = known.split(',').any(|one| matches!(one.trim().trim_start_matches("W/"), one if one == tag || one == "*"));
+    let is_known =
+        known.split(',').any(|one| matches!(one.trim().trim_start_matches("W/"), one if one == tag || one == "*"));
     if let Ok(tag) = tag.parse() {
         parts.headers.insert(header::ETAG, tag);
     }

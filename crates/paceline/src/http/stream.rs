@@ -16,8 +16,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -27,8 +27,7 @@ const STREAMS_MAX: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Proxies close what is silent, most after 30 to 60 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-const EVENTS: [&str; 8] =
-    ["overview", "campaign", "adjustment", "alert", "proposal", "halt", "health", "resync"];
+const EVENTS: [&str; 8] = ["overview", "campaign", "adjustment", "alert", "proposal", "halt", "health", "resync"];
 
 /// Places for streams.
 #[derive(Clone)]

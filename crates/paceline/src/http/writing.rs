@@ -146,9 +146,11 @@ fn decide(shared: &Shared, caller: &Caller, id: String, word: Word, reason: &str
 /// Account and campaign of what is to be decided, or why it cannot be.
 fn subject(shared: &Shared, caller: &Caller, id: &str) -> Result<(String, String), &'static str> {
     if let Some((campaign_id, version)) = specification(id) {
-        let waits = shared.published.entries().into_iter().find(|entry| {
-            entry.view.campaign_id == campaign_id && entry.view.spec_waits_version == Some(version)
-        });
+        let waits = shared
+            .published
+            .entries()
+            .into_iter()
+            .find(|entry| entry.view.campaign_id == campaign_id && entry.view.spec_waits_version == Some(version));
         return waits.map(|entry| (entry.view.account_id.clone(), campaign_id.to_owned())).ok_or("unknown");
     }
     let proposal = shared.published.proposals().into_iter().find(|proposal| proposal.command_id == id);
@@ -187,9 +189,9 @@ pub async fn release(
 
 fn say(shared: &Shared, caller: &Caller, body: &Scope, action: &str) -> Result<Response, Problem> {
     let reason = checked(&body.reason)?;
-    let (scope, account_id, campaign_id) = parse_scope(&body.scope).map_err(|failure| {
-        Problem::bad(format!("scope: {}; {}", failure.what, failure.advice))
-    })?;
+    let (scope, account_id, campaign_id) = parse_scope(&body.scope)
+        .map_err(|failure| Problem::bad(format!("scope: {}; {}", failure.what, failure.advice)))?;
+    in_one_line("scope", &body.scope)?;
     if body.scope.chars().count() > ID_CHARS_MAX {
         return Err(Problem::bad("scope: too long"));
     }
@@ -213,15 +215,7 @@ fn say(shared: &Shared, caller: &Caller, body: &Scope, action: &str) -> Result<R
     Ok(accepted(&[Sent { action: word, subject: body.scope.clone(), outcome: "sent" }]))
 }
 
-fn send(
-    shared: &Shared,
-    caller: &Caller,
-    action: &str,
-    subject: &str,
-    reason: &str,
-    fact: Fact,
-    key: String,
-) -> bool {
+fn send(shared: &Shared, caller: &Caller, action: &str, subject: &str, reason: &str, fact: Fact, key: String) -> bool {
     let audit_id = shared.audit.note(shared.clock.now_ms(), caller, action, subject, reason, "queued");
     let is_taken = shared.courier.take(Parcel { audit_id, fact, key });
     if !is_taken {
@@ -231,11 +225,21 @@ fn send(
 }
 
 fn checked(reason: &str) -> Result<&str, Problem> {
-    let reason = reason.trim();
-    match reason.chars().count() {
-        0 => Err(Problem::bad("reason: say why, for whoever reads the audit")),
-        1..=REASON_CHARS_MAX => Ok(reason),
-        _ => Err(Problem::bad(format!("reason: longer than {REASON_CHARS_MAX} characters"))),
+    if reason.trim().is_empty() {
+        return Err(Problem::bad("reason: say why, for whoever reads the audit"));
+    }
+    if reason.chars().count() > REASON_CHARS_MAX {
+        return Err(Problem::bad(format!("reason: longer than {REASON_CHARS_MAX} characters")));
+    }
+    in_one_line("reason", reason)?;
+    Ok(reason.trim())
+}
+
+/// Line breaks and the like would make one line of a log or a terminal look like two.
+fn in_one_line(what: &str, text: &str) -> Result<(), Problem> {
+    match text.chars().any(char::is_control) {
+        false => Ok(()),
+        true => Err(Problem::bad(format!("{what}: line breaks and control characters are not taken"))),
     }
 }
 

@@ -186,9 +186,11 @@ fn goal(summary: &CampaignSummary) -> Option<Goal> {
         _ => "at_least",
     };
     let actual = summary.day.as_ref().and_then(|day| actual(&metric, day));
-    let on_track = actual.zip(target).map(|(actual, target)| {
-        if direction == "at_most" { actual <= target } else { actual >= target }
-    });
+    let on_track = actual.zip(target).map(
+        |(actual, target)| {
+            if direction == "at_most" { actual <= target } else { actual >= target }
+        },
+    );
     // A sum of the day is not measured against what it is to reach by a later deadline.
     let on_track = on_track.filter(|_| unit != "count" && metric != "value" && metric != "spend");
     let actual_reason = actual.is_none().then_some("nothing_to_divide_by_today");

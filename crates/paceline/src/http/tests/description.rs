@@ -24,7 +24,8 @@ fn every_route_is_described_and_nothing_else() {
     assert_eq!(served, described);
     let api = Api::new();
     for (path, method) in served {
-        let path = path.replace("{account}", "a").replace("{campaign}", "c").replace("{id}", "i").replace("{command_id}", "k");
+        let path =
+            path.replace("{account}", "a").replace("{campaign}", "c").replace("{id}", "i").replace("{command_id}", "k");
         let answer = api.send(request(&method.to_uppercase(), &path).body(Body::empty()).unwrap());
         assert_ne!(answer.status(), 405, "{method} {path} is described and not served");
     }
@@ -35,7 +36,8 @@ fn answers_have_the_fields_that_are_described() {
     let api = Api::new();
     let mut entry = campaign("acme", "c1", 5);
     entry.view.pause_holders = vec!["daily_cap".into()];
-    let row = KpiRow { account_id: "acme".into(), campaign_id: "c1".into(), granularity: "hour".into(), ..KpiRow::default() };
+    let row =
+        KpiRow { account_id: "acme".into(), campaign_id: "c1".into(), granularity: "hour".into(), ..KpiRow::default() };
     entry.open = vec![row];
     api.published().put_campaign(entry, 0);
     api.published().put_adjustment(&command("k", "pause", "issued", 1));

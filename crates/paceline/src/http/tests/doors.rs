@@ -73,7 +73,8 @@ fn with_tokens_nobody_reads_without_one() {
 fn a_role_does_what_it_may_and_no_more() {
     let api = guarded(&[]);
     api.published().put_proposal(&command("p", "set_bid", "proposed", 1));
-    let (all, integrity) = (json!({ "scope": "global", "reason": "x" }), json!({ "scope": "integrity", "reason": "x" }));
+    let (all, integrity) =
+        (json!({ "scope": "global", "reason": "x" }), json!({ "scope": "integrity", "reason": "x" }));
     let cases: [(&str, Value, [u16; 4]); 5] = [
         ("/proposals/p/approve", json!({ "reason": "seen" }), [403, 403, 202, 202]),
         ("/halts", all.clone(), [403, 202, 202, 202]),
@@ -131,7 +132,10 @@ fn a_token_becomes_a_cookie_that_scripts_and_other_sites_do_not_get() {
     let login = request("POST", "/session").header(header::CONTENT_TYPE, "application/json");
     let answer = api.send(login.body(Body::from(json!({ "token": TOKENS[2] }).to_string())).unwrap());
     let cookie = answer.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains("Secure"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && !cookie.contains("Secure"),
+        "{cookie}"
+    );
     let pair = cookie.split(';').next().unwrap();
     let (status, session) =
         read(api.send(request("GET", "/session").header(header::COOKIE, pair).body(Body::empty()).unwrap()));

@@ -66,8 +66,14 @@ fn a_campaign_shows_its_commands_alerts_and_who_held_it() {
     assert_eq!(document["alerts"].as_array().unwrap().len(), 1);
     assert_eq!(document["last_command"]["command_id"], "r1");
     let holders = document["holders"].as_array().unwrap();
-    assert_eq!((&holders[0]["holder"], &holders[0]["since_reason"]), (&"daily_cap".into(), &"no_command_in_memory".into()));
-    assert_eq!((&holders[1]["holder"], &holders[1]["since"], &holders[1]["until"]), (&"runaway".into(), &10.into(), &20.into()));
+    assert_eq!(
+        (&holders[0]["holder"], &holders[0]["since_reason"]),
+        (&"daily_cap".into(), &"no_command_in_memory".into())
+    );
+    assert_eq!(
+        (&holders[1]["holder"], &holders[1]["since"], &holders[1]["until"]),
+        (&"runaway".into(), &10.into(), &20.into())
+    );
 }
 
 #[test]
@@ -95,7 +101,10 @@ fn a_series_joins_what_was_counted_with_what_will_have_come() {
     assert_eq!((&points[0]["conversions"], &points[0]["conversions_corrected_micro"]), (&3.into(), &4_000_000.into()));
     assert_eq!(points[1]["conversions_corrected_reason"], "no_credits");
     assert_eq!(api.document("/campaigns/acme/c1/series?from=3600000")["points"].as_array().unwrap().len(), 1);
-    assert_eq!(api.document("/campaigns/acme/c1/series?window=day")["points_reason"], "no_window_has_closed_since_this_process_started");
+    assert_eq!(
+        api.document("/campaigns/acme/c1/series?window=day")["points_reason"],
+        "no_window_has_closed_since_this_process_started"
+    );
 }
 
 #[test]
@@ -110,7 +119,10 @@ fn the_overview_sums_money_within_a_currency_only() {
     let overview = api.document("/overview");
     let currencies = overview["currencies"].as_array().unwrap();
     assert_eq!((&currencies[0]["spend_day_micros"], &currencies[1]["spend_day_micros"]), (&3.into(), &4.into()));
-    assert_eq!((&currencies[1]["budget_day_micros"], &currencies[1]["budget_day_reason"]), (&Value::Null, &"no_budget".into()));
+    assert_eq!(
+        (&currencies[1]["budget_day_micros"], &currencies[1]["budget_day_reason"]),
+        (&Value::Null, &"no_budget".into())
+    );
     assert_eq!((&overview["proposals_pending"], &overview["campaigns_by_pace"]["on_plan"]), (&1.into(), &2.into()));
     assert_eq!(overview["health"]["reasons"][0], "starting");
 }

@@ -95,11 +95,15 @@ fn a_stream_tells_changes_and_a_slow_reader_is_told_to_read_again() {
         let mut events = answer.into_body().into_data_stream();
         let mut next = async || String::from_utf8(events.next().await.unwrap().unwrap().to_vec()).unwrap();
         assert!(next().await.contains("event: halt"));
-        api.published().put_proposal(&Adjustment { campaign_id: "other".into(), ..command("x", "pause", "proposed", 1) });
+        api.published()
+            .put_proposal(&Adjustment { campaign_id: "other".into(), ..command("x", "pause", "proposed", 1) });
         api.published().put_adjustment(&command("k", "pause", "issued", 1));
         api.published().put_proposal(&command("p", "pause", "proposed", 1));
         let told = next().await;
-        assert!(told.contains("event: proposal") && told.contains("\"command_id\":\"p\"") && told.contains("id: "), "{told}");
+        assert!(
+            told.contains("event: proposal") && told.contains("\"command_id\":\"p\"") && told.contains("id: "),
+            "{told}"
+        );
         for n in 0..5_000 {
             api.published().put_proposal(&command(&format!("p{n}"), "pause", "proposed", 1));
         }

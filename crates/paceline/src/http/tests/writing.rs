@@ -17,7 +17,10 @@ fn an_approval_goes_out_with_who_and_why_and_is_audited() {
     assert_eq!((decision.account_id.as_str(), parcel.key.as_str()), ("acme", "c1"));
     api.shared.audit.conclude(parcel.audit_id, "sent", None);
     let entry = &api.document("/audit")["entries"][0];
-    assert_eq!((&entry["actor"], &entry["action"], &entry["outcome"]), (&"local operator".into(), &"approve".into(), &"sent".into()));
+    assert_eq!(
+        (&entry["actor"], &entry["action"], &entry["outcome"]),
+        (&"local operator".into(), &"approve".into(), &"sent".into())
+    );
     assert_eq!((&entry["subject"], &entry["reason"]), (&"p1".into(), &"seen".into()));
 }
 
@@ -108,6 +111,8 @@ fn a_word_without_a_reason_is_not_taken() {
         json!({ "scope": "global" }),
         json!({ "scope": "global", "reason": "  " }),
         json!({ "scope": "global", "reason": long }),
+        json!({ "scope": "global", "reason": "fine\nINFO approved by ann" }),
+        json!({ "scope": "account=a\u{1b}[2J", "reason": "x" }),
         json!({ "scope": "global", "reason": "x", "force": true }),
         json!([]),
     ] {

@@ -1,0 +1,135 @@
+//! What the command line says about itself beyond its arguments: an example for each command, completions for shells,
+//! pages for `man`.
+//!
+//! What always holds: every command that does something has an example, and every example is a command line that is
+//! understood (tested). Examples stand here and not beside the arguments, so that they can be read one after the other.
+
+use super::Cli;
+use clap::{Command, CommandFactory};
+use std::io;
+use std::path::Path;
+
+/// Command, what the example does, the example.
+const EXAMPLES: &[(&str, &str, &str)] = &[
+    ("demo", "Two minutes on http://127.0.0.1:8080/, then the summary", "paceline demo"),
+    ("demo", "Half a minute of another market, for a script", "paceline demo --for 30s --seed 11 --json"),
+    ("run", "Both stages", "paceline run --config paceline.toml"),
+    ("run", "Stage 1 alone, on a machine of its own", "paceline run --config paceline.toml --role aggregator"),
+    ("check", "Before the first start and in CI", "paceline check --config paceline.toml"),
+    ("config show", "Where did this value come from?", "paceline config show --config paceline.toml --origin"),
+    ("topics plan", "What would be created, and who needs which permission", "paceline topics plan --replication 3"),
+    ("topics apply", "Create what is missing", "paceline topics apply --event-partitions 12 --replication 3"),
+    ("campaigns apply", "Publish two files", "paceline campaigns apply search.toml display.csv"),
+    ("policy apply", "Publish the next version", "paceline policy apply policy.toml"),
+    ("policy show", "What is in force?", "paceline policy show"),
+    ("policy check", "Validate, publish nothing", "paceline policy check policy.toml"),
+    ("generate", "A load of 500 events a second", "paceline generate --rate 500 --for 5m --campaigns 20"),
+    (
+        "import",
+        "Last month as if it were last week",
+        "paceline import --map columns.toml --shift-weeks auto events.csv",
+    ),
+    ("tap", "The newest commands of an account", "paceline tap ads.adjustments --key acme --max 10"),
+    ("why", "A command", "paceline why 1c9c8d4cb70e4947a5039490655a686f"),
+    ("why", "Why nothing happened", "paceline why --campaign spring-display --at 2026-11-20T09:00:00Z"),
+    ("verify", "A day", "paceline verify --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z"),
+    ("halt", "One account", "paceline halt --scope account=acme --reason \"wrong prices\""),
+    ("release", "The same account", "paceline release --scope account=acme --reason \"prices corrected\""),
+    ("proposals list", "What waits for a person", "paceline proposals list"),
+    ("proposals approve", "Say yes", "paceline proposals approve a092235bd471e70649bfb5badeace740 --reason seen"),
+    ("proposals reject", "Say no", "paceline proposals reject a092235bd471e70649bfb5badeace740 --reason \"too early\""),
+    ("token new", "For who decides proposals", "paceline token new --role approver --name ann"),
+    ("simulate", "Twenty markets of one trial", "paceline simulate --scenario trials/s01.toml --seeds 20"),
+    ("analyze attribute", "Credit by removal effects", "paceline analyze attribute --input paths.csv --model markov"),
+    ("analyze experiment", "May we stop now?", "paceline analyze experiment --input arms.csv"),
+    (
+        "analyze delay",
+        "Conversions that are still to come",
+        "paceline analyze delay --input clicks.csv --as-of 1795132800000",
+    ),
+    ("analyze allocate", "The best split of a budget", "paceline analyze allocate --input curves.json"),
+    ("analyze ltv", "Purchases of the next year", "paceline analyze ltv --input customers.csv --predict 52"),
+    (
+        "analyze detect",
+        "Anomalies of a price, a series for each campaign",
+        "paceline analyze detect --input cpc.csv --timestamp-column time --value-column cpc --key-column campaign",
+    ),
+    ("bench", "Beside bare consumption", "paceline bench --brokers 127.0.0.1:9092 --events 4000000"),
+    ("completions", "For this shell", "paceline completions bash"),
+    ("man", "All pages", "paceline man --out man"),
+];
+
+/// The command line with its examples.
+pub fn command() -> Command {
+    exemplified(Cli::command(), "")
+}
+
+/// Writes a page for each command into a folder, which is created.
+pub fn write_pages(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(command(), folder)
+}
+
+fn exemplified(command: Command, path: &str) -> Command {
+    let examples: Vec<_> = EXAMPLES.iter().filter(|(of, ..)| *of == path).collect();
+    let command = if examples.is_empty() {
+        command
+    } else {
+        let lines = examples.iter().map(|(_, what, line)| format!("\n  {line}\n      {what}"));
+        command.after_help(format!("Examples:{}", lines.collect::<String>()))
+    };
+    command.mut_subcommands(|child| {
+        let path = format!("{path} {}", child.get_name());
+        exemplified(child, path.trim_start())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[test]
+    fn every_command_has_an_example() {
+        let mut paths = Vec::new();
+        leaves(&Cli::command(), "", &mut paths);
+        for path in &paths {
+            assert!(EXAMPLES.iter().any(|(of, ..)| of == path), "{path} has no example");
+        }
+        for (path, ..) in EXAMPLES {
+            assert!(paths.iter().any(|of| of == path), "{path} is no command");
+        }
+    }
+
+    #[test]
+    fn every_example_is_understood_and_of_its_command() {
+        for (path, _, line) in EXAMPLES {
+            let quoted = line.split('"').enumerate();
+            let words = quoted.flat_map(|(at, part)| match at % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+                _ => vec![part.to_owned()],
+            });
+            let words: Vec<_> = words.collect();
+            assert!(line.starts_with(&format!("paceline {path}")), "{line} is not of {path}");
+            if let Err(error) = Cli::try_parse_from(&words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_ends_with_its_examples() {
+        let help = command().find_subcommand_mut("why").expect("a command").render_long_help().to_string();
+        assert!(help.contains("Examples:\n  paceline why 1c9c"), "{help}");
+    }
+
+    fn leaves(command: &Command, path: &str, into: &mut Vec<String>) {
+        let children: Vec<_> = command.get_subcommands().filter(|child| child.get_name() != "help").collect();
+        if children.is_empty() {
+            into.push(path.to_owned());
+        }
+        for child in children {
+            leaves(child, format!("{path} {}", child.get_name()).trim_start(), into);
+        }
+    }
+}
