@@ -77,6 +77,7 @@ async function states() {
           reason: "wrong prices",
         },
       ];
+      await page.locator("#line", { hasText: "Live" }).waitFor();
       service.tell("halt", { halts: knobs.halts });
       for (const [name, hash] of Object.entries(views)) {
         await go(page, hash);
@@ -274,6 +275,7 @@ async function path(page, service, child) {
       await page.setViewportSize(size);
       await page.emulateMedia({ colorScheme: scheme });
       await page.waitForTimeout(300);
+      await page.evaluate(() => scrollTo(0, 0));
       await shot(page, `demo-campaign-${look}`, true);
     }
     await accessible(page, "demo campaign");

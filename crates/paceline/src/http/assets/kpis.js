@@ -106,8 +106,14 @@ export function kpiCharts(path, signal) {
     replace(table, points.length ? figures(points, metric, one) : []);
     replace(models, attribution(points, one));
     plot.draw(JSON.stringify([state.metric, state.window, points]), () => {
-      if (points.length) return options(metric, points, one, state.metric);
-      host.replaceChildren(h("p", { class: "empty" }, `n/a: ${words(series.points_reason ?? "no_rows_yet")}`));
+      if (points.some(point => isKnown(metric.raw(point)))) return options(metric, points, one, state.metric);
+      host.replaceChildren(
+        h(
+          "p",
+          { class: "empty" },
+          `n/a: ${words(points.length ? "nothing_to_divide_by" : (series.points_reason ?? "no_rows_yet"))}`,
+        ),
+      );
       return null;
     });
   };

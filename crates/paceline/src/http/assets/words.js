@@ -26,6 +26,7 @@ const WORDS = {
   no_window: "the pacing has no window yet",
   nothing_left_to_spend: "nothing left to spend",
   no_events_today: "no events today",
+  nothing_to_divide_by: "nothing to divide by in these windows",
   nothing_to_divide_by_today: "nothing to divide by today",
   no_flight_budget: "no flight budget",
   not_recorded: "not recorded",
