@@ -82,7 +82,7 @@ export function dayChart(one, trace) {
       ink: "ink-command",
       shape: command.kind === "pause" ? "stop" : direction(command) === "down" ? "down" : "up",
     })),
-    ...(one.alerts ?? []).map(alert => ({ at: alert.opened_at, ink: "ink-alert", shape: "alert" })),
+    ...(one.alerts ?? []).map(alert => ({ at: alert.opened_at, ink: "ink-alert", shape: "alert", quiet: true })),
     ...(forecast ? [{ at: until, from: forecast.high_micros, to: forecast.low_micros, ink: "ink-spend" }] : []),
   ];
   const label = `Spend of the day: ${moneyText(one.spend_day_micros, one.currency)}, planned by now ${moneyText(one.plan_micros, one.currency)}, with ${count(one.commands?.length)} commands and ${count(one.alerts?.length)} alerts on the time line.`;

@@ -12,7 +12,8 @@ let library;
 /**
  * Draws into `host`. `times` are milliseconds; series are `{label, values, ink, dash?, fill?, width?, bars?, points?,
  * anchor?}`, `anchor` being the index where a line only starts from another;
- * marks `{at, ink, shape}` stand on the time line; `show(value)` makes text of a value. Returns a function that ends it.
+ * marks `{at, ink, shape, quiet?, from?, to?}` stand on the time line, a quiet one without its line, one with `from` and
+ * `to` as a bar between two values; `show(value)` makes text of a value. Returns a function that ends it.
  */
 export async function chart(
   host,
@@ -55,7 +56,7 @@ export async function chart(
   const tell = index => {
     const at = isKnown(index) ? index : first.values.findLastIndex(isKnown);
     if (at < 0) return readout.replaceChildren("No figures yet.");
-    const there = series.filter(one => one === first || (isKnown(one.values[at]) && at !== one.anchor));
+    const there = series.filter(one => one.anchor === undefined || (isKnown(one.values[at]) && at !== one.anchor));
     const figure = one =>
       !isKnown(one.values[at]) ? "n/a" : one.bars ? evidence(one.values[at]) : show(one.values[at]);
     readout.replaceChildren(
@@ -151,14 +152,9 @@ function drawMarks(plot, marks, ink) {
     ctx.strokeStyle = ctx.fillStyle = ink(mark.ink);
     ctx.globalAlpha = 0.28;
     ctx.lineWidth = pixel;
-    line(
-      ctx,
-      x,
-      mark.from === undefined ? bbox.top : plot.valToPos(mark.from, "y", true),
-      mark.to === undefined ? foot : plot.valToPos(mark.to, "y", true),
-      mark,
-      pixel,
-    );
+    const top = mark.from === undefined ? bbox.top : plot.valToPos(mark.from, "y", true);
+    const bottom = mark.to === undefined ? foot : plot.valToPos(mark.to, "y", true);
+    if (!mark.quiet) line(ctx, x, top, bottom, mark, pixel);
     ctx.globalAlpha = 1;
     if (mark.shape) shape(ctx, mark.shape, x, foot - 5 * pixel, 4 * pixel);
   }
