@@ -9,6 +9,7 @@ export function tiles(one) {
   const cash = (micros, reason) => money(micros, one.currency, reason);
   const plain = micros => amount(micros, one.currency);
   const spread = forecast => (forecast ? range(plain(forecast.low_micros), plain(forecast.high_micros)) : null);
+  const budget = isKnown(one.flight_budget_micros) ? ` of ${moneyText(one.flight_budget_micros, one.currency)}` : "";
   const flight = one.flight_end ? `until ${instant(one.flight_end, one.time_zone)}` : "no end is set";
   return [
     tile(
@@ -29,7 +30,7 @@ export function tiles(one) {
     tile(
       "Flight will end at",
       cash(one.forecast_flight?.mid_micros, one.forecast_flight_reason),
-      spread(one.forecast_flight) ?? flight,
+      one.forecast_flight ? `${spread(one.forecast_flight)}${budget}, ${flight}` : `${flight}${budget && `,${budget}`}`,
     ),
     tile("Goal", goal(one), one.goal?.deadline ? `by ${instant(one.goal.deadline, one.time_zone)}` : null),
     tile(
@@ -61,6 +62,15 @@ const tile = (name, figure, more) =>
 /** Why the last look led to nothing, lever by lever. */
 export function nothing(one) {
   const whys = one.why_nothing ?? [];
+  const waits = (one.proposals ?? []).some(other => other.state === "proposed")
+    ? h(
+        "p",
+        {},
+        "A proposal waits for a person: ",
+        h("a", { href: "#/proposals", "data-focus": "decide" }, "decide"),
+        ".",
+      )
+    : null;
   if (!whys.length)
     return h(
       "section",
@@ -73,6 +83,7 @@ export function nothing(one) {
           ? "Paceline only observes this campaign: it computes and changes nothing."
           : "Nothing keeps Paceline from acting; the next command comes when a change is worth making.",
       ),
+      waits,
     );
   return h(
     "section",
@@ -84,6 +95,7 @@ export function nothing(one) {
       whys.map(why => h("li", {}, whyNothing(why))),
     ),
     one.mode === "observe" ? h("p", {}, "Besides, this campaign is only observed.") : null,
+    waits,
   );
 }
 

@@ -61,7 +61,31 @@ const WHY_NOTHING = {
   increases_held: "increases are held",
   no_events: "there are no events to judge by",
   no_change: "the value is right as it is",
+  cut_limit: "no further cut is allowed for now",
+  outside_bounds: "the value would leave its bounds",
+  nothing_in_force: "no value in force is known",
+  below_unit: "the change is smaller than the platform's unit",
+  ceiling_reached: "the ceiling is reached",
+  period_spent: "the period's budget is spent",
+  worst_case: "the worst case would cost more than is allowed",
+  conservation: "the sum of budgets must not grow",
+  halted: "it is halted",
+  breaker: "the circuit breaker is open",
   no_spec_yet: "there is no specification",
+};
+
+const GUARD = {
+  floor: "raised to the least value allowed",
+  ceiling: "lowered to the greatest value allowed",
+  step_up: "held the raise to one step",
+  step_down: "held the cut to one step",
+  hour_up: "held the raise to what one hour allows",
+  hour_down: "held the cut to what one hour allows",
+  day_up: "held the raise to what one day allows",
+  day_down: "held the cut to what one day allows",
+  period: "held it to what the period has left",
+  account_increases: "held it to what the account may raise",
+  rounded_down: "rounded down to what the platform takes",
 };
 
 const HOLDERS = {
@@ -118,7 +142,7 @@ export const holder = code => HOLDERS[code] ?? words(code);
 export const term = name => TERMS[name] ?? capital(words(name.replace(/_(micros|ppm|ms|micro_nats|micro)$/, "")));
 
 /** What the guard changed. */
-export const guardEdit = code => capital(words(code));
+export const guardEdit = code => GUARD[code] ?? words(code);
 
 const capital = text => text.charAt(0).toUpperCase() + text.slice(1);
 
