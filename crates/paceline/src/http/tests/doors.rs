@@ -119,10 +119,23 @@ fn a_foreign_page_changes_nothing() {
         assert_eq!(found, status, "{name}: {value}: {answer}");
         assert_eq!(api.parcels.try_recv().is_ok(), status == 202);
     }
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
-        let form = request("POST", "/halts").header(header::CONTENT_TYPE, kind);
-        assert_eq!(api.send(form.body(Body::from(halt().to_string())).unwrap()).status(), 415, "{kind}");
+}
+
+#[test]
+fn a_form_is_taken_nowhere() {
+    let api = Api::new();
+    let posts = super::super::routes().into_iter().filter(|(_, methods, _)| methods.contains(&"post"));
+    for path in posts.map(|(path, ..)| path.replace("{id}", "p")) {
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"] {
+            let form = request("POST", &path).header(header::CONTENT_TYPE, kind);
+            let status = api.send(form.body(Body::from(halt().to_string())).unwrap()).status();
+            assert_eq!(status, 415, "{path} {kind}");
+        }
+        let bare = request("POST", &path).body(Body::from(halt().to_string())).unwrap();
+        assert_eq!(api.send(bare).status(), 415, "{path}");
     }
+    assert!(api.parcels.try_recv().is_err());
+    assert_eq!(api.send(request("POST", "/alerts").body(Body::empty()).unwrap()).status(), 405);
 }
 
 #[test]
