@@ -82,6 +82,13 @@ export async function states() {
         (await page.evaluate(() => document.activeElement.tagName)) === "H1",
         "a new view does not take the focus to its heading",
       );
+      await page.locator(".command > summary").first().focus();
+      await page.keyboard.press("Enter");
+      await page.locator(".command[open] .note-text").waitFor();
+      expect(await page.evaluate(() => document.activeElement.tagName === "SUMMARY"), "opening a note loses the focus");
+      await accessible(page, "an open note");
+      await page.keyboard.press("Enter");
+      await page.locator(".command .note-text").waitFor({ state: "detached" });
       await page.getByRole("button", { name: "Halt this campaign" }).focus();
       await page.keyboard.press("Enter");
       await page.getByRole("dialog").waitFor();

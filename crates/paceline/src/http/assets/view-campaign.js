@@ -175,7 +175,7 @@ function heading(one) {
   ];
 }
 
-/** Commands, newest first; each opens to the note that says why. What is open stays open as news come. */
+/** Commands, newest first; each opens to the note that says why, made then. What is open stays open as news come. */
 function commandList(open) {
   const element = h("div", { class: "commands" });
   const toggled = event => {
@@ -183,31 +183,37 @@ function commandList(open) {
     if (!id) return;
     if (event.target.open) open.add(id);
     else open.delete(id);
+    draw();
   };
   element.addEventListener("toggle", toggled, true);
+  let one = null;
+  const draw = () => {
+    const zone = one.time_zone;
+    const list = [...(one.proposals ?? []).filter(other => other.state === "proposed"), ...(one.commands ?? [])].sort(
+      (a, b) => b.issued_at - a.issued_at,
+    );
+    const item = command =>
+      h(
+        "details",
+        { class: "command", "data-id": command.command_id, open: open.has(command.command_id) },
+        h(
+          "summary",
+          { "data-focus": command.command_id },
+          h("span", { class: "command-when" }, clock(command.issued_at, zone)),
+          h("span", { class: `arrow arrow-${direction(command)}`, "aria-hidden": "true" }),
+          h("b", {}, what(command)),
+          command.state === "issued" ? null : h("span", { class: "tag" }, words(command.state)),
+          h("span", { class: "sub" }, command.explanation?.text || words(command.reason)),
+        ),
+        open.has(command.command_id) ? note(command, zone) : null,
+      );
+    replace(element, list.length ? list.slice(0, 60).map(item) : empty("No command so far.", "Above stands why."));
+  };
   return {
     element,
-    set(one) {
-      const zone = one.time_zone;
-      const list = [...(one.proposals ?? []).filter(other => other.state === "proposed"), ...(one.commands ?? [])].sort(
-        (a, b) => b.issued_at - a.issued_at,
-      );
-      const item = command =>
-        h(
-          "details",
-          { class: "command", "data-id": command.command_id, open: open.has(command.command_id) },
-          h(
-            "summary",
-            { "data-focus": command.command_id },
-            h("span", { class: "command-when" }, clock(command.issued_at, zone)),
-            h("span", { class: `arrow arrow-${direction(command)}`, "aria-hidden": "true" }),
-            h("b", {}, what(command)),
-            command.state === "issued" ? null : h("span", { class: "tag" }, words(command.state)),
-            h("span", { class: "sub" }, command.explanation?.text || words(command.reason)),
-          ),
-          note(command, zone),
-        );
-      replace(element, list.length ? list.slice(0, 60).map(item) : empty("No command so far.", "Above stands why."));
+    set(next) {
+      one = next;
+      draw();
     },
   };
 }

@@ -157,7 +157,7 @@ function terms(list, command) {
   return h(
     "details",
     {},
-    h("summary", {}, `The ${list.length} numbers it was computed from`),
+    h("summary", { "data-focus": `terms ${command.command_id}` }, `The ${list.length} numbers it was computed from`),
     h(
       "dl",
       { class: "terms" },
