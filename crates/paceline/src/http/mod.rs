@@ -88,7 +88,7 @@ impl Shared {
 pub fn endpoints(settings: &Settings, shared: Shared) -> Outcome<Vec<Endpoint>> {
     let health = Router::new().route("/health/live", get(live)).route("/health/ready", get(ready));
     let metrics = health.clone().route("/metrics", get(metrics)).with_state(shared.clone());
-    let mut api = health.route("/", get(page::index));
+    let mut api = health.merge(page::routes());
     for (path, _, methods) in routes() {
         api = api.route(&format!("/api/v1{path}"), methods);
     }
