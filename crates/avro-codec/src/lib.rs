@@ -31,7 +31,7 @@ mod reject;
 mod validate;
 
 pub use codec::{Codec, Scratch};
-pub use container::read_object_container;
+pub use container::{ArchiveWriter, Archived, read_archive, read_object_container};
 pub use encode::EncodeError;
 pub use ids::{FixedIds, INDEX_TOML, SchemaIds, SchemaLookup, fingerprint};
 pub use record::RecordName;

@@ -3,17 +3,17 @@
 //! What always holds: one condition has one open alert, however often it is seen; an alert's life changes only by
 //! applying an alert record, whether it was just decided or read back from the log.
 
+use crate::shared::SharedMap;
 use model::output::Alert;
 use model::time::{MINUTE_MS, Millis};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Open alerts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Alerts {
     /// Shared with a frozen state: an alert is replaced, never changed.
-    open: BTreeMap<Subject, Arc<Alert>>,
+    open: SharedMap<Arc<Subject>, Arc<Alert>>,
 }
 
 /// Kind, account, campaign; empty where the alert concerns all.
@@ -34,6 +34,8 @@ pub struct Condition {
     pub text: String,
     /// What a person could do.
     pub suggested_command: Option<String>,
+    /// The incident that it belongs to, where another alert began it.
+    pub incident_id: Option<String>,
 }
 
 /// What stands in every alert of one record.
@@ -83,7 +85,7 @@ impl Alerts {
         if alert.state == "resolved" {
             self.open.remove(&subject);
         } else {
-            self.open.insert(subject, Arc::new(alert.clone()));
+            self.open.insert(Arc::new(subject), Arc::new(alert.clone()));
         }
     }
 
@@ -92,9 +94,14 @@ impl Alerts {
         self.open.contains_key(subject)
     }
 
+    /// The incident of a condition's open alert.
+    pub fn incident_of(&self, subject: &Subject) -> Option<&str> {
+        self.open.get(subject).map(|alert| alert.incident_id.as_str())
+    }
+
     /// Whether any alert of this kind is open: one question where else each campaign would be asked about.
     pub fn any_open(&self, kind: &str) -> bool {
-        self.open.range(subject(kind, None, None)..).next().is_some_and(|((found, ..), _)| found == kind)
+        self.open.from(&subject(kind, None, None)).next().is_some_and(|(found, _)| found.0 == kind)
     }
 
     /// Open alerts by kind, account and campaign.
@@ -133,7 +140,7 @@ fn opened(subject: &Subject, condition: &Condition, origin: &Origin<'_>) -> Aler
         observed: condition.observed,
         expected: condition.expected,
         money_at_stake_micros: condition.money_at_stake_micros,
-        incident_id: id,
+        incident_id: condition.incident_id.clone().unwrap_or(id),
         suggested_command: condition.suggested_command.clone(),
         text: condition.text.clone(),
         ..Alert::default()

@@ -1,6 +1,8 @@
 //! Stories and models of the whole state machine.
 
+mod anomalies;
 mod anything;
+mod hours;
 mod kpis;
 mod memory;
 mod recovery;

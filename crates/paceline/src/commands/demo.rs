@@ -53,8 +53,7 @@ pub fn run(arguments: &Demo) -> Outcome {
     let clock = Clock::accelerated(start_ms, arguments.speed);
     let topology = Topology { event_partitions: EVENT_PARTITIONS, policy_partitions: 1, dead_letter_partitions: 1 };
     let context = context(settings, clock, topology, Codec::fixed(), false);
-    let shared = Shared { metrics: context.metrics.clone(), published: context.published.clone() };
-    let addresses = http::serve(http::endpoints(&context.settings, shared))?;
+    let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
     if let Some(page) = addresses.first() {
         eprintln!("the dashboard is at http://{page}/");
     }

@@ -47,7 +47,7 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
 }
 
 /// Leaves the halt where the service of this machine finds it; it sends it on as soon as it can.
-fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
+pub fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
     let file = halt_file(&settings.state_dir);
     let failed = |error: std::io::Error| {
         Failure::failed(
@@ -62,7 +62,7 @@ fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
 }
 
 /// `global`, `account=ID`, `campaign=ACCOUNT/ID`, or `integrity`, the latch that a gap in the journal sets.
-fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
+pub fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
     let wrong = || {
         Failure::failed(
             format!("--scope {text:?} is not a scope"),

@@ -45,7 +45,8 @@ pub fn run(command: &PolicyCommand) -> Outcome {
     }
 }
 
-fn checked(file: &Path) -> Outcome<String> {
+/// The text of a policy file that has no mistakes.
+pub fn checked(file: &Path) -> Outcome<String> {
     let body = std::fs::read_to_string(file)
         .map_err(|error| Failure::failed(format!("cannot read {}: {error}", file.display()), ""))?;
     policy::settings::check(&body).map_err(|mistakes| {

@@ -74,7 +74,7 @@ fn list(settings: &Settings, output: Output) -> Outcome {
 
 fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
-    if let Some(campaign_id) = specification(&arguments.command_id) {
+    if let Some((campaign_id, _)) = specification(&arguments.command_id) {
         let account_id = account_of(&settings, campaign_id)?;
         return send(&settings, arguments, decision, account_id, campaign_id.to_owned());
     }
@@ -91,9 +91,9 @@ fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
 }
 
 /// `spec/CAMPAIGN/VERSION` names a specification whose numbers jumped and wait for a person.
-fn specification(id: &str) -> Option<&str> {
+pub fn specification(id: &str) -> Option<(&str, i64)> {
     let (campaign_id, version) = id.strip_prefix("spec/")?.rsplit_once('/')?;
-    version.parse::<i64>().is_ok().then_some(campaign_id)
+    Some((campaign_id, version.parse().ok()?))
 }
 
 fn account_of(settings: &Settings, campaign_id: &str) -> Outcome<String> {

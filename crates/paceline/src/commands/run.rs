@@ -33,8 +33,7 @@ pub fn run(arguments: &Run) -> Outcome {
     drop(admin);
     let codec = registry::codec(&settings, registry::SERVICE_WRITES)?;
     let context = context(settings, Clock::System, topology, codec, arguments.accept_loss);
-    let shared = Shared { metrics: context.metrics.clone(), published: context.published.clone() };
-    let addresses = http::serve(http::endpoints(&context.settings, shared))?;
+    let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
     tracing::info!(build = %context.build, slot = context.settings.slot, addresses = ?addresses, "serving");
     stop_on_signal(context.stop.clone())?;
     service::run(&context, arguments.role)

@@ -4,7 +4,7 @@
 use crate::settings::Topics;
 use avro_codec::RecordName;
 
-/// What a running service writes. Input schemas are their writers' to register: ours may not stand in their way.
+/// What a running service writes, the words of people that come in over its API included. Input schemas are their writers' to register: ours may not stand in their way.
 pub const SERVICE_WRITES: &[RecordName] = &[
     RecordName::Epoch,
     RecordName::JournalRecord,
@@ -12,6 +12,7 @@ pub const SERVICE_WRITES: &[RecordName] = &[
     RecordName::DesiredState,
     RecordName::Alert,
     RecordName::KpiRow,
+    RecordName::Decision,
     RecordName::Halt,
 ];
 

@@ -3,9 +3,11 @@
 //! Parsed once into plain types; unknown keys are refused, relations between settings are checked, and all mistakes are
 //! told at once. Order: built-in defaults, files in the order given, environment.
 
+mod http;
 mod reader;
 mod registry;
 
+pub use http::{HttpSettings, TlsFiles, TokenRole, TokenSetting};
 pub use reader::{Effective, parse_duration_ms};
 pub use registry::RegistrySettings;
 
@@ -49,6 +51,8 @@ pub struct Settings {
     pub minute_rows: bool,
     /// Dashboard and API.
     pub http_listen: SocketAddr,
+    /// Who may use the API, and over what.
+    pub http: HttpSettings,
     /// Prometheus.
     pub metrics_listen: SocketAddr,
     /// Secret of the keyed hashes; a built-in one where absent.
@@ -225,6 +229,8 @@ impl Settings {
         if epoch.interval_ms < 50 || epoch.interval_max_ms < epoch.interval_ms {
             reader.mistake("epoch.interval: must be at least 50ms and not above epoch.interval_max".into());
         }
+        let http_listen = address(reader, "http.listen", "127.0.0.1:8080", "dashboard and API");
+        let http = HttpSettings::read(reader, http_listen);
         Self {
             brokers,
             kafka_properties,
@@ -245,7 +251,8 @@ impl Settings {
             },
             topics: Topics::read(reader),
             minute_rows: reader.flag("kpis.minute_rows", false, "publish a KPI row for each closed minute too"),
-            http_listen: address(reader, "http.listen", "127.0.0.1:8080", "dashboard and API"),
+            http_listen,
+            http,
             metrics_listen: address(reader, "metrics.listen", "127.0.0.1:9464", "Prometheus metrics"),
             user_key_secret: reader.secret(
                 "user_key.secret",
