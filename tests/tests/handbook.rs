@@ -192,6 +192,32 @@ fn commands_in_the_pages_exist() {
     assert!(seen > 40, "only {seen} command lines were looked at");
 }
 
+#[test]
+fn tests_that_the_architecture_names_exist() {
+    let sources: String =
+        ["crates", "tests/tests", "tests/src"].iter().map(|folder| rust_under(&root(folder))).collect();
+    let architecture = read(&root("ARCHITECTURE.md"));
+    let named: Vec<&str> = words_in_code(&architecture).into_iter().filter(|word| is_sentence(word)).collect();
+    let missing: Vec<&&str> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty() && named.len() > 30, "{} names, not found: {missing:?}", named.len());
+}
+
+/// Words of five parts and more name tests, which are sentences.
+fn is_sentence(word: &str) -> bool {
+    word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && word.split('_').count() > 4
+}
+
+fn rust_under(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{folder:?}: {e}"));
+    let paths = entries.map(|entry| entry.expect("a folder can be listed").path());
+    let texts = paths.map(|path| match path.extension().and_then(|end| end.to_str()) {
+        Some("rs") => read(&path),
+        None if path.is_dir() => rust_under(&path),
+        _ => String::new(),
+    });
+    texts.collect()
+}
+
 /// Each word begins a row of a table.
 fn expect_rows<'w>(text: &str, words: impl IntoIterator<Item = &'w str>) {
     for word in words {
