@@ -8,6 +8,7 @@ use crate::http::{self, Shared};
 use crate::published::Published;
 use crate::service;
 use crate::service::context::{Context, Stop};
+use crate::service::progress::Progress;
 use crate::service::topology;
 use crate::settings::Settings;
 use crate::telemetry::{Metrics, start_logging};
@@ -39,12 +40,15 @@ pub fn run(arguments: &Run) -> Outcome {
 
 /// What the workers share.
 pub fn context(settings: Settings, clock: Clock, topology: topology::Topology, accept_loss: bool) -> Context {
+    let (metrics, published) = (Arc::new(Metrics::new()), Arc::new(Published::default()));
+    metrics.prepare_topics(&settings.topics);
     Context {
         settings: Arc::new(settings),
         clock,
         codec: Codec::fixed(),
-        metrics: Arc::new(Metrics::new()),
-        published: Arc::new(Published::default()),
+        progress: Progress::of("service", metrics.clone(), published.clone()),
+        metrics,
+        published,
         topology,
         stop: Arc::new(Stop::default()),
         build: Arc::from(BUILD),

@@ -64,7 +64,12 @@ pub fn recover(context: &Context, partitions: &[i32]) -> Outcome<Vec<Recovered>>
         .into_iter()
         .map(|(place, (offset, metadata))| (place.partition, Committed { offset, span: Span::parse(&metadata) }))
         .collect();
-    partitions.iter().map(|partition| one(context, &mut reader, *partition, committed.get(partition))).collect()
+    let one = |partition: &i32| {
+        let recovered = one(context, &mut reader, *partition, committed.get(partition));
+        context.progress.part_done();
+        recovered
+    };
+    partitions.iter().map(one).collect()
 }
 
 /// A committed position, and what its transaction covered.
