@@ -5,6 +5,7 @@ use crate::cli::Run;
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Shared};
+use crate::notify::Notifier;
 use crate::published::Published;
 use crate::service;
 use crate::service::context::{Context, Stop};
@@ -31,7 +32,9 @@ pub fn run(arguments: &Run) -> Outcome {
     }
     check::automatic_campaigns(&settings, &admin)?;
     drop(admin);
-    let context = context(settings, Clock::System, topology, arguments.accept_loss);
+    let mut context = context(settings, Clock::System, topology, arguments.accept_loss);
+    context.notifier =
+        Notifier::start(&context.settings, context.clock, context.build.clone(), context.metrics.clone())?;
     let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
     tracing::info!(build = %context.build, slot = context.settings.slot, addresses = ?addresses, "serving");
     stop_on_signal(context.stop.clone())?;
@@ -47,6 +50,7 @@ pub fn context(settings: Settings, clock: Clock, topology: topology::Topology, a
         clock,
         codec: Codec::fixed(),
         progress: Progress::of("service", metrics.clone(), published.clone()),
+        notifier: Notifier::default(),
         metrics,
         published,
         topology,

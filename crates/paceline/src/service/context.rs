@@ -4,6 +4,7 @@ use super::progress::Progress;
 use super::topology::Topology;
 use crate::clock::Clock;
 use crate::failure::{Failure, Kind, Outcome};
+use crate::notify::Notifier;
 use crate::published::Published;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
@@ -26,6 +27,8 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// How far a take-over of this worker is.
     pub progress: Progress,
+    /// Tells people of alerts.
+    pub notifier: Notifier,
     /// Read views.
     pub published: Arc<Published>,
     /// Partition counts, as of the start.

@@ -265,6 +265,7 @@ impl Stage2 {
             let mut sink = Sink { context, topics, partition: record.partition, out: waiting };
             sink.tell(&outputs);
             if publishes {
+                outputs.alerts.iter().for_each(|alert| context.notifier.take(alert));
                 sink.take(&outputs, record.offset, span)?;
             }
         }

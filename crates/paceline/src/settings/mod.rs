@@ -4,9 +4,11 @@
 //! told at once. Order: built-in defaults, files in the order given, environment.
 
 mod http;
+mod notifications;
 mod reader;
 
 pub use http::{HttpSettings, TlsFiles, TokenRole, TokenSetting};
+pub use notifications::{NotificationSettings, Snooze};
 pub use reader::{Effective, parse_duration_ms};
 
 use crate::failure::{Failure, Outcome};
@@ -51,6 +53,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Prometheus.
     pub metrics_listen: SocketAddr,
+    /// Where alerts are told.
+    pub notifications: NotificationSettings,
     /// Secret of the keyed hashes; a built-in one where absent.
     pub user_key_secret: Option<String>,
     /// Stage 1.
@@ -256,6 +260,7 @@ impl Settings {
             http_listen,
             http,
             metrics_listen: address(reader, "metrics.listen", "127.0.0.1:9464", "Prometheus metrics"),
+            notifications: NotificationSettings::read(reader),
             user_key_secret: reader.secret(
                 "user_key.secret",
                 "secret of the keyed hashes of user keys, shared by all workers; @file:PATH reads a file",

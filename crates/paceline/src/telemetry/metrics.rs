@@ -67,6 +67,7 @@ pub struct Metrics {
     pub alerts: IntCounterVec,
     pub alerts_open: IntGaugeVec,
     pub acks: IntCounterVec,
+    pub notifications: IntCounterVec,
     pub proposals_pending: IntGauge,
     pub proposal_oldest: Gauge,
     pub spend_day: IntGaugeVec,
@@ -243,6 +244,12 @@ impl Metrics {
                 "Answers of the ad-buying systems to commands, by what became of the command.",
                 &["result"],
             ),
+            notifications: counters(
+                r,
+                "paceline_notifications_total",
+                "Messages of the webhook, by what became of them; dropped and snoozed count alerts.",
+                &["result"],
+            ),
             proposals_pending: gauge(r, "paceline_proposals_pending", "Proposals that wait for a person."),
             proposal_oldest: float(
                 r,
@@ -339,6 +346,9 @@ impl Metrics {
         }
         for result in ACK_RESULTS.into_iter().chain([OTHER]) {
             self.acks.with_label_values(&[result]);
+        }
+        for result in ["sent", "retried", "failed", "dropped", "snoozed"] {
+            self.notifications.with_label_values(&[result]);
         }
         for what in STAGE1_EVENTS {
             self.stage1_events.with_label_values(&[what]);
