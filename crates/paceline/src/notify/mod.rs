@@ -31,6 +31,11 @@ const ATTEMPTS_MAX: u32 = 12;
 /// Longest sleep without a look at the clock, which may be set.
 const LOOK_EVERY_MS: Millis = 1_000;
 
+/// Whether address, secret and certificates can be used; nothing is sent.
+pub fn check(settings: &Settings) -> Outcome {
+    Target::of(&settings.notifications).map(|_| ())
+}
+
 /// Takes alerts; cheap to clone.
 #[derive(Clone, Default)]
 pub struct Notifier(Option<(SyncSender<Alert>, Arc<Metrics>)>);
