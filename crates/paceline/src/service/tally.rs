@@ -105,7 +105,7 @@ mod tests {
             },
             spend_day_micros: spend_day,
             spend_month_micros: spend_day,
-            spend_flight_micros: spend_day + 900,
+            spend_flight_micros: spend_day.saturating_add(900),
             daily_budget_micros: daily,
             watermark: None,
             hour: None,
