@@ -67,7 +67,7 @@ impl RejectReason {
     ];
 
     /// The word.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             RejectReason::BadFrame => "bad_frame",
             RejectReason::Empty => "empty",

@@ -175,7 +175,11 @@ impl Desk<'_> {
             self.move_bid(&case, &gate);
             self.move_hours(&case, &gate);
             self.move_budget(&case);
-            live.whys.clone_from(&self.noted);
+            // Levers that are asked only at an evaluation keep their words until the next one.
+            let noted = &self.noted;
+            let is_kept = |lever: &str| !due.pacing && noted.iter().all(|(known, _)| *known != lever);
+            live.whys.retain(|(lever, _)| ASKED_AT_EVALUATIONS.contains(lever) && is_kept(lever));
+            live.whys.extend_from_slice(noted);
         }
         live.pacing = pacing;
     }
@@ -596,6 +600,8 @@ impl Desk<'_> {
     }
 }
 
+/// Levers whose reasons arise only where the loop is evaluated.
+const ASKED_AT_EVALUATIONS: [&str; 2] = ["bid", "hours"];
 /// A daily budget of the platform follows the plan in steps of at least a twentieth.
 const BUDGET_STEP_SHARE: u64 = 20;
 

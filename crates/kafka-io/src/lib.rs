@@ -49,7 +49,7 @@ pub use connection::Connection;
 pub use failpoint::Failpoints;
 pub use fault::{Error, Fault};
 pub use mock::MockBroker;
-pub use reader::{From, LogReader, ReadReport, Until};
+pub use reader::{From, LogReader, ReadReport, Sign, Until};
 pub use record::{Record, TopicPartition};
 pub use sender::{SendReport, Sender};
 pub use source::{Batch, Failure, GroupHandle, Life, Membership, SourceConsumer};

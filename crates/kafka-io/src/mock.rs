@@ -46,13 +46,14 @@ mod tests {
     use super::*;
     use crate::committer::{Committer, CommitterSettings, OffsetOut, OutRecord, Outcome, Transaction};
     use crate::fault::Fault;
-    use crate::reader::{From, LogReader, Until};
+    use crate::reader::{From, LogReader, Sign, Until};
     use crate::record::TopicPartition;
     use crate::sender::Sender;
     use crate::source::{Life, Membership, SourceConsumer};
     use rdkafka::types::RDKafkaApiKey as Api;
     use rdkafka::types::RDKafkaRespErr as Code;
     use std::ops::ControlFlow;
+    use std::sync::{Arc, Mutex};
     use std::time::{Duration, Instant};
 
     const LONG: Duration = Duration::from_secs(30);
@@ -104,9 +105,17 @@ mod tests {
         let offsets = vec![OffsetOut { place, next_offset: 50, metadata: String::new() }];
         let outcome = finish(&mut committer, Transaction { offsets, ..one_record() });
         assert!(matches!(outcome, Outcome::Committed { .. }), "{outcome:?}");
-        let mut reader = LogReader::open(&connection, LONG).unwrap();
+        let signs = Arc::new(Mutex::new(Vec::new()));
+        let seen = signs.clone();
+        let see = move |sign: Sign<'_>| match sign {
+            Sign::Answer => {}
+            Sign::Begin(place, offsets) => seen.lock().unwrap().push((place.to_string(), offsets)),
+            Sign::Further(offsets) => seen.lock().unwrap().push(("further".into(), offsets)),
+        };
+        let mut reader = LogReader::open(&connection, LONG).unwrap().watched_by(see);
         let report = reader.read("out", 0, From::Earliest, Until::StableEnd, |_| ControlFlow::Continue(())).unwrap();
         assert_eq!((report.records, report.next_offset), (1, 1));
+        assert_eq!(*signs.lock().unwrap(), [("out/0".to_owned(), 1), ("further".to_owned(), 1)]);
         assert!(consumer.close(LONG));
     }
 

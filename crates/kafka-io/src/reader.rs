@@ -53,6 +53,19 @@ pub struct ReadReport {
     pub is_stopped: bool,
 }
 
+/// A sign of life of a reader, for who has to tell that a long reading goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Sign<'a> {
+    /// The broker answered a question.
+    Answer,
+    /// A reading begins, of at most this many offsets.
+    Begin(&'a TopicPartition, u64),
+    /// So many offsets further.
+    Further(u64),
+}
+
+type Watch = Box<dyn Fn(Sign<'_>) + Send>;
+
 /// Reads partitions one after the other.
 pub struct LogReader {
     connection: Connection,
@@ -62,6 +75,7 @@ pub struct LogReader {
     uncommitted: BaseConsumer<Witness>,
     patience: Duration,
     stop: Option<Box<dyn Fn() -> bool + Send>>,
+    watch: Watch,
 }
 
 impl LogReader {
@@ -86,7 +100,15 @@ impl LogReader {
             uncommitted,
             patience,
             stop: None,
+            watch: Box::new(|_| {}),
         })
+    }
+
+    /// Tells every sign of progress, and nothing while it only waits; called in the reader's own thread, so `see` must
+    /// be quick.
+    pub fn watched_by(mut self, see: impl Fn(Sign<'_>) + Send + 'static) -> LogReader {
+        self.watch = Box::new(see);
+        self
     }
 
     /// Gives up with [`Fault::Stopped`] soon after this says so.
@@ -121,6 +143,7 @@ impl LogReader {
         if from >= end {
             return Ok(report);
         }
+        (self.watch)(Sign::Begin(&place, end.abs_diff(from)));
         let client = self.committed.client().native_ptr();
         let fetch = SimpleFetch::start(client, &self.queue, topic, partition, from)
             .map_err(|code| Error::code(format!("reading {place}"), code))?;
@@ -132,6 +155,7 @@ impl LogReader {
                 end,
                 patience: self.patience,
                 stop: self.stop.as_deref(),
+                watch: &self.watch,
             },
             &mut self.messages,
             &mut report,
@@ -198,6 +222,7 @@ impl LogReader {
                 Err(_) => {}
             }
         };
+        (self.watch)(Sign::Answer);
         let mut positions = BTreeMap::new();
         for element in answer.elements() {
             element.error().map_err(|error| Error::kafka(doing(), &error))?;
@@ -223,7 +248,10 @@ impl LogReader {
             match ask() {
                 Err(error) if changes_leader(&error) && started.elapsed() < self.patience => thread::sleep(LEADER_WAIT),
                 Err(error) if is_missing(&error) && started.elapsed() < MISSING_PATIENCE => thread::sleep(LEADER_WAIT),
-                answer => return answer,
+                answer => {
+                    (self.watch)(Sign::Answer);
+                    return answer;
+                }
             }
         }
     }
@@ -256,6 +284,7 @@ struct Following<'a> {
     end: i64,
     patience: Duration,
     stop: Option<&'a (dyn Fn() -> bool + Send)>,
+    watch: &'a Watch,
 }
 
 fn follow(
@@ -264,7 +293,7 @@ fn follow(
     report: &mut ReadReport,
     show: &mut impl FnMut(Record<'_>) -> ControlFlow<()>,
 ) -> Result<(), Error> {
-    let Following { queue, client, place, end, patience, stop } = *following;
+    let Following { queue, client, place, end, patience, stop, watch } = *following;
     let mut last_progress = Instant::now();
     loop {
         if stop.is_some_and(|asked| asked()) {
@@ -301,11 +330,13 @@ fn follow(
                 }
             }
             if report.next_offset >= end {
+                watch(Sign::Further(report.next_offset.abs_diff(before)));
                 return Ok(());
             }
         }
         if report.next_offset > before {
             last_progress = Instant::now();
+            watch(Sign::Further(report.next_offset.abs_diff(before)));
             client.context().clear();
         } else if last_progress.elapsed() >= patience {
             return Err(stuck(client, place, report.next_offset, end));

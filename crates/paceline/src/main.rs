@@ -12,6 +12,7 @@ mod clock;
 mod commands;
 mod failure;
 mod http;
+mod notify;
 mod published;
 mod registry;
 mod service;

@@ -388,6 +388,12 @@ impl Health {
         self.collect(|name, health| health.reason.as_ref().map(|reason| format!("{name}: {reason}")))
     }
 
+    /// As if everybody had been silent for so long.
+    #[cfg(test)]
+    pub fn age(&self, by: Duration) {
+        self.workers.lock().unwrap().values_mut().for_each(|health| health.spoke -= by);
+    }
+
     fn collect(&self, problem: impl Fn(&str, &WorkerHealth) -> Option<String>) -> Result<(), Vec<String>> {
         let Ok(workers) = self.workers.lock() else { return Err(vec!["a worker panicked".into()]) };
         let problems: Vec<String> = workers.iter().filter_map(|(name, health)| problem(name, health)).collect();

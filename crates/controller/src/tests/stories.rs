@@ -117,6 +117,16 @@ fn halt(action: &str) -> Fact {
 }
 
 #[test]
+fn why_the_bid_stays_is_known_between_its_evaluations() {
+    let mut day = Day::of(CampaignSpec { daily_budget_micros: None, ..paced(1) });
+    for minute in 0..60 {
+        day.step(4, 4 * EUR);
+        let bid = day.world.controller.view().why("acme", "c").into_iter().find(|why| why.lever == "bid");
+        assert!(minute < 10 || bid.is_some(), "minute {minute}");
+    }
+}
+
+#[test]
 fn overspend_is_stopped_before_the_budget_is_passed_and_resumes_the_next_day() {
     let mut day = Day::of(paced(1));
     day.minutes(60, 0, 0);

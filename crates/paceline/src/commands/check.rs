@@ -4,6 +4,7 @@ use super::{ask, connect, say, say_json};
 use crate::cli::{Check, Output};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::http;
+use crate::notify;
 use crate::registry;
 use crate::service::topology;
 use crate::settings::Settings;
@@ -19,6 +20,7 @@ use std::ops::ControlFlow;
 pub fn run(arguments: &Check) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
     connection_properties(&settings)?;
+    notify::check(&settings)?;
     let mut warnings = Vec::new();
     if !arguments.no_environment {
         warnings = environment(&settings)?;

@@ -16,7 +16,7 @@ mod import;
 mod policy;
 mod proposals;
 mod replay;
-mod run;
+pub mod run;
 mod simulate;
 mod tap;
 mod token;

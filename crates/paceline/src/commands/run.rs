@@ -5,10 +5,12 @@ use crate::cli::Run;
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Shared};
+use crate::notify::Notifier;
 use crate::published::Published;
 use crate::registry;
 use crate::service;
 use crate::service::context::{Context, Stop};
+use crate::service::progress::Progress;
 use crate::service::topology;
 use crate::settings::Settings;
 use crate::telemetry::{Metrics, start_logging};
@@ -32,7 +34,9 @@ pub fn run(arguments: &Run) -> Outcome {
     check::automatic_campaigns(&settings, &admin)?;
     drop(admin);
     let codec = registry::codec(&settings, registry::SERVICE_WRITES)?;
-    let context = context(settings, Clock::System, topology, codec, arguments.accept_loss);
+    let mut context = context(settings, Clock::System, topology, codec, arguments.accept_loss);
+    context.notifier =
+        Notifier::start(&context.settings, context.clock, context.build.clone(), context.metrics.clone())?;
     let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
     tracing::info!(build = %context.build, slot = context.settings.slot, addresses = ?addresses, "serving");
     stop_on_signal(context.stop.clone())?;
@@ -47,12 +51,16 @@ pub fn context(
     codec: Codec,
     accept_loss: bool,
 ) -> Context {
+    let (metrics, published) = (Arc::new(Metrics::new()), Arc::new(Published::default()));
+    metrics.prepare_topics(&settings.topics);
     Context {
         settings: Arc::new(settings),
         clock,
         codec,
-        metrics: Arc::new(Metrics::new()),
-        published: Arc::new(Published::default()),
+        progress: Progress::of("service", metrics.clone(), published.clone()),
+        notifier: Notifier::default(),
+        metrics,
+        published,
         topology,
         stop: Arc::new(Stop::default()),
         build: Arc::from(BUILD),

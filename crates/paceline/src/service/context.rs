@@ -1,8 +1,10 @@
 //! What every worker of a process shares.
 
+use super::progress::Progress;
 use super::topology::Topology;
 use crate::clock::Clock;
 use crate::failure::{Failure, Kind, Outcome};
+use crate::notify::Notifier;
 use crate::published::Published;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
@@ -23,6 +25,10 @@ pub struct Context {
     pub codec: Codec,
     /// Handles of all metrics.
     pub metrics: Arc<Metrics>,
+    /// How far a take-over of this worker is.
+    pub progress: Progress,
+    /// Tells people of alerts.
+    pub notifier: Notifier,
     /// Read views.
     pub published: Arc<Published>,
     /// Partition counts, as of the start.
@@ -41,10 +47,23 @@ impl Context {
         crate::commands::connect(&self.settings, part)
     }
 
-    /// A reader of logs for the time before a worker runs; it gives up when the process is asked to stop.
+    /// The same for a worker of this name.
+    pub fn of_worker(&self, name: &'static str) -> Self {
+        let progress = Progress::of(name, self.metrics.clone(), self.published.clone());
+        Self { progress, ..self.clone() }
+    }
+
+    /// The worker enters a state of its life.
+    pub fn enter(&self, state: &'static str) {
+        self.metrics.enter(self.progress.worker(), state);
+    }
+
+    /// A reader of logs for the time before a worker runs; it gives up when the process is asked to stop, and a
+    /// take-over says how far it is.
     pub fn reader(&self, part: &str, patience: Duration) -> Outcome<LogReader> {
-        let stop = self.stop.clone();
-        Ok(LogReader::open(&self.connection(part), patience)?.stop_when(move || stop.is_asked()))
+        let (stop, progress) = (self.stop.clone(), self.progress.clone());
+        let reader = LogReader::open(&self.connection(part), patience)?;
+        Ok(reader.stop_when(move || stop.is_asked()).watched_by(move |sign| progress.see(sign)))
     }
 
     /// The timestamp that a produced record must carry, where the broker cannot stamp it.

@@ -1,7 +1,8 @@
-//! What one committed cut means for the metrics.
+//! What one committed cut means for the metrics, and what is left of partitions that were given away: nothing.
 
 use crate::telemetry::{Metrics, event_word};
 use aggregator::Counters;
+use kafka_io::TopicPartition;
 use model::event::EventKind;
 use model::journal::{Epoch, EpochCounts, NO_WATERMARK};
 use std::collections::BTreeMap;
@@ -59,10 +60,53 @@ pub fn cut(
     }
 }
 
+/// Removes what was told of partitions that are no longer ours: their new owner tells it now.
+pub fn forget(metrics: &Metrics, places: &[TopicPartition]) {
+    for place in places {
+        let partition = place.partition.to_string();
+        let labels = [&*place.topic, partition.as_str()];
+        // Where a partition has told nothing yet there is nothing to remove.
+        let _ = metrics.idle.remove_label_values(&labels);
+        let _ = metrics.watermark.remove_label_values(&labels);
+        let _ = metrics.lag_records.remove_label_values(&labels);
+        let _ = metrics.journal_applied.remove_label_values(&labels[1..]);
+    }
+}
+
 fn counts(epoch: &Epoch, kind: EventKind) -> &EpochCounts {
     match kind {
         EventKind::Impression => &epoch.impressions,
         EventKind::Click => &epoch.clicks,
         EventKind::Conversion => &epoch.conversions,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::journal::Range;
+
+    #[test]
+    fn a_partition_that_was_given_away_leaves_no_series() {
+        let metrics = Metrics::new();
+        let range = |partition| Range {
+            topic: "ads.clicks".into(),
+            partition,
+            from: 0,
+            to: 5,
+            watermark: 1_000,
+            idle: true,
+            epoch: 1,
+        };
+        let epoch = Epoch { ranges: vec![range(0), range(1)], ..Epoch::default() };
+        cut(&metrics, &[epoch], &Counters::default(), [0; 3], &BTreeMap::new(), &BTreeMap::new());
+        metrics.lag_records.with_label_values(&["ads.clicks", "0"]).set(7);
+        metrics.journal_applied.with_label_values(&["0"]).set(7.0);
+        let of = |partition: i32| {
+            metrics.text().lines().filter(|line| line.contains(&format!("partition=\"{partition}\""))).count()
+        };
+        assert_eq!((of(0), of(1)), (4, 2));
+        forget(&metrics, &[TopicPartition::new("ads.clicks", 0)]);
+        assert_eq!((of(0), of(1)), (0, 2));
     }
 }

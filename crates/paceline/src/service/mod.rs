@@ -9,6 +9,7 @@ mod evidence;
 mod gauges;
 pub mod halt_relay;
 mod policy_feed;
+pub mod progress;
 mod rebuild;
 mod recopy;
 pub mod recovery;
@@ -18,6 +19,7 @@ mod span;
 mod stage1;
 mod stage2;
 mod takeover;
+mod tally;
 pub mod topology;
 
 pub use policy_feed::POLICY_NAME;
@@ -46,7 +48,8 @@ pub fn run(context: &Context, role: Role) -> Outcome {
             continue;
         }
         context.published.health.say(name, Some("starting".into()));
-        let (context, tell) = (context.clone(), tell.clone());
+        context.metrics.enter(name, "starting");
+        let (context, tell) = (context.of_worker(name), tell.clone());
         std::thread::Builder::new()
             .name(name.into())
             .spawn(move || {
@@ -73,7 +76,7 @@ pub fn run(context: &Context, role: Role) -> Outcome {
                 tracing::info!(worker = name, %failure, "ended while it was taking over");
                 continue;
             }
-            context.metrics.enter("failed");
+            context.metrics.enter(name, "failed");
             tracing::error!(worker = name, %failure, "worker ended");
             result = result.and(Err(failure));
         }

@@ -135,7 +135,10 @@ fn restore(context: &Context, partition: i32, epoch: i64) -> Outcome<SiblingSet>
         }
         let Some(loaded) = loaded else { return Ok(empty_set(context, partition)) };
         let of = postcard::from_bytes::<SetHeader>(&loaded.header).map_or(0, |header| header.epoch);
-        let chunks = loaded.chunks.into_iter().map(|(id, version, bytes)| StoredChunk { id, version, bytes });
+        let chunks = loaded.chunks.into_iter().map(|(id, version, bytes)| {
+            context.progress.alive();
+            StoredChunk { id, version, bytes }
+        });
         match SiblingSet::restore(identity(context, partition), hasher(context), chunks) {
             Ok(set) => {
                 tracing::info!(partition, epoch = set.epoch(), "snapshot restored");
@@ -241,13 +244,19 @@ fn replay(
     let (Some(first), Some(last)) = (cuts.first(), cuts.last()) else { return Ok(()) };
     let mut feeds = feeds(context, partition, first.from, last.to)?;
     let mut sums = EpochSums::new();
+    context.progress.reading(format!("events of partition {partition}"), offsets(first.from, last.to));
     for cut in cuts {
         // Dead letters of a replayed cut are on their topic.
         fold_one(context, policy, set, cut, &mut feeds, &mut sums, &mut |_, _, _, _| {})?;
         // What a replayed cut brought stands in the journal.
         sums.drain(1);
+        context.progress.further(offsets(cut.from, cut.to));
     }
     Ok(())
+}
+
+fn offsets(from: [i64; 3], to: [i64; 3]) -> u64 {
+    from.into_iter().zip(to).map(|(from, to)| to.saturating_sub(from).max(0) as u64).sum()
 }
 
 fn fold_one(

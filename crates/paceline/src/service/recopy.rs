@@ -92,7 +92,8 @@ impl Recopy {
 }
 
 fn read_all(context: &Context, places: &[(ControlTopic, TopicPartition)], into: &SyncSender<CopiedFact>) -> Outcome {
-    let mut reader = context.reader("recopy", PATIENCE)?;
+    // Not the worker's thread: its reading says nothing of a take-over that goes on meanwhile.
+    let mut reader = context.reader("recopy", PATIENCE)?.watched_by(|_| {});
     for (topic, place) in places {
         let mut last_words = LastWords::default();
         reader.read(&place.topic, place.partition, From::Earliest, Until::StableEnd, |record| {

@@ -64,7 +64,12 @@ pub fn recover(context: &Context, partitions: &[i32]) -> Outcome<Vec<Recovered>>
         .into_iter()
         .map(|(place, (offset, metadata))| (place.partition, Committed { offset, span: Span::parse(&metadata) }))
         .collect();
-    partitions.iter().map(|partition| one(context, &mut reader, *partition, committed.get(partition))).collect()
+    let one = |partition: &i32| {
+        let recovered = one(context, &mut reader, *partition, committed.get(partition));
+        context.progress.part_done();
+        recovered
+    };
+    partitions.iter().map(one).collect()
 }
 
 /// A committed position, and what its transaction covered.
@@ -230,4 +235,43 @@ fn refuse_loss(context: &Context, partition: i32, why: &str) -> Outcome {
         return Ok(());
     }
     Err(Failure::setup(words, "restore a snapshot, or start once with --accept-loss: windows and totals begin anew"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::commands::run::context;
+    use crate::service::topology::{Topology, needs};
+    use kafka_io::{MockBroker, Sender};
+
+    #[test]
+    fn a_long_recovery_says_that_it_lives_and_what_it_reads() {
+        let broker = MockBroker::start().unwrap();
+        let folder = std::env::temp_dir().join(format!("paceline-recovery-{}", std::process::id()));
+        let environment = [("KAFKA__BROKERS", broker.brokers()), ("STATE__DIR", folder.display().to_string())];
+        let environment = environment.map(|(name, value)| (format!("PACELINE__{name}"), value)).into();
+        let (settings, _) = Settings::load_with(&[], &environment).unwrap();
+        for need in needs(&settings, 1) {
+            broker.create_topic(&need.name, need.partitions).unwrap();
+        }
+        let mut sender = Sender::start(&broker.connection("test")).unwrap();
+        for _ in 0..3 {
+            sender.send(&settings.topics.kpis, Some(0), None, Some(b"not a row"), Some(1)).unwrap();
+        }
+        sender.flush(PATIENCE).unwrap();
+        let topology = Topology { event_partitions: 1, policy_partitions: 1, dead_letter_partitions: 1 };
+        // Its topics are read from their beginnings, whatever the time.
+        let clock = Clock::accelerated(Clock::System.now_ms(), 1);
+        let context = context(settings, clock, topology, Codec::fixed(), false).of_worker("controller");
+        let health = &context.published.health;
+        context.progress.begin("recovering journal partitions", 2);
+        health.age(Duration::from_secs(61));
+        assert!(health.live().is_err());
+        let recovered = recover(&context, &[0, 1]).unwrap();
+        assert_eq!((recovered.len(), health.live()), (2, Ok(())));
+        assert_eq!(health.ready(), Err(vec!["controller: recovering journal partitions, 2 of 2 done".into()]));
+        assert!(context.metrics.text().contains("paceline_takeover_records_total{stage=\"controller\"} 3"));
+        let _ = std::fs::remove_dir_all(folder);
+    }
 }

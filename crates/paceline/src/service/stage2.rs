@@ -7,24 +7,29 @@
 
 use super::already::{Already, Word};
 use super::context::Context;
+use super::gauges;
 use super::recovery::{self, Recovered};
 use super::snapshot_writer::{Frozen, SnapshotWriter};
 use super::span::{SPAN_HEADER, Span};
 use super::stage1::start_committer;
+use super::tally::Tally;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::published::{CampaignEntry, HaltView};
 use crate::snapshots::Chunk;
+use crate::telemetry::{ACK_RESULTS, ALERT_KINDS, Metrics, known};
 use avro_codec::RecordName;
 use controller::{Authority, Controller, JournalPosition, Outputs};
 use kafka_io::{
     Committer, Life, Membership, OffsetOut, OutRecord, Outcome as Committed, SourceConsumer, TopicPartition,
     Transaction,
 };
+use model::fact::Fact;
+use model::journal::JournalRecord;
 use model::time::Millis;
 use replay::{OutputTopic, wire};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +41,8 @@ const BATCH_WAIT: Duration = Duration::from_millis(10);
 const QUIET_COMMIT: Duration = Duration::from_millis(500);
 /// A journal is at rest after this time without a record; while the aggregator lives, each cut brings one.
 const REST_AFTER: Duration = Duration::from_secs(5);
+/// What health hears of a take-over.
+const DOING: &str = "recovering journal partitions";
 /// What waits behind the transaction in flight; above it the loop stops reading.
 const WAITING_RECORDS_MAX: usize = 20_000;
 const REFUSALS_MAX: u32 = 10;
@@ -57,6 +64,8 @@ pub struct OwnedPartition {
     snapshot_taken: Instant,
     last_timestamp_ms: Millis,
     last_clock_ms: Millis,
+    /// When nothing more was to be applied, by the service's clock.
+    caught_up_ms: Millis,
 }
 
 /// What a manifest says of a journal partition's position.
@@ -85,6 +94,8 @@ pub struct Stage2 {
     committed_at: Instant,
     /// When they are to be renewed next.
     views_at: Instant,
+    /// Currencies that have series.
+    currencies: BTreeSet<String>,
 }
 
 struct InFlight {
@@ -133,6 +144,7 @@ impl Stage2 {
             in_flight: None,
             committed_at: Instant::now(),
             views_at: Instant::now() + VIEWS_EVERY,
+            currencies: BTreeSet::new(),
             context,
         })
     }
@@ -156,8 +168,9 @@ impl Stage2 {
     fn live(&mut self, life: Life) -> Outcome {
         match life {
             Life::Assigned(places) => self.take_over(&places),
-            Life::Revoked(_) => {
+            Life::Revoked(places) => {
                 self.drain()?;
+                gauges::forget(&self.context.metrics, &places);
                 self.parked = std::mem::take(&mut self.partitions);
                 Ok(self.consumer.release()?)
             }
@@ -176,7 +189,8 @@ impl Stage2 {
 
     fn take_over(&mut self, places: &[TopicPartition]) -> Outcome {
         let started = Instant::now();
-        self.context.published.health.say("controller", Some("recovering journal partitions".into()));
+        self.context.enter("restoring");
+        self.context.progress.begin(DOING, places.len());
         if self.committer.is_none() {
             self.committer = Some(start_committer(&self.context, "controller", &self.consumer)?);
         }
@@ -187,6 +201,7 @@ impl Stage2 {
         parked.retain(|partition, _| untouched.contains(partition));
         let mut starts = Vec::new();
         let fresh: Vec<i32> = places.iter().map(|place| place.partition).filter(|p| !parked.contains_key(p)).collect();
+        self.context.progress.begin(DOING, fresh.len());
         let recovered = recovery::recover(&self.context, &fresh)?;
         for place in places {
             let owned = parked.remove(&place.partition);
@@ -200,6 +215,7 @@ impl Stage2 {
                 snapshot_taken: Instant::now(),
                 last_timestamp_ms: timestamp_ms,
                 last_clock_ms: timestamp_ms,
+                caught_up_ms: 0,
             };
             self.partitions.insert(partition, owned);
         }
@@ -209,6 +225,8 @@ impl Stage2 {
             }
         }
         self.consumer.begin(starts)?;
+        self.context.progress.end();
+        self.context.enter("running");
         let took_ms = started.elapsed().as_millis() as u64;
         tracing::info!(partitions = self.partitions.len(), took_ms, "journal partitions taken over");
         Ok(())
@@ -229,6 +247,7 @@ impl Stage2 {
                 )
             })?;
             context.published.note_halts(&journal);
+            count_acks(&context.metrics, &journal);
             let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
             owned.last_timestamp_ms = record.timestamp_ms;
             owned.last_clock_ms = journal.clock;
@@ -246,6 +265,7 @@ impl Stage2 {
             let mut sink = Sink { context, topics, partition: record.partition, out: waiting };
             sink.tell(&outputs);
             if publishes {
+                outputs.alerts.iter().for_each(|alert| context.notifier.take(alert));
                 sink.take(&outputs, record.offset, span)?;
             }
         }
@@ -324,6 +344,7 @@ impl Stage2 {
                     return Err(error.into());
                 }
                 tracing::warn!(%error, refusals, "decisions refused, submitting them again");
+                self.context.enter("stalled_retrying");
                 self.submit(transaction)
             }
             Some(Committed::Fatal { error }) => {
@@ -336,7 +357,11 @@ impl Stage2 {
     fn committed(&mut self, took: Duration) {
         self.committed_at = Instant::now();
         self.context.metrics.transaction_seconds.with_label_values(&["controller"]).observe(took.as_secs_f64());
-        if let Some(clock) = self.in_flight.take().and_then(|flight| flight.oldest_clock_ms) {
+        let flight = self.in_flight.take();
+        if flight.as_ref().is_some_and(|flight| flight.refusals > 0) {
+            self.context.enter("running");
+        }
+        if let Some(clock) = flight.and_then(|flight| flight.oldest_clock_ms) {
             let latency_ms = (self.context.clock.now_ms() - clock).max(0);
             self.context.metrics.latency.with_label_values(&["broker_to_published"]).observe(latency_ms as f64 / 1e3);
         }
@@ -383,18 +408,17 @@ impl Stage2 {
         if started < self.views_at {
             return;
         }
-        let mut paces: BTreeMap<String, i64> = BTreeMap::new();
-        let mut halted = 0;
+        let mut tally = Tally::default();
         let published = &self.context.published;
         let (mut halts, mut policy_version, mut now) = (Vec::new(), 0, 0);
         for owned in self.partitions.values() {
             let state = owned.controller.view();
             for summary in state.campaigns() {
                 let whys = state.why(&summary.account_id, &summary.campaign_id);
-                *paces.entry(summary.pace.clone()).or_default() += 1;
-                halted += i64::from(summary.halted);
+                tally.campaign(&summary);
                 published.put_campaign(CampaignEntry::of(summary, &whys), state.now());
             }
+            tally.state(state);
             halts.extend(state.halts().into_iter().map(HaltView::from));
             halts.extend(state.integrity_hold().map(HaltView::integrity));
             state.proposals().for_each(|proposal| published.know_proposal(proposal));
@@ -404,11 +428,9 @@ impl Stage2 {
         }
         published.put_halts(halts);
         published.end_pass(policy_version, now);
-        self.context.metrics.halted_campaigns.set(halted);
+        tally.publish(&self.context.metrics, &mut self.currencies);
         self.count_states();
-        for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
-            self.context.metrics.campaigns.with_label_values(&[pace]).set(paces.get(pace).copied().unwrap_or(0));
-        }
+        self.count_lag();
         self.views_at = started + VIEWS_EVERY.max(started.elapsed() * VIEWS_SHARE);
     }
 
@@ -439,6 +461,27 @@ impl Stage2 {
         }
     }
 
+    /// How far each journal partition was applied, and what waits in it; absent while the broker has not told.
+    fn count_lag(&mut self) {
+        let now_ms = self.context.clock.now_ms();
+        let metrics = &self.context.metrics;
+        for (partition, owned) in &mut self.partitions {
+            let place = TopicPartition::new(self.topics.journal.clone(), *partition);
+            let label = partition.to_string();
+            if let Some(lag) = self.consumer.lag(&place) {
+                metrics.lag_records.with_label_values(&[&*place.topic, label.as_str()]).set(lag as i64);
+            }
+            if self.consumer.at_end(&place) {
+                owned.caught_up_ms = now_ms;
+            }
+            // A journal that was quiet is not behind when a record comes.
+            let applied_ms = owned.caught_up_ms.max(owned.last_timestamp_ms);
+            if applied_ms > 0 {
+                metrics.journal_applied.with_label_values(&[label.as_str()]).set(applied_ms as f64 / 1e3);
+            }
+        }
+    }
+
     fn drain(&mut self) -> Outcome {
         let started = Instant::now();
         loop {
@@ -461,6 +504,7 @@ impl Stage2 {
     }
 
     fn leave(mut self) -> Outcome {
+        self.context.enter("draining");
         self.drain()?;
         self.snapshot_if_due(true);
         self.snapshots.finish();
@@ -539,12 +583,21 @@ impl Sink<'_> {
         }
         outputs.proposals.iter().for_each(|proposal| published.put_proposal(proposal));
         for alert in &outputs.alerts {
-            metrics.alerts.with_label_values(&[&alert.state]).inc();
+            let kind = known(&ALERT_KINDS, &alert.kind);
+            metrics.alerts.with_label_values(&[kind, &alert.severity, &alert.state]).inc();
             published.put_alert(alert);
         }
         for row in &outputs.kpis {
             metrics.kpi_rows.with_label_values(&[&row.granularity]).inc();
             published.put_row(row);
+        }
+    }
+}
+
+fn count_acks(metrics: &Metrics, journal: &JournalRecord) {
+    for fact in &journal.facts {
+        if let Fact::Ack(ack) = &fact.record {
+            metrics.acks.with_label_values(&[known(&ACK_RESULTS, &ack.result)]).inc();
         }
     }
 }

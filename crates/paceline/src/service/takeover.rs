@@ -95,6 +95,7 @@ pub fn take_over(
     let mut repair = Repair::new(context);
     for group in &groups {
         settle(context, &mut reader, writer, policy, group, &mut owned, &mut repair)?;
+        context.progress.part_done();
     }
     if Failpoints::from_environment()?.is_due(WITHOUT_REPAIR) {
         tracing::error!(cuts = repair.parts.len(), "a test asked for it: torn cuts are not emitted again");
@@ -415,6 +416,7 @@ impl Repair {
             let transaction =
                 writer.write(context, 0, part.clock, &part.epochs, part.ranges, sums, part.facts, part.dead)?;
             submit_and_wait(committer, transaction)?;
+            context.progress.alive();
         }
         context.metrics.repaired_epochs.inc_by(count);
         Ok(())

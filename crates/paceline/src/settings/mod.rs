@@ -4,10 +4,12 @@
 //! told at once. Order: built-in defaults, files in the order given, environment.
 
 mod http;
+mod notifications;
 mod reader;
 mod registry;
 
 pub use http::{HttpSettings, TlsFiles, TokenRole, TokenSetting};
+pub use notifications::{NotificationSettings, Snooze};
 pub use reader::{Effective, parse_duration_ms};
 pub use registry::RegistrySettings;
 
@@ -55,6 +57,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// Prometheus.
     pub metrics_listen: SocketAddr,
+    /// Where alerts are told.
+    pub notifications: NotificationSettings,
     /// Secret of the keyed hashes; a built-in one where absent.
     pub user_key_secret: Option<String>,
     /// Stage 1.
@@ -254,6 +258,7 @@ impl Settings {
             http_listen,
             http,
             metrics_listen: address(reader, "metrics.listen", "127.0.0.1:9464", "Prometheus metrics"),
+            notifications: NotificationSettings::read(reader),
             user_key_secret: reader.secret(
                 "user_key.secret",
                 "secret of the keyed hashes of user keys, shared by all workers; @file:PATH reads a file",

@@ -1,18 +1,26 @@
 //! All metrics, their names, units and labels.
+//!
+//! What always holds: a series whose labels are known beforehand exists from the start with 0, because an increase from
+//! nothing to one cannot be seen; a word that is not known becomes `other`, so the number of series is bounded.
 
+use super::words::{ACK_RESULTS, ALERT_KINDS, COMMAND_KINDS, COMMAND_MODES, OTHER, REJECT_REASONS, STAGE1_EVENTS};
+use crate::settings::Topics;
 use model::event::EventKind;
+use model::fact::ControlTopic;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Opts, Registry, TextEncoder,
 };
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 /// Latency buckets in seconds: 1 ms to a minute, doubling.
 const LATENCY_BUCKETS: [f64; 16] =
     [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0];
 
-/// States of the service's life, a one-hot gauge.
-pub const LIFECYCLE_STATES: [&str; 6] = ["starting", "restoring", "running", "draining", "stalled_retrying", "failed"];
+/// States of the service's life, a one-hot gauge. Of the workers of a process the one whose state stands last counts.
+pub const LIFECYCLE_STATES: [&str; 6] = ["running", "starting", "restoring", "draining", "stalled_retrying", "failed"];
 
 /// Handles of every metric.
 #[allow(missing_docs)] // Each is described by its help text below.
@@ -20,6 +28,9 @@ pub struct Metrics {
     registry: Registry,
     pub ready: IntGauge,
     pub lifecycle_state: IntGaugeVec,
+    lives: Mutex<BTreeMap<&'static str, usize>>,
+    pub takeover_records: IntCounterVec,
+    pub takeover_parts_left: IntGaugeVec,
     pub events_consumed: IntCounterVec,
     pub consumed_bytes: IntCounterVec,
     pub lag_records: IntGaugeVec,
@@ -42,6 +53,7 @@ pub struct Metrics {
     pub transactions: IntCounterVec,
     pub transaction_seconds: HistogramVec,
     pub journal_records: IntGaugeVec,
+    pub journal_applied: GaugeVec,
     pub stage1_events: IntCounterVec,
     pub snapshot_seconds: Histogram,
     pub snapshot_pause_seconds: Histogram,
@@ -53,7 +65,13 @@ pub struct Metrics {
     pub adjustments: IntCounterVec,
     pub kpi_rows: IntCounterVec,
     pub alerts: IntCounterVec,
+    pub alerts_open: IntGaugeVec,
+    pub acks: IntCounterVec,
+    pub notifications: IntCounterVec,
     pub proposals_pending: IntGauge,
+    pub proposal_oldest: Gauge,
+    pub spend_day: IntGaugeVec,
+    pub overspend: IntGaugeVec,
     pub campaigns: IntGaugeVec,
     pub halted_campaigns: IntGauge,
     pub latency: HistogramVec,
@@ -73,13 +91,31 @@ impl Metrics {
         let metrics = Self {
             ready: gauge(r, "paceline_ready", "1 while the service takes part in the work and can commit."),
             lifecycle_state: gauges(r, "paceline_lifecycle_state", "1 for the state the service is in.", &["state"]),
+            lives: Mutex::default(),
+            takeover_records: counters(
+                r,
+                "paceline_takeover_records_total",
+                "Log positions passed while taking partitions over.",
+                &["stage"],
+            ),
+            takeover_parts_left: gauges(
+                r,
+                "paceline_takeover_parts_left",
+                "Partitions that the take-over which goes on has still to bring up, 0 without one.",
+                &["stage"],
+            ),
             events_consumed: counters(
                 r,
                 "paceline_events_consumed_total",
                 "Records read from event topics.",
                 &["event_type"],
             ),
-            consumed_bytes: counters(r, "paceline_consumed_bytes_total", "Payload bytes read.", &["topic"]),
+            consumed_bytes: counters(
+                r,
+                "paceline_consumed_bytes_total",
+                "Payload bytes read from event topics.",
+                &["topic"],
+            ),
             lag_records: gauges(
                 r,
                 "paceline_consumer_lag_records",
@@ -167,6 +203,12 @@ impl Metrics {
                 "Journal records in the states held, by what became of them.",
                 &["outcome"],
             ),
+            journal_applied: floats(
+                r,
+                "paceline_journal_applied_timestamp_seconds",
+                "Everything that stood in a journal partition until then was applied.",
+                &["partition"],
+            ),
             stage1_events: counters(
                 r,
                 "paceline_stage1_events_total",
@@ -194,8 +236,38 @@ impl Metrics {
             state_keys: gauges(r, "paceline_state_keys", "Entries held in memory.", &["store"]),
             adjustments: counters(r, "paceline_adjustments_published_total", "Commands published.", &["kind", "mode"]),
             kpi_rows: counters(r, "paceline_kpi_rows_total", "KPI rows published.", &["granularity"]),
-            alerts: counters(r, "paceline_alerts_total", "Alert records published.", &["state"]),
+            alerts: counters(r, "paceline_alerts_total", "Alert records published.", &["kind", "severity", "state"]),
+            alerts_open: gauges(r, "paceline_alerts_open", "Alerts that are open now.", &["kind", "severity"]),
+            acks: counters(
+                r,
+                "paceline_acks_total",
+                "Answers of the ad-buying systems to commands, by what became of the command.",
+                &["result"],
+            ),
+            notifications: counters(
+                r,
+                "paceline_notifications_total",
+                "Messages of the webhook, by what became of them; dropped and snoozed count alerts.",
+                &["result"],
+            ),
             proposals_pending: gauge(r, "paceline_proposals_pending", "Proposals that wait for a person."),
+            proposal_oldest: float(
+                r,
+                "paceline_proposal_oldest_timestamp_seconds",
+                "When the proposal was made that waits longest for a person, 0 where none waits.",
+            ),
+            spend_day: gauges(
+                r,
+                "paceline_spend_day_micros",
+                "Spend of the campaigns' local days, micros of the currency.",
+                &["currency"],
+            ),
+            overspend: gauges(
+                r,
+                "paceline_overspend_micros",
+                "Spend above the budgets of the campaigns' local days or flights, micros of the currency.",
+                &["currency", "budget"],
+            ),
             campaigns: gauges(r, "paceline_campaigns", "Campaigns by pace.", &["pacing"]),
             halted_campaigns: gauge(
                 r,
@@ -226,7 +298,7 @@ impl Metrics {
     }
 
     fn prepare(&self) {
-        self.enter("starting");
+        self.show_state("starting");
         for kind in EventKind::ALL {
             let word = event_word(kind);
             for family in [&self.events_consumed, &self.duplicates, &self.late, &self.evicted] {
@@ -242,6 +314,11 @@ impl Metrics {
         for stage in ["broker_to_journal", "broker_to_published"] {
             self.latency.with_label_values(&[stage]);
         }
+        for stage in ["aggregator", "controller"] {
+            self.takeover_records.with_label_values(&[stage]);
+            self.takeover_parts_left.with_label_values(&[stage]);
+        }
+        self.prepare_words();
         for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
             self.campaigns.with_label_values(&[pace]);
         }
@@ -253,8 +330,59 @@ impl Metrics {
         }
     }
 
-    /// Enters a state of the service's life.
-    pub fn enter(&self, state: &str) {
+    fn prepare_words(&self) {
+        for kind in ALERT_KINDS.into_iter().chain([OTHER]) {
+            for severity in ["info", "warning", "critical"] {
+                self.alerts_open.with_label_values(&[kind, severity]);
+                for state in ["opened", "updated", "resolved"] {
+                    self.alerts.with_label_values(&[kind, severity, state]);
+                }
+            }
+        }
+        for kind in COMMAND_KINDS {
+            for mode in COMMAND_MODES {
+                self.adjustments.with_label_values(&[kind, mode]);
+            }
+        }
+        for result in ACK_RESULTS.into_iter().chain([OTHER]) {
+            self.acks.with_label_values(&[result]);
+        }
+        for result in ["sent", "retried", "failed", "dropped", "snoozed"] {
+            self.notifications.with_label_values(&[result]);
+        }
+        for what in STAGE1_EVENTS {
+            self.stage1_events.with_label_values(&[what]);
+        }
+    }
+
+    /// The series of topics, whose names are settings.
+    pub fn prepare_topics(&self, topics: &Topics) {
+        let events = EventKind::ALL.map(|kind| topics.event(kind));
+        let controls = ControlTopic::ALL.map(|topic| topics.control(topic));
+        for topic in events {
+            self.consumed_bytes.with_label_values(&[topic]);
+        }
+        for topic in controls {
+            self.facts.with_label_values(&[topic]);
+        }
+        for topic in events.into_iter().chain(controls) {
+            self.dead_letters.with_label_values(&[topic]);
+            for reason in REJECT_REASONS {
+                self.rejected.with_label_values(&[topic, reason]);
+            }
+        }
+    }
+
+    /// A worker enters a state of its life.
+    pub fn enter(&self, worker: &'static str, state: &str) {
+        let Some(rank) = LIFECYCLE_STATES.iter().position(|known| *known == state) else { return };
+        let Ok(mut lives) = self.lives.lock() else { return };
+        lives.insert(worker, rank);
+        let last = lives.values().copied().max().unwrap_or(rank);
+        self.show_state(LIFECYCLE_STATES[last]);
+    }
+
+    fn show_state(&self, state: &str) {
         for known in LIFECYCLE_STATES {
             self.lifecycle_state.with_label_values(&[known]).set(i64::from(known == state));
         }
@@ -339,8 +467,44 @@ mod tests {
             "paceline_lifecycle_state{state=\"starting\"} 1",
             "paceline_events_consumed_total{event_type=\"click\"} 0",
             "paceline_transactions_total{result=\"fatal\",stage=\"controller\"} 0",
+            "paceline_alerts_total{kind=\"ack_missing\",severity=\"critical\",state=\"opened\"} 0",
+            "paceline_alerts_open{kind=\"hard_stop\",severity=\"warning\"} 0",
+            "paceline_adjustments_published_total{kind=\"pause\",mode=\"auto\"} 0",
+            "paceline_acks_total{result=\"conflict\"} 0",
         ] {
             assert!(text.contains(series), "{series} in\n{text}");
         }
+    }
+
+    #[test]
+    fn series_of_topics_exist_before_the_first_event() {
+        let metrics = Metrics::new();
+        let (settings, _) = crate::settings::Settings::load_with(&[], &BTreeMap::new()).unwrap();
+        metrics.prepare_topics(&settings.topics);
+        let text = metrics.text();
+        for series in [
+            "paceline_events_rejected_total{reason=\"unknown_schema\",topic=\"ads.clicks\"} 0",
+            "paceline_events_rejected_total{reason=\"negative_money\",topic=\"ads.impressions\"} 0",
+            "paceline_dead_letters_total{topic=\"ads.campaigns\"} 0",
+            "paceline_facts_copied_total{topic=\"ads.feedback\"} 0",
+            "paceline_consumed_bytes_total{topic=\"ads.conversions\"} 0",
+        ] {
+            assert!(text.contains(series), "{series} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn the_process_is_in_the_state_of_the_worker_that_needs_the_most_care() {
+        let metrics = Metrics::new();
+        let is = |state: &str| metrics.text().contains(&format!("paceline_lifecycle_state{{state=\"{state}\"}} 1"));
+        metrics.enter("controller", "starting");
+        metrics.enter("controller", "restoring");
+        assert!(is("restoring"));
+        metrics.enter("controller", "running");
+        assert!(is("running") && !is("starting"));
+        metrics.enter("aggregator", "restoring");
+        assert!(is("restoring") && !is("running"));
+        metrics.enter("aggregator", "running");
+        assert!(is("running"));
     }
 }

@@ -4,8 +4,10 @@
 //! users, events, campaigns or accounts are never labels.
 
 mod metrics;
+mod words;
 
 pub use metrics::{Metrics, event_word};
+pub use words::{ACK_RESULTS, ALERT_KINDS, OTHER, known};
 
 use crate::failure::{Failure, Outcome};
 use tracing_subscriber::EnvFilter;

@@ -2,12 +2,16 @@
 
 use super::{OpenEpoch, OwnedControl, Parked, Source, Stage1, no_committer, start_committer};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::service::gauges;
 use crate::service::sibling::{OwnedSet, Sibling};
 use crate::service::takeover::{self, Owned};
 use kafka_io::{Life, TopicPartition};
 use model::event::EventKind;
 use std::collections::BTreeMap;
 use std::time::Instant;
+
+/// What health hears of a take-over.
+const DOING: &str = "taking over partitions";
 
 impl Stage1 {
     pub(super) fn live(&mut self, life: Life) -> Outcome {
@@ -21,6 +25,11 @@ impl Stage1 {
                 tracing::info!(partitions = places.len(), "assignment revoked: draining");
                 self.drain()?;
                 self.recopy.forget();
+                let metrics = &self.context.metrics;
+                gauges::forget(metrics, &places);
+                metrics.assigned_partitions.set(0);
+                metrics.paused_partitions.set(0);
+                metrics.watermark_delay.set(0.0);
                 self.parked =
                     Parked { sets: std::mem::take(&mut self.sets), controls: std::mem::take(&mut self.controls) };
                 Ok(self.consumer.release()?)
@@ -42,8 +51,8 @@ impl Stage1 {
         let started = Instant::now();
         // Two epochs of one source never share a clock, also where the predecessor's machine was ahead of ours.
         let mut last_clock_ms = self.epoch.clock_ms;
-        self.context.metrics.enter("restoring");
-        self.context.published.health.say("aggregator", Some("taking over partitions".into()));
+        self.context.enter("restoring");
+        self.context.progress.begin(DOING, places.len());
         if self.committer.is_none() {
             self.committer = Some(start_committer(&self.context, "aggregator", &self.consumer)?);
         }
@@ -66,6 +75,7 @@ impl Stage1 {
             .filter(|(source, place)| !kept_controls.contains_key(&(*source, place.partition)))
             .collect();
         if !new_sets.is_empty() || !new_controls.is_empty() {
+            self.context.progress.begin(DOING, new_sets.len() + new_controls.len());
             let committer = self.committer.as_mut().ok_or_else(no_committer)?;
             let found: Owned =
                 takeover::take_over(&self.context, committer, &self.writer, &self.policy, &new_sets, &new_controls)?;
@@ -100,7 +110,8 @@ impl Stage1 {
             took_ms = took.as_millis() as u64,
             "partitions taken over"
         );
-        self.context.metrics.enter("running");
+        self.context.progress.end();
+        self.context.enter("running");
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use crate::service::sibling::Sibling;
 use crate::service::snapshot_writer::SnapshotJob;
 use aggregator::{Counters, CutEnd};
 use kafka_io::{Outcome as Committed, Transaction};
+use model::event::EventKind;
 use model::journal::{Epoch, NO_WATERMARK, Range};
 use model::time::Millis;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ pub(super) struct InFlight {
     dead: BTreeMap<(String, &'static str), u64>,
     facts: BTreeMap<String, u64>,
     records_of: [u64; 3],
-    bytes: u64,
+    bytes_of: [u64; 3],
     opened: Instant,
     oldest_ms: Option<Millis>,
     refusals: u32,
@@ -77,12 +78,12 @@ impl Stage1 {
             dead,
             facts,
             records_of: self.epoch.records_of,
-            bytes: self.epoch.bytes,
+            bytes_of: self.epoch.bytes_of,
             opened: self.epoch.opened,
             oldest_ms: self.epoch.oldest_ms,
             refusals: 0,
         });
-        self.log_bytes_since_snapshot += self.epoch.bytes as i64;
+        self.log_bytes_since_snapshot += self.epoch.bytes_of.iter().sum::<u64>() as i64;
         self.epoch = OpenEpoch::new(clock_ms);
         self.submit(transaction)
     }
@@ -162,6 +163,7 @@ impl Stage1 {
                     return Err(error.into());
                 }
                 tracing::warn!(%error, refusals, "cut refused, submitting it again");
+                self.context.enter("stalled_retrying");
                 self.submit(transaction)
             }
             Some(Committed::Fatal { error }) => {
@@ -188,6 +190,9 @@ impl Stage1 {
 
     fn committed(&mut self, took: Duration) {
         let Some(cut) = self.in_flight.take() else { return };
+        if cut.refusals > 0 {
+            self.context.enter("running");
+        }
         let metrics = &self.context.metrics;
         metrics.epochs.inc();
         metrics.epoch_seconds.observe(cut.opened.elapsed().as_secs_f64());
@@ -198,7 +203,10 @@ impl Stage1 {
             metrics.latency.with_label_values(&["broker_to_journal"]).observe(latency_ms as f64 / 1e3);
         }
         gauges::cut(metrics, &cut.epochs, &cut.counters, cut.records_of, &cut.dead, &cut.facts);
-        metrics.consumed_bytes.with_label_values(&["events"]).inc_by(cut.bytes);
+        for kind in EventKind::ALL {
+            let topic = self.context.settings.topics.event(kind);
+            metrics.consumed_bytes.with_label_values(&[topic]).inc_by(cut.bytes_of[kind.index()]);
+        }
         for job in cut.snapshots {
             self.snapshots.write(job);
         }

@@ -52,7 +52,7 @@ struct Folded {
     dead: Vec<DeadLetter>,
     carried_bytes: usize,
     records_of: [u64; 3],
-    bytes: u64,
+    bytes_of: [u64; 3],
     oldest_ms: Option<Millis>,
     /// The set has no room: cut first.
     is_full: bool,
@@ -163,7 +163,9 @@ impl OpenEpoch {
     fn absorb(&mut self, folded: Folded, dead: &mut Vec<DeadLetter>) {
         dead.extend(folded.dead);
         self.carried_bytes += folded.carried_bytes;
-        self.bytes += folded.bytes;
+        for (sum, bytes) in self.bytes_of.iter_mut().zip(folded.bytes_of) {
+            *sum += bytes;
+        }
         self.records += folded.records_of.iter().sum::<u64>() as usize;
         for (sum, records) in self.records_of.iter_mut().zip(folded.records_of) {
             *sum += records;
@@ -244,7 +246,7 @@ impl Lane<'_> {
         sibling.time_ms = sibling.record_time(timestamp_ms, turn.epoch_clock_ms.max(sibling.time_ms));
         sibling.quiet_since_ms = turn.epoch_clock_ms;
         folded.records_of[kind.index()] += 1;
-        folded.bytes += payload.len() as u64;
+        folded.bytes_of[kind.index()] += payload.len() as u64;
         folded.oldest_ms = folded.oldest_ms.or(Some(timestamp_ms));
         true
     }

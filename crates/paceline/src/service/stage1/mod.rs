@@ -108,7 +108,8 @@ struct OpenEpoch {
     opened: Instant,
     records: usize,
     records_of: [u64; 3],
-    bytes: u64,
+    /// Payloads, by event kind.
+    bytes_of: [u64; 3],
     oldest_ms: Option<Millis>,
 }
 
@@ -260,7 +261,7 @@ impl Stage1 {
     }
 
     fn leave(mut self) -> Outcome {
-        self.context.metrics.enter("draining");
+        self.context.enter("draining");
         self.drain()?;
         for job in self.due_snapshots(true) {
             self.snapshots.write(job);
@@ -282,7 +283,7 @@ impl OpenEpoch {
             opened: Instant::now(),
             records: 0,
             records_of: [0; 3],
-            bytes: 0,
+            bytes_of: [0; 3],
             oldest_ms: None,
         }
     }

@@ -1,0 +1,137 @@
+//! The words that stand as labels, so that their series exist before the first of them happens.
+//!
+//! Sets that may grow in another crate are held against its source by the tests below.
+
+use aggregator::reason;
+use avro_codec::RejectReason;
+
+/// What a word becomes that is not known here.
+pub const OTHER: &str = "other";
+
+/// Kinds of alerts: those of the policy, then the controller's own.
+pub const ALERT_KINDS: [&str; 20] = [
+    "early_stop",
+    "hard_stop",
+    "runaway",
+    "underspend_risk",
+    "delivery_stopped",
+    "tracking_break",
+    "cost_spike",
+    "invalid_traffic",
+    "spec_jump",
+    "data_gap",
+    "ack_missing",
+    "value_mismatch",
+    "conversions_without_clicks",
+    "cpa_break",
+    "click_rate_spike",
+    "feed_silent",
+    "clock_jump",
+    "policy_invalid",
+    "integrity_hold",
+    "history_lost",
+];
+
+/// Kinds of commands.
+pub const COMMAND_KINDS: [&str; 11] = [
+    "set_bid",
+    "set_modifier",
+    "set_modifier_table",
+    "set_daily_budget",
+    "set_flight_budget",
+    "set_target",
+    "set_weight",
+    "pause",
+    "resume",
+    "exclude",
+    "cancel",
+];
+
+/// Modes in which commands are issued.
+pub const COMMAND_MODES: [&str; 2] = ["approve", "auto"];
+
+/// What an ad-buying system says of a command.
+pub const ACK_RESULTS: [&str; 6] = ["applied", "rejected", "conflict", "expired", "superseded", "deferred"];
+
+/// What stage 1 counts beside its records.
+pub const STAGE1_EVENTS: [&str; 12] = [
+    "touches_late",
+    "touches_spilled_out",
+    "touches_unnamed",
+    "users_evicted",
+    "clicks_evicted",
+    "clicks_of_user_evicted",
+    "conversions_credited",
+    "conversions_unmatched",
+    "conversions_waited",
+    "conversions_crowded",
+    "misplaced",
+    "dedupe_unknown",
+];
+
+/// Reasons of dead letters: the decoder's, then stage 1's.
+pub const REJECT_REASONS: [&str; 14] = {
+    let [a, b, c, d, e, f, g, h] = RejectReason::ALL;
+    [
+        a.as_str(),
+        b.as_str(),
+        c.as_str(),
+        d.as_str(),
+        e.as_str(),
+        f.as_str(),
+        g.as_str(),
+        h.as_str(),
+        reason::FUTURE,
+        reason::TOO_OLD,
+        reason::EMPTY_ID,
+        reason::OVERSIZED_ID,
+        reason::NEGATIVE_MONEY,
+        reason::WRONG_KIND,
+    ]
+};
+
+/// The word, where it is one of these; labels are bounded also where somebody else chooses the words.
+pub fn known<'a>(words: &[&'a str], word: &str) -> &'a str {
+    words.iter().find(|known| **known == word).copied().unwrap_or(OTHER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words between `before` and the next quote.
+    fn words(source: &str, before: &str) -> Vec<String> {
+        source.split(before).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_kind_of_alert_has_its_series() {
+        let policy = include_str!("../../../policy/src/anomaly/mod.rs");
+        let kinds = policy.split("impl Kind").nth(1).and_then(|rest| rest.split("impl Severity").next()).unwrap();
+        let mut found = words(kinds, "=> \"");
+        for source in [
+            include_str!("../../../controller/src/controller.rs"),
+            include_str!("../../../controller/src/desk.rs"),
+            include_str!("../../../controller/src/loss.rs"),
+        ] {
+            found.extend(words(source, "subject(\""));
+        }
+        assert!(found.len() > 18, "the kinds are not found in their sources: {found:?}");
+        let missing: Vec<_> = found.iter().filter(|word| !ALERT_KINDS.contains(&word.as_str())).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn every_reason_of_stage_1_has_its_series() {
+        let source = include_str!("../../../aggregator/src/fold.rs");
+        let reasons = source.split("pub mod reason").nth(1).and_then(|rest| rest.split("\n}").next()).unwrap();
+        let found = words(reasons, "= \"");
+        assert!(found.len() >= 6 && found.iter().all(|word| REJECT_REASONS.contains(&word.as_str())), "{found:?}");
+    }
+
+    #[test]
+    fn a_word_that_nobody_knows_makes_no_series_of_its_own() {
+        assert_eq!(known(&ACK_RESULTS, "conflict"), "conflict");
+        assert_eq!(known(&ACK_RESULTS, "campaign-17"), OTHER);
+    }
+}
