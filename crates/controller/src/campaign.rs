@@ -175,6 +175,14 @@ impl Campaign {
         }
     }
 
+    /// The daily budget of the specification.
+    pub fn daily_budget_micros(&self) -> Option<i64> {
+        match &self.live {
+            Some(live) => live.spec.daily_budget_micros,
+            None => self.spec()?.daily_budget_micros,
+        }
+    }
+
     /// Whether the specification explains amounts in this currency.
     pub fn explains(&self, currency: &str) -> bool {
         match &self.live {
