@@ -190,13 +190,15 @@ pub struct Counter {
     from: Option<Millis>,
     sampled: Millis,
     hour: Millis,
+    /// The last sample is taken.
+    has_ended: bool,
 }
 
 impl Counter {
     /// Counts what is decided from `from` on.
     pub fn new(partition: i32, from: Option<Millis>) -> Self {
         let span = Span { partition, from_offset: i64::MAX, ..Span::default() };
-        Self { span, from, sampled: Millis::MIN, hour: Millis::MIN, figures: Figures::default() }
+        Self { span, from, sampled: Millis::MIN, hour: Millis::MIN, has_ended: false, figures: Figures::default() }
     }
 
     /// Whether what is decided at this instant is reported on.
@@ -270,13 +272,25 @@ impl Counter {
         }
     }
 
+    /// The last instant that was decided at: spend beside its plan, once more.
+    pub fn ends(&mut self, replayer: &Replayer) {
+        if self.span.last_ms.is_some() && !self.has_ended {
+            self.has_ended = true;
+            self.plan(replayer.view().now(), replayer);
+        }
+    }
+
+    /// Rows of windows that were closed after it.
+    pub fn closed(&mut self, outputs: &Outputs) {
+        let from = self.from.unwrap_or(Millis::MIN);
+        outputs.kpis.iter().filter(|row| row.window_end > from).for_each(|row| self.figures.row(row, false));
+    }
+
     /// The end of the partition: open windows are taken as they stand.
     pub fn finish(mut self, replayer: &Replayer) -> Figures {
         let view = replayer.view();
         let from = self.from.unwrap_or(Millis::MIN);
-        if self.span.last_ms.is_some() {
-            self.plan(view.now(), replayer);
-        }
+        self.ends(replayer);
         for summary in view.campaigns() {
             let (account, campaign) = (&summary.account_id, &summary.campaign_id);
             for granularity in [Granularity::Hour, Granularity::Day] {

@@ -56,6 +56,17 @@ impl Part {
         outputs.alerts.iter().try_for_each(|row| self.alerts.push(row))
     }
 
+    /// Takes the record that closes the last windows, after which there is none: rows come out, and nothing is decided.
+    ///
+    /// # Errors
+    /// Where a table cannot be written.
+    pub fn close(&mut self, at: JournalPosition, record: &JournalRecord) -> io::Result<()> {
+        self.counter.ends(&self.replayer);
+        let outputs = self.replayer.close(at, record);
+        self.counter.closed(&outputs);
+        outputs.kpis.iter().try_for_each(|row| self.kpis.push(row))
+    }
+
     /// Closes the files and gives the figures.
     ///
     /// # Errors

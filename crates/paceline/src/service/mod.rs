@@ -18,6 +18,8 @@ mod stage2;
 mod takeover;
 pub mod topology;
 
+pub use policy_feed::{idle_after_ms, semantics};
+
 pub use policy_feed::POLICY_NAME;
 
 use crate::cli::Role;
