@@ -178,6 +178,9 @@ impl Desk<'_> {
             live.whys.clone_from(&self.noted);
         }
         live.pacing = pacing;
+        if due.pacing {
+            live.note_plan();
+        }
     }
 
     /// Takes a person's word on a proposal.
