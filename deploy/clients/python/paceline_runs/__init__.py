@@ -87,7 +87,7 @@ class Run:
         """Issued commands in the order of their times: a Polars frame."""
         import polars
 
-        return self.polars("decisions").filter(polars.col("state") == "issued").sort("issued_at").collect()
+        return self.polars("decisions").filter(polars.col("state") == "issued").sort("decided_at").collect()
 
 
 def compare(one, other):
