@@ -11,13 +11,15 @@
 //! is missing on purpose: reading (the caller's), and any claim about what a market would have answered to other
 //! commands.
 
+mod baseline;
 mod closed_loop;
 pub mod compare;
+mod counter;
 pub mod figures;
 mod part;
 mod replayer;
-mod stages;
 pub mod report;
+mod stages;
 pub mod summary;
 pub mod tables;
 pub mod trial;

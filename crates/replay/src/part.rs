@@ -3,7 +3,8 @@
 //! What always holds: its files and figures depend on its journal alone, so a run's bytes do not depend on how many
 //! partitions are replayed at once. It owns no producer: there is no way from here to a topic.
 
-use crate::figures::{Counter, Figures};
+use crate::counter::Counter;
+use crate::figures::Figures;
 use crate::replayer::Replayer;
 use crate::tables::Folder;
 use controller::{JournalPosition, Setup};

@@ -158,8 +158,7 @@ impl Stages {
     fn close<E>(&mut self, now: Millis, take: &mut Take<'_, E>) -> Result<(), E> {
         self.set.open(now);
         let silent = |at: usize| now.saturating_sub(self.newest_ms[at]) >= self.setup.idle_after_ms[at];
-        let end =
-            CutEnd { to: self.offsets, idle: [0, 1, 2].map(silent), next_semantics: None, lag_records: 0 };
+        let end = CutEnd { to: self.offsets, idle: [0, 1, 2].map(silent), next_semantics: None, lag_records: 0 };
         // The epoch is open and its positions only rise: there is nothing that could be refused.
         let Ok(closed) = self.set.close(end, &mut self.sums) else { return Ok(()) };
         let mut ranges = closed.epoch.ranges;

@@ -51,12 +51,15 @@ pub fn records(arguments: &Import) -> Outcome<Vec<Encoded>> {
     let maps = maps(arguments)?;
     let codec = Codec::fixed();
     let (mut encoded, mut wrong) = (Vec::new(), Vec::new());
-    prepare(arguments, &maps, &mut |record| {
-        match encode_one(&codec, record.kind, record.at, Value::Object(record.fields)) {
-            Ok(record) => encoded.push(record),
-            Err(reason) if wrong.len() < MISTAKES_SHOWN => wrong.push(format!("a record of {}: {reason}", record.at)),
-            Err(_) => {}
-        }
+    prepare(arguments, &maps, &mut |record| match encode_one(
+        &codec,
+        record.kind,
+        record.at,
+        Value::Object(record.fields),
+    ) {
+        Ok(record) => encoded.push(record),
+        Err(reason) if wrong.len() < MISTAKES_SHOWN => wrong.push(format!("a record of {}: {reason}", record.at)),
+        Err(_) => {}
     })?;
     if !wrong.is_empty() {
         return Err(Failure::failed("records would be refused", "correct the file or the map").listing(wrong));

@@ -119,15 +119,16 @@ impl Events {
             if work.stop.is_asked() {
                 return Err(stopped());
             }
-            let unreadable = |what: &dyn std::fmt::Display| Failure::failed(format!("a record does not decode: {what}"), "");
+            let unreadable =
+                |what: &dyn std::fmt::Display| Failure::failed(format!("a record does not decode: {what}"), "");
             match event.kind {
                 Kind::Event(kind) => {
-                    let decoded = codec.event(kind, &event.payload, &mut scratch).map_err(|error| unreadable(&error))?;
+                    let decoded =
+                        codec.event(kind, &event.payload, &mut scratch).map_err(|error| unreadable(&error))?;
                     stages.fold(event.at, decoded, &mut send(false))?;
                 }
                 Kind::Stats => {
-                    let report =
-                        codec.fact(ControlTopic::Stats, &event.payload).map_err(|error| unreadable(&error))?;
+                    let report = codec.fact(ControlTopic::Stats, &event.payload).map_err(|error| unreadable(&error))?;
                     stages.advance(event.at, &mut send(false))?;
                     stages.tell(&self.settings.topics.stats, report);
                 }
@@ -142,7 +143,13 @@ impl Events {
     }
 
     /// Stage 2 of the partitions of one thread, in their order.
-    fn decide(&self, work: &Place<'_>, parcels: Receiver<Parcel>, thread: usize, threads: usize) -> Outcome<Vec<Figures>> {
+    fn decide(
+        &self,
+        work: &Place<'_>,
+        parcels: Receiver<Parcel>,
+        thread: usize,
+        threads: usize,
+    ) -> Outcome<Vec<Figures>> {
         let partitions = 0..self.stages.partitions.max(1);
         let own = partitions.filter(|partition| *partition as usize % threads == thread);
         let mut parts: Vec<Part> = own
