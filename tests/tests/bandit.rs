@@ -1,15 +1,17 @@
 //! Real impressions and clicks of a shop, imported as a user would: what the service counts equals a plain recount of
-//! the file, on the topic and over HTTP.
+//! the file, on the topic and over HTTP; and so does a replay of the file without any broker.
 
 // Stories wait for a broker; their deadlines come from a clock.
 #![allow(clippy::disallowed_methods)]
 
+use parquet::record::RowAccessor;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use system_tests::truth::{self, Cell, Cells, HOUR_MS};
-use system_tests::{Broker, Deployment, http, journal, kpis};
+use system_tests::{Broker, Deployment, http, journal, kpis, service};
 
 #[test]
 fn impressions_and_clicks_of_each_policy_item_and_position_are_those_of_the_file() {
@@ -51,6 +53,64 @@ fn impressions_and_clicks_of_each_policy_item_and_position_are_those_of_the_file
     deployment.clean();
 }
 
+#[test]
+fn a_replay_of_the_file_gives_the_sums_of_each_campaign_and_hour_that_the_topics_would_give() {
+    let folder = std::env::temp_dir().join(format!("paceline-bandit-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder can be made");
+    let (rows, specs, out) = (rows(), folder.join("campaigns.csv"), folder.join("run"));
+    write_specifications(&specs, &rows);
+    let replayed = Command::new(service::binary())
+        .args(["replay", "--events", "--map"])
+        .arg(data().join("men.toml"))
+        .arg("--campaigns")
+        .arg(&specs)
+        .arg("--files")
+        .arg(data().join("men.csv"))
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .expect("the program is built");
+    let words = String::from_utf8_lossy(&replayed.stderr).into_owned();
+    assert!(replayed.status.success(), "{words}");
+    let found = replayed_hours(&out.join("kpis.parquet"));
+    truth::compare(&found, &recount(&rows, 0)).expect("each hour is that of the file");
+    let summary = std::fs::read_to_string(out.join("summary.json")).expect("a run has a summary");
+    let summary: Value = serde_json::from_str(&summary).expect("it is JSON");
+    assert_eq!(summary["policy"]["is_recorded"], false);
+    assert_eq!(summary["totals"][0]["spend_micros"], rows.len() as i64 * 2_000, "{words}");
+    std::fs::remove_dir_all(&folder).expect("ours");
+}
+
+/// The last revision of each hour in a run's table, without those in which nothing happened.
+fn replayed_hours(table: &Path) -> Cells {
+    let mut newest = BTreeMap::new();
+    replay::tables::scan(table, &mut |row| {
+        let text = |at: usize| row.get_string(at).expect("a text").clone();
+        if text(2) != "hour" || text(3) != "conversion_time" {
+            return;
+        }
+        let money = |at: usize| {
+            let bytes = row.get_decimal(at).expect("a decimal");
+            i64::from_be_bytes(bytes.data().try_into().expect("eight bytes"))
+        };
+        let cell = Cell {
+            impressions: row.get_long(12).expect("a number"),
+            clicks: row.get_long(13).expect("a number"),
+            spend_micros: money(17),
+            conversions: row.get_long(19).expect("a number"),
+            value_micros: money(20),
+        };
+        let start = row.get_timestamp_micros(0).expect("an instant") / 1_000;
+        let (key, revision) = ((text(5), start), row.get_long(7).expect("a number"));
+        let known: &mut (i64, Cell) = newest.entry(key).or_default();
+        if revision > known.0 {
+            *known = (revision, cell);
+        }
+    })
+    .expect("a run has a table of KPIs");
+    newest.into_iter().map(|(key, (_, cell))| (key, cell)).collect()
+}
+
 /// A row of the file.
 struct Row {
     policy: String,
@@ -88,7 +148,13 @@ fn campaign_ids(rows: &[Row]) -> BTreeSet<String> {
 /// Publishes a specification of each policy, item and position.
 fn specify(deployment: &Deployment, rows: &[Row]) -> usize {
     let file = deployment.folder.join("campaigns.csv");
-    let mut writer = csv::Writer::from_path(&file).expect("the story's folder can be written");
+    let count = write_specifications(&file, rows);
+    deployment.run(&["campaigns", "apply", &file.display().to_string()]);
+    count
+}
+
+fn write_specifications(file: &Path, rows: &[Row]) -> usize {
+    let mut writer = csv::Writer::from_path(file).expect("the story's folder can be written");
     let head = ["campaign_id", "account_id", "name", "channel", "time_zone", "currency", "daily_budget_micros", "mode"];
     writer.write_record(head).expect("a file can be written");
     let campaigns: BTreeSet<(&str, String)> = rows.iter().map(|row| (row.policy.as_str(), row.campaign())).collect();
@@ -98,7 +164,6 @@ fn specify(deployment: &Deployment, rows: &[Row]) -> usize {
         writer.write_record(row).expect("a file can be written");
     }
     writer.flush().expect("a file can be written");
-    deployment.run(&["campaigns", "apply", &file.display().to_string()]);
     campaigns.len()
 }
 

@@ -470,8 +470,8 @@ fn publish(
         plan_micros: None,
     };
     for key in keys {
-        let planned = live.pacing.planned.filter(|(start, _)| crate::calendar::minute_index(*start) == key.start);
-        let planned = planned.filter(|_| key.granularity == Granularity::Day).map(|(_, budget)| budget);
+        let planned = Some(key.start).filter(|_| key.granularity == Granularity::Day);
+        let planned = planned.and_then(|day| live.plan_of(day));
         let context = rows::Context { plan_micros: planned, ..context };
         rows.extend(rows::publish(live, key, &context));
     }

@@ -71,6 +71,8 @@ pub struct Live {
     pub revision_base: i64,
     /// Event time of the newest event.
     pub newest_event: Millis,
+    /// Budgets planned for the days that still live, as they stood last, by the minute at which the day starts.
+    pub plans: Vec<(i32, i64)>,
     /// What the loops remember.
     pub pacing: Pacing,
     /// Clicks with what they cost and brought, for campaigns with a target of their own.
@@ -172,6 +174,14 @@ impl Campaign {
         match &self.live {
             Some(live) => Some(live.spec.clone()),
             None => postcard::from_bytes(&self.packed_spec).ok(),
+        }
+    }
+
+    /// The daily budget of the specification.
+    pub fn daily_budget_micros(&self) -> Option<i64> {
+        match &self.live {
+            Some(live) => live.spec.daily_budget_micros,
+            None => self.spec()?.daily_budget_micros,
         }
     }
 
@@ -302,6 +312,22 @@ impl Live {
         self.days.get(day.index()).map_or(0, |sums| net_spend(&sums))
     }
 
+    /// Remembers the plan of the day: its row closes when the next day is planned already.
+    pub fn note_plan(&mut self) {
+        let Some((start, budget)) = self.pacing.planned else { return };
+        let day = minute_index(start);
+        match self.plans.binary_search_by_key(&day, |(known, _)| *known) {
+            Ok(at) => self.plans[at].1 = budget,
+            Err(at) => self.plans.insert(at, (day, budget)),
+        }
+    }
+
+    /// The budget planned for the day that starts at a minute, as it stood last.
+    pub fn plan_of(&self, day: i32) -> Option<i64> {
+        let at = self.plans.binary_search_by_key(&day, |(known, _)| *known).ok()?;
+        Some(self.plans[at].1)
+    }
+
     /// Forgets panes that the watermark has left behind. Only with no revised rows waiting, since they need the panes.
     pub fn forget(&mut self, watermark: Option<Millis>) {
         let floor = watermark.map_or(i32::MIN, minute_index);
@@ -312,6 +338,9 @@ impl Live {
         forget(&mut self.days, &mut forgotten.days, before((DAYS_KEPT + 1) * 1_440), DAYS_KEPT as usize, DAYS_MAX);
         self.weeks.keep_newest(PERIODS_MAX);
         self.months.keep_newest(PERIODS_MAX);
+        let dead = self.plans.partition_point(|(day, _)| *day < self.forgotten.days);
+        let excess = self.plans.len().saturating_sub(DAYS_MAX);
+        self.plans.drain(..dead.max(excess));
     }
 
     /// Heap memory of the panes.
@@ -320,6 +349,7 @@ impl Live {
         panes.iter().map(|panes| panes.held_bytes()).sum::<usize>()
             + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
             + self.by_hour.as_ref().map_or(0, |by_hour| by_hour.held_bytes())
+            + self.plans.capacity() * size_of::<(i32, i64)>()
             + self.pacing.hours.as_ref().map_or(0, |hours| hours.held_bytes())
             + size_of::<Self>()
     }
@@ -355,6 +385,7 @@ impl Live {
             *panes = Panes::new();
         }
         self.stats = None;
+        self.plans.clear();
         (self.cells, self.pacing.target, self.by_hour) = (None, None, None);
         if let Some(hours) = &mut self.pacing.hours {
             hours.restart();

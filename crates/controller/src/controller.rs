@@ -27,6 +27,7 @@ use policy::pressure::{Block, Supply, raise_block};
 use policy::settings::{Policy, Pressure as PressureSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The state machine of one journal partition.
 #[derive(Clone, Debug)]
@@ -325,13 +326,15 @@ impl Controller {
     fn look(&mut self, touched: &Touched<'_>, minute: bool, round: &mut Round) {
         let everyone = minute || round.everyone;
         let accounts = self.state.belief.accounts.iter().filter(|_| everyone);
-        let live: Vec<(String, String)> = accounts
-            .flat_map(|(account_id, account)| {
+        let live: Vec<(String, Vec<Arc<str>>)> = accounts
+            .map(|(account_id, account)| {
                 let live = account.campaigns.iter().filter(|(_, campaign)| campaign.live.is_some());
-                live.map(|(campaign_id, _)| (account_id.clone(), campaign_id.to_string()))
+                (account_id.clone(), live.map(|(campaign_id, _)| campaign_id.clone()).collect())
             })
             .collect();
-        let live = live.iter().map(|(account_id, campaign_id)| (account_id.as_str(), campaign_id.as_str()));
+        let live = live.iter().flat_map(|(account_id, campaigns)| {
+            campaigns.iter().map(|campaign_id| (account_id.as_str(), &**campaign_id))
+        });
         let touched = touched.iter().filter(|_| !everyone).copied();
         let decisions = std::mem::take(&mut round.decisions);
         let interval = self.policy.defaults.clock.pacing_interval_ms.max(MINUTE_MS);

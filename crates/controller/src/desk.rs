@@ -182,6 +182,9 @@ impl Desk<'_> {
             live.whys.extend_from_slice(noted);
         }
         live.pacing = pacing;
+        if due.pacing {
+            live.note_plan();
+        }
     }
 
     /// Takes a person's word on a proposal.

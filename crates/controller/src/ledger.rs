@@ -58,6 +58,19 @@ pub struct Command {
     pub budget_increase_micros: i64,
 }
 
+/// What an account's commands of the last hour come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// Commands of the last hour.
+    pub hour: i64,
+    /// By how much they raised daily budgets.
+    pub budget_increases_micros: i64,
+    /// Commands of the last quarter of an hour.
+    pub quarter: i64,
+    /// Of these, those that the guard changed.
+    pub quarter_clamped: i64,
+}
+
 /// What is owed in one campaign.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct CampaignLedger {
@@ -301,6 +314,21 @@ impl AccountLedger {
     /// Until when a raise lives: by its own word, or by the account's lease that covers it.
     pub fn lease_end(&self, issued: &Issued) -> Option<Millis> {
         crate::slot::lease_end(issued, (self.lease_until, self.lease_sequence))
+    }
+
+    /// Counts of the last hour, in one pass: an account of thousands of campaigns has thousands of commands in it.
+    pub fn recent(&self, now: Millis) -> Recent {
+        let quarter = now.saturating_sub(15 * MINUTE_MS);
+        self.commands_within(now, HOUR_MS).fold(Recent::default(), |mut recent, command| {
+            recent.hour += 1;
+            recent.budget_increases_micros =
+                recent.budget_increases_micros.saturating_add(command.budget_increase_micros);
+            if command.at > quarter {
+                recent.quarter += 1;
+                recent.quarter_clamped += i64::from(command.clamped);
+            }
+            recent
+        })
     }
 
     /// Commands of the last `span`.

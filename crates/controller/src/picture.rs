@@ -276,17 +276,20 @@ fn day_plan(live: &Live, day: &Day, scene: &Scene<'_>) -> Result<DayPlan, Hold> 
 fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets, scene: &Scene<'_>) -> Result<i64, Hold> {
     let by_day_only = budgets.weekly.is_none() && budgets.monthly.is_none() && budgets.flight.is_none();
     // Weights share out periods; a daily budget needs none.
-    let weights = if by_day_only { [1.0; HOURS_OF_WEEK] } else { weights(scene) };
+    let weights = if by_day_only { FLAT } else { &weights(scene) };
+    let open = if by_day_only { &OpenHours::ALWAYS } else { &open_hours(live) };
     // A daily budget is for a day: a campaign that starts within one gets its part. Periods know their short days.
     let budgets =
         DayBudgets { daily_micros: budgets.daily_micros.map(|daily| first_day(daily, live, day, scene)), ..*budgets };
-    let own = budget_of_day(&budgets, &weights, &open_hours(live), &scene.settings.plan);
+    let own = budget_of_day(&budgets, weights, open, &scene.settings.plan);
     match (own, scene.shared) {
         (Ok(own), Some((shared, _))) => Ok(own.min(shared)),
         (Err(Hold::NoBudget), Some((shared, _))) => Ok(shared),
         (own, _) => own,
     }
 }
+
+const FLAT: &Weights = &[1.0; HOURS_OF_WEEK];
 
 fn weights(scene: &Scene<'_>) -> Weights {
     let plan = &scene.settings.plan;

@@ -15,13 +15,16 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// An ordered map whose clone shares its blocks.
-#[derive(Clone)]
 pub struct SharedMap<K, V> {
     /// By key; none of them empty.
     blocks: Vec<Arc<Block<K, V>>>,
     len: usize,
+    /// Block times [`BLOCK_MAX`] plus place of the key that was found last. A look asks for one key many times and looks
+    /// go by key, so nearly every question is about this entry or the next one; what is found never depends on it.
+    latest: AtomicUsize,
 }
 
 /// Entries by key.
@@ -89,13 +92,46 @@ impl<K: Ord, V> SharedMap<K, V> {
     where
         K: Borrow<Q>,
     {
+        if let Some(place) = self.find_near_latest(key) {
+            return Ok(place);
+        }
         let after = self.blocks.partition_point(|block| block.first().is_some_and(|(first, _)| first.borrow() <= key));
         let block = after.saturating_sub(1);
         let entries = self.blocks.get(block).map_or(&[][..], |block| &block[..]);
         match entries.binary_search_by(|(known, _)| known.borrow().cmp(key)) {
-            Ok(at) => Ok((block, at)),
+            Ok(at) => {
+                self.latest.store(block * BLOCK_MAX + at, Ordering::Relaxed);
+                Ok((block, at))
+            }
             Err(at) => Err((block, at)),
         }
+    }
+
+    /// The key that was found last, or the one after it.
+    fn find_near_latest<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(usize, usize)>
+    where
+        K: Borrow<Q>,
+    {
+        let latest = self.latest.load(Ordering::Relaxed);
+        let (block, at) = (latest / BLOCK_MAX, latest % BLOCK_MAX);
+        let entries = self.blocks.get(block)?;
+        match entries.get(at)?.0.borrow().cmp(key) {
+            std::cmp::Ordering::Equal => return Some((block, at)),
+            std::cmp::Ordering::Greater => return None,
+            std::cmp::Ordering::Less => {}
+        }
+        let (block, at) = if at + 1 < entries.len() { (block, at + 1) } else { (block + 1, 0) };
+        let (next, _) = self.blocks.get(block)?.get(at)?;
+        (next.borrow() == key).then(|| {
+            self.latest.store(block * BLOCK_MAX + at, Ordering::Relaxed);
+            (block, at)
+        })
+    }
+}
+
+impl<K, V> Clone for SharedMap<K, V> {
+    fn clone(&self) -> Self {
+        Self { blocks: self.blocks.clone(), len: self.len, latest: AtomicUsize::new(0) }
     }
 }
 
@@ -188,7 +224,7 @@ impl<K: Ord + Clone, V: Clone> SharedMap<K, V> {
 
 impl<K, V> Default for SharedMap<K, V> {
     fn default() -> Self {
-        Self { blocks: Vec::new(), len: 0 }
+        Self { blocks: Vec::new(), len: 0, latest: AtomicUsize::new(0) }
     }
 }
 

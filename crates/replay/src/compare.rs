@@ -6,25 +6,11 @@
 //! what it cost; one in which it never stood below cost at least that. Missing on purpose: a point estimate. It would need
 //! logged propensities, an experiment or a model of the market.
 
+pub use crate::baseline::Baseline;
 use crate::figures::{Campaign, Figures, Lever, Name, Step};
-use crate::part::TABLES;
-use crate::summary::About;
-use crate::tables::scan;
 use model::time::{HOUR_MS, Millis};
-use parquet::record::{Row, RowAccessor};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::Path;
-
-/// Another run as it lies in its folder.
-#[derive(Clone, Debug, Default)]
-pub struct Baseline {
-    /// Its summary.
-    summary: Value,
-    /// Issued commands by campaign.
-    steps: BTreeMap<Name, Vec<Step>>,
-}
 
 /// The difference.
 #[derive(Clone, Debug, Default)]
@@ -55,80 +41,6 @@ pub struct Change {
     /// Whether some hours stood above, with spend in them or none.
     pub has_above: bool,
 }
-
-impl Baseline {
-    /// Reads a run's folder.
-    ///
-    /// # Errors
-    /// Where a file is missing or is not of a run.
-    pub fn read(folder: &Path) -> io::Result<Self> {
-        let bytes = std::fs::read(folder.join("summary.json"))?;
-        let summary: Value = serde_json::from_slice(&bytes)?;
-        if summary["format"] != crate::summary::FORMAT {
-            return Err(io::Error::other("summary.json is not of this format version"));
-        }
-        let mut steps: BTreeMap<Name, Vec<Step>> = BTreeMap::new();
-        scan(&folder.join(TABLES[0]), &mut |row| {
-            if let Some((name, step)) = issued(row) {
-                steps.entry(name).or_default().push(step);
-            }
-        })?;
-        Ok(Self { summary, steps })
-    }
-
-    /// Why this run cannot be compared with it, where it cannot.
-    pub fn mismatch(&self, figures: &Figures, about: &About) -> Option<String> {
-        let own = crate::summary::document(figures, about, None);
-        for (what, pointer) in [("journal", "/journal"), ("window", "/window")] {
-            if self.summary.pointer(pointer) != own.pointer(pointer) {
-                return Some(format!("the {what} of the two runs differs"));
-            }
-        }
-        None
-    }
-
-    fn policy(&self) -> String {
-        match self.summary["policy"]["is_recorded"].as_bool() {
-            Some(true) => "the recorded policy".into(),
-            _ => self.summary["policy"]["file"].as_str().unwrap_or("another policy").to_owned(),
-        }
-    }
-
-    /// Sums of one object of counts of a campaign.
-    fn count(&self, name: &Name, field: &str) -> u64 {
-        let campaigns = self.summary["campaigns"].as_array().map(Vec::as_slice).unwrap_or_default();
-        // Both lists have the order of names.
-        let found = campaigns.binary_search_by(|known| {
-            let of = |field: &str| known[field].as_str().unwrap_or_default();
-            (of("account_id"), of("campaign_id")).cmp(&(&name.0, &name.1))
-        });
-        let words = found.ok().and_then(|at| campaigns[at][field].as_object());
-        words.map_or(0, |words| words.values().filter_map(Value::as_u64).sum())
-    }
-}
-
-fn issued(row: &Row) -> Option<(Name, Step)> {
-    if row.get_string(STATE).ok()? != "issued" {
-        return None;
-    }
-    let value = row.get_decimal(VALUE).ok().and_then(|value| <[u8; 8]>::try_from(value.data()).ok());
-    let step = Step {
-        at: row.get_timestamp_micros(AT).ok()? / 1_000,
-        lever: Lever::of(row.get_string(KIND).ok()?),
-        value_micros: value.map(i64::from_be_bytes),
-        reason: row.get_string(REASON).ok()?.clone(),
-    };
-    Some(((row.get_string(ACCOUNT).ok()?.clone(), row.get_string(CAMPAIGN).ok()?.clone()), step))
-}
-
-/// Places of columns in the table of decisions.
-const AT: usize = 0;
-const ACCOUNT: usize = 1;
-const CAMPAIGN: usize = 2;
-const STATE: usize = 4;
-const KIND: usize = 5;
-const REASON: usize = 6;
-const VALUE: usize = 8;
 
 /// Lays a run beside another.
 pub fn compare(figures: &Figures, baseline: &Baseline) -> Comparison {

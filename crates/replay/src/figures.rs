@@ -4,8 +4,7 @@
 //! order; money is whole micros. The tables hold every decision, row and alert; here are sums, marks for a time line,
 //! and the few that matter most. Missing on purpose: sums over currencies.
 
-use crate::replayer::Replayer;
-use controller::{Counters, Granularity, Outputs};
+use controller::Counters;
 use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
@@ -182,136 +181,6 @@ impl Lever {
     }
 }
 
-/// Counts one partition.
-#[derive(Debug, Default)]
-pub struct Counter {
-    figures: Figures,
-    span: Span,
-    from: Option<Millis>,
-    sampled: Millis,
-    hour: Millis,
-}
-
-impl Counter {
-    /// Counts what is decided from `from` on.
-    pub fn new(partition: i32, from: Option<Millis>) -> Self {
-        let span = Span { partition, from_offset: i64::MAX, ..Span::default() };
-        Self { span, from, sampled: Millis::MIN, hour: Millis::MIN, figures: Figures::default() }
-    }
-
-    /// Whether what is decided at this instant is reported on.
-    pub fn counts(&self, now: Millis) -> bool {
-        self.from.is_none_or(|from| now >= from)
-    }
-
-    /// A record that was read.
-    pub fn read(&mut self, offset: i64, now: Millis, deltas: usize, facts: usize, lag_records: i64) {
-        let counts = self.counts(now);
-        let span = &mut self.span;
-        span.from_offset = span.from_offset.min(offset);
-        span.next_offset = offset.saturating_add(1);
-        span.records += 1;
-        span.deltas += deltas as u64;
-        span.facts += facts as u64;
-        if counts {
-            span.first_ms = span.first_ms.or(Some(now));
-            span.last_ms = Some(span.last_ms.map_or(now, |last| last.max(now)));
-            self.figures.quality.lag_records_max = self.figures.quality.lag_records_max.max(lag_records);
-        }
-    }
-
-    /// What the record led to.
-    pub fn decided(&mut self, now: Millis, outputs: &Outputs, replayer: &Replayer) {
-        let figures = &mut self.figures;
-        *figures.policy_versions.entry(replayer.view().policy_version()).or_default() += 1;
-        outputs.adjustments.iter().for_each(|command| figures.command(command));
-        for proposal in &outputs.proposals {
-            let campaign = figures.campaign(&proposal.account_id, &proposal.campaign_id);
-            *campaign.proposals.entry(proposal.state.clone()).or_default() += 1;
-        }
-        outputs.alerts.iter().for_each(|alert| figures.alert(alert));
-        let from = self.from.unwrap_or(Millis::MIN);
-        outputs.kpis.iter().filter(|row| row.window_end > from).for_each(|row| figures.row(row, false));
-        self.sample(now, replayer);
-    }
-
-    /// Looks at the state at fixed instants of virtual time.
-    fn sample(&mut self, now: Millis, replayer: &Replayer) {
-        let slot = now.div_euclid(SAMPLE_MS) * SAMPLE_MS;
-        if slot != self.sampled {
-            self.sampled = slot;
-            self.plan(slot, replayer);
-        }
-        let hour = now.div_euclid(HOUR_MS) * HOUR_MS;
-        if hour != self.hour {
-            self.hour = hour;
-            let names: Vec<Name> = self.figures.campaigns.keys().cloned().collect();
-            for (account, campaign) in names {
-                for why in replayer.view().why(&account, &campaign) {
-                    let word = format!("{}: {}", why.lever, why.reason);
-                    *self.figures.campaign(&account, &campaign).nothing.entry(word).or_default() += 1;
-                }
-            }
-        }
-    }
-
-    fn plan(&mut self, slot: Millis, replayer: &Replayer) {
-        for day in replayer.view().days_now() {
-            let Some((planned, whole)) = day.planned_by_now_micros.zip(day.planned_micros) else { continue };
-            self.figures.campaign(day.account_id, day.campaign_id).plans.insert(day.start, whole);
-            let samples = match self.figures.samples.get_mut(day.currency) {
-                Some(samples) => samples,
-                None => self.figures.samples.entry(day.currency.to_owned()).or_default(),
-            };
-            let sample = samples.entry(slot).or_default();
-            sample.spend_micros = sample.spend_micros.saturating_add(day.spend_micros);
-            sample.planned_micros = sample.planned_micros.saturating_add(planned);
-            sample.whole_micros = sample.whole_micros.saturating_add(whole);
-        }
-    }
-
-    /// The end of the partition: open windows are taken as they stand.
-    pub fn finish(mut self, replayer: &Replayer) -> Figures {
-        let view = replayer.view();
-        let from = self.from.unwrap_or(Millis::MIN);
-        if self.span.last_ms.is_some() {
-            self.plan(view.now(), replayer);
-        }
-        for summary in view.campaigns() {
-            let (account, campaign) = (&summary.account_id, &summary.campaign_id);
-            for granularity in [Granularity::Hour, Granularity::Day] {
-                for row in view.kpis(account, campaign, granularity) {
-                    if row.window_end > from && self.figures.misses(&row) {
-                        self.figures.row(&row, true);
-                    }
-                }
-            }
-            let campaign = self.figures.campaign(account, campaign);
-            for (start, plan) in &campaign.plans {
-                // A row of a day that closed after the next one was planned does not say its plan.
-                if let Some(day) = campaign.days.get_mut(start) {
-                    day.plan_micros = day.plan_micros.or(Some(*plan));
-                }
-            }
-            campaign.spec = summary.spec;
-        }
-        let (rows, refused) = view.quarantine_counts();
-        let quality = &mut self.figures.quality;
-        quality.counters = view.counters();
-        quality.quarantined_rows = rows as u64;
-        quality.refused_by_quarantine = refused;
-        quality.integrity_holds = u64::from(view.integrity_hold().is_some());
-        quality.answers_set_aside = replayer.answers_set_aside();
-        self.figures.still_open = view.alerts().count() as u64;
-        if self.span.records == 0 {
-            self.span.from_offset = 0;
-        }
-        self.figures.spans.push(self.span);
-        self.figures.keep_few();
-        self.figures
-    }
-}
-
 impl Figures {
     /// Takes another partition's figures; partitions come in their order.
     pub fn take(&mut self, other: Figures) {
@@ -336,11 +205,11 @@ impl Figures {
         Some((first, last))
     }
 
-    fn campaign(&mut self, account: &str, campaign: &str) -> &mut Campaign {
+    pub(crate) fn campaign(&mut self, account: &str, campaign: &str) -> &mut Campaign {
         self.campaigns.entry((account.to_owned(), campaign.to_owned())).or_default()
     }
 
-    fn command(&mut self, command: &Adjustment) {
+    pub(crate) fn command(&mut self, command: &Adjustment) {
         let campaign = self.campaign(&command.account_id, &command.campaign_id);
         *campaign.kinds.entry(command.kind.clone()).or_default() += 1;
         *campaign.reasons.entry(command.reason.clone()).or_default() += 1;
@@ -356,7 +225,7 @@ impl Figures {
         }
     }
 
-    fn alert(&mut self, alert: &Alert) {
+    pub(crate) fn alert(&mut self, alert: &Alert) {
         if alert.state != "opened" {
             return;
         }
@@ -376,7 +245,7 @@ impl Figures {
         }
     }
 
-    fn row(&mut self, row: &KpiRow, is_open: bool) {
+    pub(crate) fn row(&mut self, row: &KpiRow, is_open: bool) {
         if row.basis != "conversion_time" {
             return;
         }
@@ -415,7 +284,7 @@ impl Figures {
     }
 
     /// Whether no row was published of this window: it is still open.
-    fn misses(&self, row: &KpiRow) -> bool {
+    pub(crate) fn misses(&self, row: &KpiRow) -> bool {
         let known = self.campaigns.get(&(row.account_id.clone(), row.campaign_id.clone()));
         known.is_none_or(|campaign| {
             let windows = if row.granularity == "hour" { &campaign.hours } else { &campaign.days };
@@ -424,7 +293,7 @@ impl Figures {
     }
 
     /// Keeps those with most money at stake, then orders them by time.
-    fn keep_few(&mut self) {
+    pub(crate) fn keep_few(&mut self) {
         self.commands.sort_by(|a, b| {
             let stake = |command: &Adjustment| command.risk.at_stake_micros;
             (stake(b), a.issued_at, &a.command_id).cmp(&(stake(a), b.issued_at, &b.command_id))

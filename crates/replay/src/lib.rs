@@ -4,19 +4,22 @@
 //! feeds one journal partition through the controller and compares what it decides with what was committed, byte for
 //! byte. [`wire`] is the one place where outputs become records, for the service and for this. A [`Part`] replays one
 //! journal partition into tables ([`tables`]) and [`Figures`], of which [`summary`] and [`report`] tell, and which
-//! [`compare`] lays beside those of another run.
+//! [`compare`] lays beside those of another run. [`Stages`] makes the journal of recorded events first.
 //!
 //! What always holds: nothing here can write to a topic; what was committed by another build is reported as not
 //! comparable, never as equal or different; a run's files depend on the journal, the build and the policy alone. What
-//! is missing on purpose: reading (the caller's), replay of raw events, and any claim about what a market would have
-//! answered to other commands.
+//! is missing on purpose: reading (the caller's), and any claim about what a market would have answered to other
+//! commands.
 
+mod baseline;
 mod closed_loop;
 pub mod compare;
+mod counter;
 pub mod figures;
 mod part;
 mod replayer;
 pub mod report;
+mod stages;
 pub mod summary;
 pub mod tables;
 pub mod trial;
@@ -27,5 +30,6 @@ pub use closed_loop::{CUT_MS, ClosedLoop, Delays, Watch};
 pub use figures::Figures;
 pub use part::{Part, complete};
 pub use replayer::{GIVEN_VERSION, Replayer};
+pub use stages::{Stages, StagesSetup, Take};
 pub use verifier::{Committed, Difference, Tally, Verifier};
 pub use wire::{OutputTopic, Wire, wire};

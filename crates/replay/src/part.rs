@@ -3,7 +3,8 @@
 //! What always holds: its files and figures depend on its journal alone, so a run's bytes do not depend on how many
 //! partitions are replayed at once. It owns no producer: there is no way from here to a topic.
 
-use crate::figures::{Counter, Figures};
+use crate::counter::Counter;
+use crate::figures::Figures;
 use crate::replayer::Replayer;
 use crate::tables::Folder;
 use controller::{JournalPosition, Setup};
@@ -54,6 +55,17 @@ impl Part {
         outputs.adjustments.iter().chain(&outputs.proposals).try_for_each(|row| self.decisions.push(row))?;
         outputs.kpis.iter().try_for_each(|row| self.kpis.push(row))?;
         outputs.alerts.iter().try_for_each(|row| self.alerts.push(row))
+    }
+
+    /// Takes the record that closes the last windows, after which there is none: rows come out, and nothing is decided.
+    ///
+    /// # Errors
+    /// Where a table cannot be written.
+    pub fn close(&mut self, at: JournalPosition, record: &JournalRecord) -> io::Result<()> {
+        self.counter.ends(&self.replayer);
+        let outputs = self.replayer.close(at, record);
+        self.counter.closed(&outputs);
+        outputs.kpis.iter().try_for_each(|row| self.kpis.push(row))
     }
 
     /// Closes the files and gives the figures.

@@ -54,6 +54,11 @@ impl Replayer {
         outputs
     }
 
+    /// Takes a record for what it closes: rows come out, and nothing is decided.
+    pub fn close(&mut self, at: JournalPosition, record: &JournalRecord) -> Outputs {
+        self.controller.apply(at, record, Authority::Log(&[]))
+    }
+
     /// The state as it stands.
     pub fn view(&self) -> View<'_> {
         self.controller.view()

@@ -28,6 +28,8 @@ pub struct About {
     pub policy_sha256: Option<String>,
     /// The other policy's file, by its name alone.
     pub policy_file: Option<String>,
+    /// The journal was made of recorded events, through stage 1.
+    pub is_events: bool,
 }
 
 /// Sums of a campaign, or of all of a currency.
@@ -175,7 +177,7 @@ pub fn document(figures: &Figures, about: &About, comparison: Option<&Comparison
         "window": { "from_ms": about.from, "to_ms": about.to, "first_ms": figures.range().map(|range| range.0),
                     "last_ms": figures.range().map(|range| range.1) },
         "policy": {
-            "is_recorded": about.policy_sha256.is_none(),
+            "is_recorded": about.policy_sha256.is_none() && !about.is_events,
             "file": about.policy_file,
             "sha256": about.policy_sha256,
             "records_by_version": figures.policy_versions.iter().map(|(version, count)| (version.to_string(), count)).collect::<BTreeMap<_, _>>(),
@@ -279,10 +281,24 @@ fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value 
     document
 }
 
+fn limits_of_events(about: &About) -> [String; 2] {
+    let policy = about.policy_file.as_deref().unwrap_or("the built-in defaults");
+    [
+        "Made of recorded events, through both stages in virtual time. Each event is taken as told when it happened: how \
+         late feeds were is not in the files. The last hour is closed as if nothing had come after the last event."
+            .to_owned(),
+        format!(
+            "Decided under {policy}; commands are taken as applied with the next record. Spend, clicks and conversions are \
+             those of the files: how the market would have answered to the commands is not identified."
+        ),
+    ]
+}
+
 /// What this run takes for granted, and what it cannot tell.
 pub fn limits(about: &About, figures: &Figures) -> Vec<String> {
     let mut limits = Vec::new();
     match about.policy_sha256 {
+        _ if about.is_events => limits.extend(limits_of_events(about)),
         None => limits.push(
             "Replayed under the policy versions that the journal holds, with the recorded answers: where build and time \
              zone data are those of the service, commands, alerts and rows are those that were published, byte for byte \

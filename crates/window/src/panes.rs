@@ -43,10 +43,8 @@ impl<const N: usize> Panes<N> {
     pub fn add(&mut self, index: i32, measures: &[i64; N]) {
         match self.find(index) {
             Ok(at) => {
-                let mut sums = self.decode(at);
-                for (sum, measure) in sums.iter_mut().zip(measures) {
-                    *sum = sum.saturating_add(*measure);
-                }
+                let mut sums = *measures;
+                add_to(self.encoded(at), &mut sums);
                 self.replace(at, &sums);
             }
             Err(at) => {
@@ -68,10 +66,9 @@ impl<const N: usize> Panes<N> {
     /// The sums over all panes of a half-open range of indices.
     pub fn sum(&self, range: Range<i32>) -> [i64; N] {
         let mut total = [0_i64; N];
-        for (_, sums) in self.range(range) {
-            for (total, sum) in total.iter_mut().zip(sums) {
-                *total = total.saturating_add(sum);
-            }
+        let (from, to) = (self.lower_bound(range.start), self.lower_bound(range.end));
+        for at in from..to.max(from) {
+            add_to(self.encoded(at), &mut total);
         }
         total
     }
@@ -144,7 +141,13 @@ impl<const N: usize> Panes<N> {
     }
 
     fn decode(&self, at: usize) -> [i64; N] {
-        decode(&self.bytes[self.start_of(at)..self.marks[at].end as usize])
+        let mut sums = [0_i64; N];
+        add_to(self.encoded(at), &mut sums);
+        sums
+    }
+
+    fn encoded(&self, at: usize) -> &[u8] {
+        &self.bytes[self.start_of(at)..self.marks[at].end as usize]
     }
 
     fn replace(&mut self, at: usize, sums: &[i64; N]) {
@@ -189,16 +192,15 @@ fn encode<const N: usize>(sums: &[i64; N], buffer: &mut [u8; ENCODED_BYTES_MAX])
     at
 }
 
-fn decode<const N: usize>(mut bytes: &[u8]) -> [i64; N] {
-    let mask = take(&mut bytes);
-    let mut sums = [0_i64; N];
-    for (bit, sum) in sums.iter_mut().enumerate() {
-        if mask >> bit & 1 == 1 {
-            let zigzag = take(&mut bytes);
-            *sum = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
-        }
+/// Adds a pane's measures; only those that are not zero are looked at, which are few.
+fn add_to<const N: usize>(mut bytes: &[u8], sums: &mut [i64; N]) {
+    let mut mask = take(&mut bytes);
+    while mask != 0 {
+        let Some(sum) = sums.get_mut(mask.trailing_zeros() as usize) else { return };
+        let zigzag = take(&mut bytes);
+        *sum = sum.saturating_add((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
+        mask &= mask - 1;
     }
-    sums
 }
 
 fn put(mut value: u64, buffer: &mut [u8], mut at: usize) -> usize {

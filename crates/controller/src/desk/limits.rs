@@ -1,11 +1,11 @@
 //! What gates and guard are told about a campaign: copies of specification, ledger and picture, no opinion of their own.
 
 use super::{Case, Desk};
-use crate::campaign::Live;
-use crate::ledger::{AccountLedger, CampaignLedger, Lever};
+use crate::campaign::{Campaign, Live};
+use crate::ledger::{AccountLedger, CampaignLedger, Lever, Recent};
 use crate::pacing::bid_ceiling;
 use crate::picture::Picture;
-use model::time::{HOUR_MS, MINUTE_MS, Millis};
+use model::time::{HOUR_MS, Millis};
 use policy::explain::Reason;
 use policy::gates::{Gate, GateInput, SpecView, pass};
 use policy::guard::{BreakerCounts, LedgerView, Limits, Mode};
@@ -121,6 +121,7 @@ impl Desk<'_> {
             Lever::Budget => spec.daily_budget_micros,
             Lever::State => None,
         };
+        let recent = account.recent(self.now);
         let at = |instant: Millis| slot.value_at(instant).or(given);
         let shown = slot.shown.filter(|_| Mode::parse(&spec.mode) != Mode::Auto && !case.approved);
         let exposed = case.picture.exposure.exposed_micros();
@@ -138,29 +139,26 @@ impl Desk<'_> {
             day_ceiling_micros: case.picture.ceiling,
             allowance_micros: case.picture.ceiling.saturating_sub(exposed).max(0),
             period_left_micros: case.picture.period_left,
-            account_increases_hour_micros: account
-                .commands_within(self.now, HOUR_MS)
-                .fold(0, |sum, command| i64::saturating_add(sum, command.budget_increase_micros)),
+            account_increases_hour_micros: recent.budget_increases_micros,
             account_budgets_micros: if lever == Lever::Budget { self.account_budgets(case) } else { 0 },
             runaway_latched: ledger.runaway_resumes >= case.settings.pause.runaway_resumes_max,
-            breaker: self.breaker(case, account),
+            breaker: self.breaker(case, &recent),
         }
     }
 
-    fn breaker(&self, case: &Case<'_>, account: &AccountLedger) -> BreakerCounts {
-        let recent = || account.commands_within(self.now, 15 * MINUTE_MS);
+    fn breaker(&self, case: &Case<'_>, recent: &Recent) -> BreakerCounts {
         let campaigns = self.belief.accounts.get(case.account_id).map_or(1, |account| account.campaigns.len());
         BreakerCounts {
-            proposals: recent().count() as i64,
-            clamped: recent().filter(|command| command.clamped).count() as i64,
-            commands_hour: account.commands_within(self.now, HOUR_MS).count() as i64,
+            proposals: recent.quarter,
+            clamped: recent.quarter_clamped,
+            commands_hour: recent.hour,
             campaigns: campaigns as i64,
         }
     }
 
     fn account_budgets(&self, case: &Case<'_>) -> i64 {
         let Some(account) = self.belief.accounts.get(case.account_id) else { return 0 };
-        let budgets = account.campaigns.values().filter_map(|campaign| campaign.spec()?.daily_budget_micros);
+        let budgets = account.campaigns.values().filter_map(Campaign::daily_budget_micros);
         budgets.fold(0, i64::saturating_add)
     }
 }

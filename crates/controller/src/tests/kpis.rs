@@ -1,6 +1,7 @@
 //! Events to exact rows: stories of lateness, calendars, quarantine, reports and corrections, and a naive recount.
 
 use super::world::*;
+use crate::Controller;
 use model::fact::{Correction, Fact, StatsReport};
 use model::journal::NO_TOUCH;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis, SECOND_MS};
@@ -26,6 +27,30 @@ fn an_hour_s_row_is_published_once_the_watermark_has_closed_it() {
     assert_eq!((row.impressions, row.clicks, row.spend_micros, row.revision), (200, 5, 2_500_000, 1));
     assert_eq!((row.ctr_ppm, row.cpc_micros, row.cpa_micros), (Some(25_000), Some(500_000), None));
     assert_eq!(row.window_start_local, "2026-03-02T12:00:00+00:00");
+}
+
+#[test]
+fn a_day_that_closes_after_the_next_one_was_planned_says_its_plan_and_so_does_its_revision() {
+    let budget = |micros: i64| model::fact::CampaignSpec { daily_budget_micros: Some(micros), ..spec("c", 1) };
+    let mut world = World::new();
+    world.feed(NOON, &[], &[specified(budget(20_000_000))]);
+    let midnight = MONDAY + DAY_MS;
+    for minute in 0..13 * 60 {
+        let now = NOON + minute * MINUTE_MS;
+        // Half an hour of silence of one source: the watermark stays behind.
+        world.feed_behind(now, now - 30 * MINUTE_MS, &[touches("c", now, 10, 1, 1_000)], &[]);
+        let day = world.row("c", "day", MONDAY, "conversion_time");
+        assert_eq!(day.is_some(), now >= midnight + 30 * MINUTE_MS);
+    }
+    let plan = |world: &World| world.row("c", "day", MONDAY, "conversion_time").unwrap().plan_micros;
+    assert_eq!(plan(&world), Some(20_000_000));
+    let restored = Controller::restore(setup(), &world.controller.snapshot()).unwrap();
+    world.controller = restored;
+    let now = NOON + 13 * HOUR_MS + MINUTE_MS;
+    world.feed(now, &[touches("c", midnight - HOUR_MS, 1, 1, 1_000)], &[]);
+    world.feed(now + 2 * MINUTE_MS, &[], &[]);
+    assert_eq!(world.row("c", "day", MONDAY, "conversion_time").unwrap().revision, 2);
+    assert_eq!(plan(&world), Some(20_000_000));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `paceline replay` and `paceline export`.
 
-use super::{ConfigFiles, Output};
+use super::{ConfigFiles, ImportKind, Output};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -11,11 +11,24 @@ pub struct Replay {
     #[allow(missing_docs)]
     pub config: ConfigFiles,
     /// Replay the journal, from the broker or from --files
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "events")]
     pub journal: bool,
-    /// Folder that `paceline export journal` wrote; the broker's topics where absent
-    #[arg(long, value_name = "DIR")]
-    pub files: Option<PathBuf>,
+    /// Replay events through both stages: files of impressions, clicks, conversions or reports, as `paceline import` takes
+    #[arg(long, conflicts_with = "journal", requires_all = ["files", "campaigns"])]
+    pub events: bool,
+    /// With --journal the folder that `paceline export journal` wrote, the broker's topics where absent; with --events files
+    /// (.csv, .jsonl or .ndjson, .avro) or folders of them
+    #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
+    pub files: Vec<PathBuf>,
+    /// With --events: column map (TOML) of the files
+    #[arg(long, value_name = "FILE", requires = "events")]
+    pub map: Option<PathBuf>,
+    /// With --events: kind of the records where no map says it
+    #[arg(long, value_enum, requires = "events")]
+    pub kind: Option<ImportKind>,
+    /// With --events: specifications, as `paceline campaigns apply` takes
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "events")]
+    pub campaigns: Vec<PathBuf>,
     /// First instant reported on (epoch ms or RFC 3339); what came before is replayed, but not told
     #[arg(long)]
     pub from: Option<String>,

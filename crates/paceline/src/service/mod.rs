@@ -22,6 +22,8 @@ mod takeover;
 mod tally;
 pub mod topology;
 
+pub use policy_feed::{idle_after_ms, semantics};
+
 pub use policy_feed::POLICY_NAME;
 
 use crate::cli::Role;

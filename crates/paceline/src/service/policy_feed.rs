@@ -9,6 +9,7 @@ use aggregator::Semantics;
 use kafka_io::{From, LogReader, Until};
 use model::fact::{ControlTopic, Fact, PolicyVersion};
 use model::time::Millis;
+use policy::settings::Stage1;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
@@ -131,14 +132,22 @@ fn parse(policy: &PolicyVersion) -> Result<Version, String> {
     let parsed = policy::settings::check(&policy.body)
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let stage1 = parsed.stage1;
+    let waits = Waits { sibling_skew_ms: stage1.sibling_skew_ms, idle_after_ms: idle_after_ms(&stage1) };
+    let semantics = semantics(policy.version, &stage1);
+    Ok(Version { semantics, waits })
+}
+
+/// A topic without events for so long is idle: impressions, clicks, conversions.
+pub fn idle_after_ms(stage1: &Stage1) -> [Millis; 3] {
     let period = &stage1.idle_period;
-    let idle = |period_ms: Millis| stage1.idle_after_ms.saturating_add(period_ms);
-    let waits = Waits {
-        sibling_skew_ms: stage1.sibling_skew_ms,
-        idle_after_ms: [idle(period.impressions_ms), idle(period.clicks_ms), idle(period.conversions_ms)],
-    };
-    let semantics = Semantics {
-        version: policy.version,
+    let periods = [period.impressions_ms, period.clicks_ms, period.conversions_ms];
+    periods.map(|period_ms| stage1.idle_after_ms.saturating_add(period_ms))
+}
+
+/// What stage 1 does under a version of the policy.
+pub fn semantics(version: i64, stage1: &Stage1) -> Semantics {
+    Semantics {
+        version,
         allowed_delay_ms: stage1.allowed_delay_ms,
         conversion_wait_ms: stage1.conversion_wait_ms,
         impressions_per_user: stage1.impressions_per_user_max,
@@ -148,6 +157,5 @@ fn parse(policy: &PolicyVersion) -> Result<Version, String> {
         future_max_ms: stage1.future_max_ms,
         age_max_ms: stage1.age_max_ms,
         ..Semantics::default()
-    };
-    Ok(Version { semantics, waits })
+    }
 }

@@ -40,9 +40,14 @@ pub struct DayBudgets {
 
 /// The budget of today, from the whole day; `Hold::NoBudget` where none is given.
 pub fn budget_of_day(budgets: &DayBudgets, weights: &Weights, open: &OpenHours, settings: &Plan) -> Result<i64, Hold> {
-    let by_day = weekday_shares(weights, open);
     let mut least = budgets.daily_micros.map(|daily| daily.max(0));
-    for period in [budgets.weekly, budgets.monthly, budgets.flight].into_iter().flatten() {
+    let periods = [budgets.weekly, budgets.monthly, budgets.flight];
+    // Weights share out periods only, and most campaigns have a daily budget alone.
+    if periods.iter().all(Option::is_none) {
+        return least.ok_or(Hold::NoBudget);
+    }
+    let by_day = weekday_shares(weights, open);
+    for period in periods.into_iter().flatten() {
         let share = share_of_period(&period, budgets.weekday, &by_day, settings)?;
         least = Some(least.map_or(share, |least| least.min(share)));
     }

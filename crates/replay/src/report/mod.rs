@@ -5,6 +5,7 @@
 //! carries meaning alone: marks have shapes, figures have words.
 
 mod chart;
+mod decided;
 mod sections;
 mod words;
 
@@ -27,10 +28,10 @@ pub fn html(figures: &Figures, about: &About, comparison: Option<&Comparison>) -
         sections::spend(figures),
         comparison.map_or_else(String::new, |comparison| sections::comparison(figures, comparison)),
         sections::campaigns(figures),
-        sections::time_line(figures),
-        sections::commands(figures),
-        sections::guard(figures),
-        sections::alerts(figures),
+        decided::time_line(figures),
+        decided::commands(figures),
+        decided::guard(figures),
+        decided::alerts(figures),
         sections::quality(figures),
         sections::limits(figures, about, comparison),
     ] {

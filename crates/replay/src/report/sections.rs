@@ -1,21 +1,18 @@
 //! The parts of the page, top-down as it is read.
 
-use super::chart::{self, Lane};
+use super::chart;
 use super::words::*;
 use crate::compare::{Change, Comparison};
-use crate::figures::{Campaign, Figures, LISTED_MAX, Name, Words};
+use crate::figures::{Campaign, Figures, Name, Words};
 use crate::summary::{About, Sums, limits as limits_of, quality_lines, totals as totals_of, words};
-use crate::tables::day_name;
 use model::time::{DAY_MS, Millis};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// Campaigns that get a line of their own: a line is about 1 kB.
 const CAMPAIGNS_MAX: usize = 1_200;
-/// Lanes of the time line.
-const LANES_MAX: usize = 14;
 /// Lines of smaller lists.
-const LINES_MAX: usize = 40;
+pub(super) const LINES_MAX: usize = 40;
 
 /// What the run was.
 pub fn head(figures: &Figures, about: &About) -> String {
@@ -269,157 +266,6 @@ fn target(campaign: &Campaign, sums: &Sums) -> String {
     format!("<span class=\"soft\">{}</span>", escape(&spoken(&spec.bid_strategy)))
 }
 
-/// Commands and alerts over time, of the campaigns with most of them.
-pub fn time_line(figures: &Figures) -> String {
-    let Some((first, last)) = figures.range() else { return String::new() };
-    let mut busy: Vec<(&Name, &Campaign)> =
-        figures.campaigns.iter().filter(|(_, c)| !c.steps.is_empty() || !c.alert_marks.is_empty()).collect();
-    let weight = |campaign: &Campaign| campaign.steps.len() + campaign.alert_marks.len();
-    busy.sort_by(|a, b| (weight(b.1), a.0).cmp(&(weight(a.1), b.0)));
-    if busy.is_empty() {
-        return String::new();
-    }
-    let lanes: Vec<Lane<'_>> = busy
-        .iter()
-        .take(LANES_MAX)
-        .map(|(name, campaign)| Lane { name: label(name, campaign).to_owned(), campaign })
-        .collect();
-    let lead = "The busiest campaigns. Each mark is a command or an alert, or several of a kind close together; rest the \
-                pointer on one to read its reason.";
-    let drawn = chart::lanes(&lanes, first, last);
-    let rest = left_out(busy.len(), LANES_MAX);
-    format!("{}<div class=\"card\">{drawn}{}</div>{rest}", heading("time", "Time line", lead), chart::key())
-}
-
-/// Commands with their reasons.
-pub fn commands(figures: &Figures) -> String {
-    let reasons = words(figures, |campaign| &campaign.reasons);
-    let total: u64 = reasons.values().sum();
-    let lead = match total as usize {
-        0 => "None was issued.".to_owned(),
-        total if total <= LISTED_MAX => "Every issued command, in its order.".to_owned(),
-        total => format!(
-            "The {LISTED_MAX} of {} issued commands with most money at stake, in their order; decisions.parquet holds all.",
-            whole(total as i64)
-        ),
-    };
-    let mut page = heading("commands", "Commands and their reasons", &lead);
-    let _ = write!(
-        page,
-        "<div class=\"cols\"><div>{}</div><div>{}</div></div>",
-        counts("By kind", &words(figures, |campaign| &campaign.kinds)),
-        counts("By reason", &reasons)
-    );
-    if figures.commands.is_empty() {
-        return page;
-    }
-    let mut lines = String::new();
-    for command in &figures.commands {
-        let name = (command.account_id.clone(), command.campaign_id.clone());
-        let value = command.value_micros.map_or(String::new(), money);
-        let before = command.expected_previous.value_micros.filter(|_| command.value_micros.is_some());
-        let edits = match command.explanation.guard_edits.as_slice() {
-            [] => String::new(),
-            edits => format!("<small>guard: {}</small>", escape(&spoken(&edits.join(", ")))),
-        };
-        let _ = write!(
-            lines,
-            "<tr><td class=w>{}</td><td>{}</td><td class=w>{}</td><td class=n>{}{value}</td><td class=w>{}</td>\
-             <td>{}{edits}</td><td class=n>{}</td></tr>",
-            second(command.issued_at),
-            campaign_name(figures, &name),
-            escape(&spoken(&command.kind)),
-            before.map_or(String::new(), |before| format!("{} \u{2192} ", money(before))),
-            escape(&spoken(&command.reason)),
-            escape(&command.explanation.text),
-            money(command.risk.at_stake_micros),
-        );
-    }
-    let head = "<tr><th>UTC</th><th>Campaign</th><th>Command</th><th class=n>Value</th><th>Reason</th><th>Why</th>\
-                <th class=n>At stake</th></tr>";
-    let _ = write!(page, "<div class=\"card\"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>");
-    page
-}
-
-/// What the guard changed and held back.
-pub fn guard(figures: &Figures) -> String {
-    let lead = "The guard is the only way out. What it changed in issued commands, what became proposals instead of \
-                commands, and, looked at once an hour in each campaign, why nothing was commanded.";
-    let mut page = heading("guard", "What the guard stopped", lead);
-    let _ = write!(
-        page,
-        "<div class=\"cols\"><div>{}</div><div>{}</div><div>{}</div></div>",
-        counts("Changed by the guard", &words(figures, |campaign| &campaign.guard_edits)),
-        counts("Proposals by state", &words(figures, |campaign| &campaign.proposals)),
-        counts("Why nothing, hourly looks", &words(figures, |campaign| &campaign.nothing))
-    );
-    page
-}
-
-/// Alerts by day, kind and campaign, and the worst of them.
-pub fn alerts(figures: &Figures) -> String {
-    let total: u64 = figures.opened.values().sum();
-    let lead = match figures.range() {
-        Some((first, last)) if total > 0 => {
-            let days = ((last - first) / DAY_MS + 1).max(1) as u64;
-            let tenths = total.saturating_mul(10) / days;
-            format!(
-                "{} opened in {days} days with one, {}.{} a day, under the policy of this run: what a person would have been \
-                 told.",
-                whole(total as i64),
-                tenths / 10,
-                tenths % 10
-            )
-        }
-        _ => "None opened.".to_owned(),
-    };
-    let mut page = heading("alerts", "Alerts", &lead);
-    if total == 0 {
-        return page;
-    }
-    let (mut kinds, mut days, mut campaigns) = (Words::new(), Words::new(), Words::new());
-    for ((day, account, campaign, kind), count) in &figures.opened {
-        *kinds.entry(kind.clone()).or_default() += count;
-        *days.entry(day_name(*day)).or_default() += count;
-        let name = match (account.as_str(), campaign.as_str()) {
-            ("", _) => "everything".into(),
-            (account, "") => format!("account {account}"),
-            (_, campaign) => campaign.to_owned(),
-        };
-        *campaigns.entry(name).or_default() += count;
-    }
-    let _ = write!(
-        page,
-        "<div class=\"cols\"><div>{}</div><div>{}</div><div>{}</div></div>",
-        counts("By kind", &kinds),
-        counts("By campaign", &campaigns),
-        in_order("By day, UTC", &days)
-    );
-    let mut lines = String::new();
-    for alert in &figures.alerts {
-        let name = match (&alert.account_id, &alert.campaign_id) {
-            (Some(account), Some(campaign)) => campaign_name(figures, &(account.clone(), campaign.clone())),
-            (Some(account), None) => escape(account),
-            _ => "all".into(),
-        };
-        let class = if alert.severity == "critical" { "bad" } else { "soft" };
-        let _ = write!(
-            lines,
-            "<tr><td class=w>{}</td><td>{name}</td><td class=w>{}<small class=\"{class}\">{}</small></td><td>{}</td>\
-             <td class=n>{}</td></tr>",
-            second(alert.opened_at),
-            escape(&spoken(&alert.kind)),
-            escape(&alert.severity),
-            escape(&alert.text),
-            money(alert.money_at_stake_micros),
-        );
-    }
-    let head =
-        "<tr><th>Opened, UTC</th><th>About</th><th>Alert</th><th>What was seen</th><th class=n>At stake</th></tr>";
-    let _ = write!(page, "<div class=\"card\"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>");
-    page + &left_out(total as usize, LISTED_MAX)
-}
-
 /// What the data were like.
 pub fn quality(figures: &Figures) -> String {
     let lead = "Counted by the controller since the journal's beginning. Copies and refused events are sorted out before the \
@@ -463,27 +309,27 @@ pub fn limits(figures: &Figures, about: &About, comparison: Option<&Comparison>)
     format!("{}{}", heading("limits", "Assumptions and limits", ""), list(&limits))
 }
 
-fn heading(id: &str, title: &str, lead: &str) -> String {
+pub(super) fn heading(id: &str, title: &str, lead: &str) -> String {
     format!("<h2 id=\"{id}\">{title}</h2><p>{}</p>", escape(lead))
 }
 
-fn list(lines: &[&str]) -> String {
+pub(super) fn list(lines: &[&str]) -> String {
     format!("<ul>{}</ul>", lines.iter().map(|line| format!("<li>{}</li>", escape(line))).collect::<String>())
 }
 
 /// A small table of counts, greatest first.
-fn counts(title: &str, words: &Words) -> String {
+pub(super) fn counts(title: &str, words: &Words) -> String {
     let mut sorted: Vec<(&String, &u64)> = words.iter().collect();
     sorted.sort_by(|a, b| (b.1, a.0).cmp(&(a.1, b.0)));
     small(title, &sorted)
 }
 
 /// The same in the order of the words.
-fn in_order(title: &str, words: &Words) -> String {
+pub(super) fn in_order(title: &str, words: &Words) -> String {
     small(title, &words.iter().collect::<Vec<_>>())
 }
 
-fn small(title: &str, lines: &[(&String, &u64)]) -> String {
+pub(super) fn small(title: &str, lines: &[(&String, &u64)]) -> String {
     if lines.is_empty() {
         return format!("<h3>{title}</h3><p class=\"soft\">none</p>");
     }
@@ -498,14 +344,14 @@ fn small(title: &str, lines: &[(&String, &u64)]) -> String {
 }
 
 /// Says that a list is not whole.
-fn left_out(all: usize, shown: usize) -> String {
+pub(super) fn left_out(all: usize, shown: usize) -> String {
     if all <= shown {
         return String::new();
     }
     format!("<p class=\"soft\">{} more are not shown here; the tables hold all.</p>", whole((all - shown) as i64))
 }
 
-fn by_weight(figures: &Figures) -> Vec<(&Name, &Campaign, Sums)> {
+pub(super) fn by_weight(figures: &Figures) -> Vec<(&Name, &Campaign, Sums)> {
     let mut named: Vec<(&Name, &Campaign, Sums)> =
         figures.campaigns.iter().map(|(name, campaign)| (name, campaign, Sums::of(campaign))).collect();
     named.sort_by(|a, b| (b.2.spend_micros, a.0).cmp(&(a.2.spend_micros, b.0)));
@@ -513,11 +359,11 @@ fn by_weight(figures: &Figures) -> Vec<(&Name, &Campaign, Sums)> {
 }
 
 /// What a person calls it.
-fn label<'a>(name: &'a Name, campaign: &'a Campaign) -> &'a str {
+pub(super) fn label<'a>(name: &'a Name, campaign: &'a Campaign) -> &'a str {
     if campaign.spec.name.is_empty() { &name.1 } else { &campaign.spec.name }
 }
 
-fn campaign_name(figures: &Figures, name: &Name) -> String {
+pub(super) fn campaign_name(figures: &Figures, name: &Name) -> String {
     let label = figures.campaigns.get(name).map_or(name.1.as_str(), |campaign| label(name, campaign));
     escape(label)
 }

@@ -13,7 +13,7 @@ use avro_codec::RecordName;
 use model::fact::{CampaignSpec, Fact};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SEND_LIMIT: Duration = Duration::from_secs(30);
@@ -24,6 +24,26 @@ const MISTAKES_SHOWN: usize = 20;
 pub fn run(command: &CampaignsCommand) -> Outcome {
     let CampaignsCommand::Apply { config, files } = command;
     let (settings, _) = Settings::load(&config.files)?;
+    let specs = checked(files)?;
+    if let Some((_, spec)) = specs.iter().find(|(_, spec)| spec.mode == "auto")
+        && settings.user_key_secret.is_none()
+    {
+        return Err(secret_wanted(&format!("campaign {} is in mode auto", spec.campaign_id)));
+    }
+    let codec = registry::codec(&settings, &[RecordName::CampaignSpec])?;
+    let mut sender = sender(&connect(&settings, "campaigns"))?;
+    for (_, spec) in &specs {
+        let payload = codec
+            .encode_fact(&Fact::CampaignSpec(Box::new(spec.clone())))
+            .map_err(|error| Failure::failed(format!("encoding campaign {}: {error}", spec.campaign_id), ""))?;
+        sender.send(&settings.topics.campaigns, None, Some(spec.campaign_id.as_bytes()), Some(&payload), None)?;
+    }
+    sender.flush(SEND_LIMIT)?;
+    say(&json!({ "campaigns": specs.len() }).to_string())
+}
+
+/// The specifications of all files, each with its file, if none has a mistake; what is doubtful is told on stderr.
+pub fn checked(files: &[PathBuf]) -> Outcome<Vec<(String, CampaignSpec)>> {
     let mut specs = Vec::new();
     let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
     for file in files {
@@ -58,21 +78,7 @@ pub fn run(command: &CampaignsCommand) -> Outcome {
         )
         .listing(mistakes));
     }
-    if let Some((_, spec)) = specs.iter().find(|(_, spec)| spec.mode == "auto")
-        && settings.user_key_secret.is_none()
-    {
-        return Err(secret_wanted(&format!("campaign {} is in mode auto", spec.campaign_id)));
-    }
-    let codec = registry::codec(&settings, &[RecordName::CampaignSpec])?;
-    let mut sender = sender(&connect(&settings, "campaigns"))?;
-    for (_, spec) in &specs {
-        let payload = codec
-            .encode_fact(&Fact::CampaignSpec(Box::new(spec.clone())))
-            .map_err(|error| Failure::failed(format!("encoding campaign {}: {error}", spec.campaign_id), ""))?;
-        sender.send(&settings.topics.campaigns, None, Some(spec.campaign_id.as_bytes()), Some(&payload), None)?;
-    }
-    sender.flush(SEND_LIMIT)?;
-    say(&json!({ "campaigns": specs.len() }).to_string())
+    Ok(specs)
 }
 
 fn read(path: &Path) -> Result<Vec<CampaignSpec>, String> {

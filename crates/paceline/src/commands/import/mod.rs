@@ -29,6 +29,7 @@ const WEEK_MS: Millis = 7 * DAY_MS;
 
 /// A record ready to be encoded, once its times are shifted.
 struct Prepared {
+    /// The first of its instants.
     at: Millis,
     kind: Kind,
     fields: Map<String, Value>,
@@ -38,13 +39,36 @@ struct Prepared {
 pub fn run(arguments: &Import) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
     let maps = maps(arguments)?;
-    let mut prepared = prepare(arguments, &maps)?;
+    let mut prepared = Vec::new();
+    prepare(arguments, &maps, &mut |record| prepared.push(record))?;
     let weeks = shift_weeks(arguments.shift_weeks.as_deref(), &prepared)?;
     prepared.sort_by_key(|record| record.at);
     let kinds: BTreeSet<_> = prepared.iter().filter_map(|record| RecordName::from_name(record.kind.schema())).collect();
     let codec = registry::codec(&settings, &kinds.into_iter().collect::<Vec<_>>())?;
     let encoded = encode(&codec, prepared, weeks)?;
     send(&settings, encoded, weeks)
+}
+
+/// All records of the files, encoded as they would be sent, in the order of their times: for who replays them.
+pub fn records(arguments: &Import) -> Outcome<Vec<Encoded>> {
+    let maps = maps(arguments)?;
+    let codec = Codec::fixed();
+    let (mut encoded, mut wrong) = (Vec::new(), Vec::new());
+    prepare(arguments, &maps, &mut |record| match encode_one(
+        &codec,
+        record.kind,
+        record.at,
+        Value::Object(record.fields),
+    ) {
+        Ok(record) => encoded.push(record),
+        Err(reason) if wrong.len() < MISTAKES_SHOWN => wrong.push(format!("a record of {}: {reason}", record.at)),
+        Err(_) => {}
+    })?;
+    if !wrong.is_empty() {
+        return Err(Failure::failed("records would be refused", "correct the file or the map").listing(wrong));
+    }
+    encoded.sort_by_key(|record| record.at);
+    Ok(encoded)
 }
 
 fn maps(arguments: &Import) -> Outcome<Vec<RecordMap>> {
@@ -109,9 +133,8 @@ fn default_of(name: &str) -> Option<Value> {
     })
 }
 
-fn prepare(arguments: &Import, maps: &[RecordMap]) -> Outcome<Vec<Prepared>> {
+fn prepare(arguments: &Import, maps: &[RecordMap], give: &mut dyn FnMut(Prepared)) -> Outcome {
     let templates: Vec<Map<String, Value>> = maps.iter().map(|map| template(map.kind)).collect();
-    let mut prepared = Vec::new();
     let mut mistakes = Vec::new();
     let mut wrong_rows = 0_u64;
     for path in &arguments.inputs {
@@ -121,7 +144,7 @@ fn prepare(arguments: &Import, maps: &[RecordMap]) -> Outcome<Vec<Prepared>> {
                     continue;
                 }
                 match build(map, template, row) {
-                    Ok(record) => prepared.push(record),
+                    Ok(record) => give(record),
                     Err(reason) => {
                         wrong_rows += 1;
                         if mistakes.len() < MISTAKES_SHOWN {
@@ -148,7 +171,7 @@ fn prepare(arguments: &Import, maps: &[RecordMap]) -> Outcome<Vec<Prepared>> {
         }
     }
     if mistakes.is_empty() {
-        return Ok(prepared);
+        return Ok(());
     }
     let more = wrong_rows - mistakes.len() as u64;
     if more > 0 {
@@ -221,10 +244,15 @@ fn shift_weeks(wanted: Option<&str>, prepared: &[Prepared]) -> Outcome<i64> {
     }
 }
 
-struct Encoded {
-    kind: Kind,
+/// A record as it is sent.
+pub struct Encoded {
+    /// The first of its instants.
+    pub at: Millis,
+    /// What it is.
+    pub kind: Kind,
     key: String,
-    payload: Vec<u8>,
+    /// Its bytes.
+    pub payload: Vec<u8>,
 }
 
 fn encode(codec: &Codec, prepared: Vec<Prepared>, weeks: i64) -> Outcome<Vec<Encoded>> {
@@ -234,7 +262,7 @@ fn encode(codec: &Codec, prepared: Vec<Prepared>, weeks: i64) -> Outcome<Vec<Enc
             let moved = record.fields[*name].as_i64().unwrap_or_default() + weeks * WEEK_MS;
             record.fields.insert((*name).into(), json!(moved));
         }
-        let made = encode_one(codec, record.kind, Value::Object(record.fields));
+        let made = encode_one(codec, record.kind, record.at, Value::Object(record.fields));
         encoded.push(made.map_err(|reason| {
             Failure::failed(
                 format!("record {} in event-time order would be refused: {reason}; nothing was sent", at + 1),
@@ -245,7 +273,7 @@ fn encode(codec: &Codec, prepared: Vec<Prepared>, weeks: i64) -> Outcome<Vec<Enc
     Ok(encoded)
 }
 
-fn encode_one(codec: &Codec, kind: Kind, value: Value) -> Result<Encoded, String> {
+fn encode_one(codec: &Codec, kind: Kind, at: Millis, value: Value) -> Result<Encoded, String> {
     let words = |error: &dyn std::fmt::Display| error.to_string();
     let name = RecordName::from_name(kind.schema()).ok_or("its schema is unknown")?;
     let (key, payload) = match kind {
@@ -273,7 +301,7 @@ fn encode_one(codec: &Codec, kind: Kind, value: Value) -> Result<Encoded, String
     if let Kind::Event(kind) = kind {
         codec.event(kind, &payload, &mut Default::default()).map_err(|rejected| words(&rejected))?;
     }
-    Ok(Encoded { kind, key, payload })
+    Ok(Encoded { at, kind, key, payload })
 }
 
 fn topic(topics: &Topics, kind: Kind) -> &str {

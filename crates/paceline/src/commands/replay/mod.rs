@@ -1,8 +1,10 @@
-//! `paceline replay`: the recorded journal through the controller again, into a folder of tables and a report.
+//! `paceline replay`: the recorded journal through the controller again, or events through both stages, into a folder of
+//! tables and a report.
 //!
 //! What always holds: it reads; no producer is made and no topic is written. The folder appears whole or not at all, and
 //! its bytes depend on the journal, the build and the policy, not on threads or clocks. A Ctrl-C leaves nothing behind.
 
+mod events;
 pub mod out;
 mod progress;
 pub mod source;
@@ -13,6 +15,7 @@ use super::{say, say_json};
 use crate::cli::{Output, Replay};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::service::context::Stop;
+use events::{Events, Place};
 use model::time::Millis;
 use out::Out;
 use progress::Progress;
@@ -34,14 +37,23 @@ pub fn run(arguments: &Replay) -> Outcome {
     let (from, to) = (bound("from", &arguments.from)?, bound("to", &arguments.to)?);
     let policy = arguments.policy.as_deref().map(super::policy::checked).transpose()?;
     let baseline = arguments.compare.as_deref().map(read_baseline).transpose()?;
-    let source = Source::open(&arguments.config.files, arguments.files.as_deref())?;
+    let input = Input::open(arguments, policy.as_deref())?;
     let out = Out::begin(&arguments.out)?;
     let stop = Arc::new(Stop::default());
     stop_on_signal(stop.clone())?;
-    let about = about(arguments, policy.as_deref(), source.journal(), (from, to));
-    let threads = arguments.threads.map_or_else(cores, usize::from);
-    let work = Work { source: &source, out: out.folder(), policy: policy.as_deref(), from, to, stop: &stop };
-    let figures = work.run(threads)?;
+    let about = about(arguments, policy.as_deref(), input.name(), (from, to));
+    let figures = match &input {
+        Input::Journal(source) => {
+            let threads = arguments.threads.map_or_else(cores, usize::from);
+            let work = Work { source, out: out.folder(), policy: policy.as_deref(), from, to, stop: &stop };
+            work.run(threads)?
+        }
+        Input::Events(events) => {
+            let policy = policy.as_deref().unwrap_or_default();
+            let place = Place { out: out.folder(), policy, from, to, stop: &stop };
+            events.run(&place, arguments.threads)?
+        }
+    };
     let comparison = baseline.map(|baseline| compared(&figures, &about, &baseline, arguments)).transpose()?;
     replay::complete(out.folder()).map_err(|error| out::unwritable(out.folder(), &error))?;
     let document = summary::document(&figures, &about, comparison.as_ref());
@@ -59,6 +71,34 @@ pub fn run(arguments: &Replay) -> Outcome {
     }
 }
 
+/// What is replayed.
+enum Input {
+    Journal(Source),
+    Events(Box<Events>),
+}
+
+impl Input {
+    fn open(arguments: &Replay, policy: Option<&str>) -> Outcome<Self> {
+        if arguments.events {
+            return Ok(Self::Events(Box::new(Events::read(arguments, policy.unwrap_or_default())?)));
+        }
+        let [folder] = &arguments.files[..] else {
+            if arguments.files.is_empty() {
+                return Source::open(&arguments.config.files, None).map(Self::Journal);
+            }
+            return Err(Failure::failed("--journal takes one folder with --files", "--events takes several files"));
+        };
+        Source::open(&arguments.config.files, Some(folder)).map(Self::Journal)
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Journal(source) => source.journal(),
+            Self::Events(_) => "files of events",
+        }
+    }
+}
+
 /// All that the threads share.
 struct Work<'a> {
     source: &'a Source,
@@ -73,7 +113,7 @@ impl Work<'_> {
     /// Each thread takes the next partition; figures are put together in the partitions' order.
     fn run(&self, threads: usize) -> Outcome<Figures> {
         let partitions = self.source.partitions();
-        let progress = Progress::new(self.source.records(), self.source.deltas());
+        let progress = Progress::new("journal records", self.source.records(), self.source.deltas());
         let (next, failed) = (AtomicUsize::new(0), Mutex::new(None::<Failure>));
         let done: Vec<Mutex<Option<Figures>>> = partitions.iter().map(|_| Mutex::new(None)).collect();
         std::thread::scope(|scope| {
@@ -153,6 +193,7 @@ fn about(
         to,
         policy_sha256: policy.map(|body| hex(&Sha256::digest(body.as_bytes()))),
         policy_file: arguments.policy.as_deref().and_then(name),
+        is_events: arguments.events,
     }
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 /// Counts and tells.
 pub struct Progress {
+    /// What is counted, as the last line says it.
+    what: &'static str,
     total: u64,
     /// Rows that are to come, where the source knows.
     rows_total: Option<u64>,
@@ -20,11 +22,11 @@ pub struct Progress {
 const EVERY: Duration = Duration::from_millis(200);
 
 impl Progress {
-    /// At the beginning of `total` records.
-    pub fn new(total: u64, rows_total: Option<u64>) -> Self {
+    /// At the beginning of `total` of `what`.
+    pub fn new(what: &'static str, total: u64, rows_total: Option<u64>) -> Self {
         let started = Instant::now();
         let told = std::io::stderr().is_terminal().then(|| Mutex::new(started));
-        Self { total, rows_total, records: AtomicU64::new(0), rows: AtomicU64::new(0), started, told }
+        Self { what, total, rows_total, records: AtomicU64::new(0), rows: AtomicU64::new(0), started, told }
     }
 
     /// One more record.
@@ -54,7 +56,8 @@ impl Progress {
         let elapsed = self.started.elapsed();
         let clear = if self.told.is_some() { "\r\x1b[K" } else { "" };
         eprintln!(
-            "{clear}{records} journal records, {rows} rows in {:.1} s, {:.0} rows a second",
+            "{clear}{records} {}, {rows} rows in {:.1} s, {:.0} rows a second",
+            self.what,
             elapsed.as_secs_f64(),
             rows as f64 / elapsed.as_secs_f64().max(1e-9)
         );
