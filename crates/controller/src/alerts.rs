@@ -34,6 +34,8 @@ pub struct Condition {
     pub text: String,
     /// What a person could do.
     pub suggested_command: Option<String>,
+    /// The incident that it belongs to, where another alert began it.
+    pub incident_id: Option<String>,
 }
 
 /// What stands in every alert of one record.
@@ -92,6 +94,11 @@ impl Alerts {
         self.open.contains_key(subject)
     }
 
+    /// The incident of a condition's open alert.
+    pub fn incident_of(&self, subject: &Subject) -> Option<&str> {
+        self.open.get(subject).map(|alert| alert.incident_id.as_str())
+    }
+
     /// Whether any alert of this kind is open: one question where else each campaign would be asked about.
     pub fn any_open(&self, kind: &str) -> bool {
         self.open.range(subject(kind, None, None)..).next().is_some_and(|((found, ..), _)| found == kind)
@@ -133,7 +140,7 @@ fn opened(subject: &Subject, condition: &Condition, origin: &Origin<'_>) -> Aler
         observed: condition.observed,
         expected: condition.expected,
         money_at_stake_micros: condition.money_at_stake_micros,
-        incident_id: id,
+        incident_id: condition.incident_id.clone().unwrap_or(id),
         suggested_command: condition.suggested_command.clone(),
         text: condition.text.clone(),
         ..Alert::default()

@@ -16,7 +16,8 @@ use model::fact::{CampaignSpec, Correction, EntitySpec, Fact, StatsReport};
 use model::journal::{Delta, JournalRecord, NO_TOUCH};
 use model::output::KpiRow;
 use model::time::{MINUTE_MS, Millis};
-use policy::anomaly::{SpecNumbers, jumps};
+use policy::anomaly::{Finding, SpecNumbers, jumps};
+use policy::detect::discovery::Incidents;
 use policy::settings::{Anomaly, Plan};
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
@@ -47,6 +48,8 @@ pub struct Account {
     pub delays: Delays,
     /// The same and the rate of conversions, of the campaigns with targets of their own.
     pub development: Development,
+    /// Statistical alarms that stand.
+    pub incidents: Incidents<Finding>,
     /// Signs of life and habits by channel.
     pub channels: BTreeMap<String, Channel>,
     corrections: Seen,

@@ -308,6 +308,7 @@ impl Live {
         let panes = [&self.minutes, &self.hours, &self.days, &self.weeks, &self.months, &self.totals];
         panes.iter().map(|panes| panes.held_bytes()).sum::<usize>()
             + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
+            + self.pacing.hours.as_ref().map_or(0, |hours| hours.held_bytes())
             + size_of::<Self>()
     }
 
@@ -340,6 +341,9 @@ impl Live {
         }
         self.stats = None;
         (self.cells, self.pacing.target) = (None, None);
+        if let Some(hours) = &mut self.pacing.hours {
+            hours.restart();
+        }
         self.open.clear();
         self.revised.clear();
     }

@@ -244,6 +244,7 @@ impl Controller {
                         spec.version, spec.campaign_id
                     ),
                     suggested_command: Some(format!("paceline proposals approve {id}")),
+                    incident_id: None,
                 };
                 self.settle(&about, Some(&condition), round);
             }

@@ -4,12 +4,13 @@
 //! whatever leaves went through the guard and was applied to the ledger in the same breath; a command names everything
 //! needed to reproduce it. Nothing here has a state of its own.
 
+mod incidents;
 mod limits;
 mod written;
 
 pub use written::target;
 
-use crate::alerts::{Alerts, Condition, Origin, subject};
+use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
 use crate::belief::Belief;
 use crate::campaign::Live;
 use crate::channel::Channel;
@@ -21,7 +22,7 @@ use crate::{JournalPosition, Outputs, Setup};
 use model::fact::Decision;
 use model::output::*;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
-use policy::anomaly::{Change, Detector, Finding, Kind, Severity};
+use policy::anomaly::{Detector, Finding, Kind, Severity};
 use policy::arithmetic::bid_micros;
 use policy::composition::{Binding, is_worth_a_command};
 use policy::explain::{Reason, amount};
@@ -126,7 +127,8 @@ impl Desk<'_> {
         let is_recent = ledger.newest_issue().is_some_and(|at| self.now.saturating_sub(at) < retry_ms);
         let waits = is_recent || ledger.state.is_pause_ignored(self.now, 0);
         let unanswered = pacing.ack_missing.is_open() && waits;
-        let held = self.ledger.integrity.is_some() || self.now < self.jump_until || unanswered;
+        let unusual = pacing.holds_raises(settings, self.now);
+        let held = self.ledger.integrity.is_some() || self.now < self.jump_until || unanswered || unusual;
         let around = Around {
             ledger,
             channel,
@@ -145,8 +147,9 @@ impl Desk<'_> {
             changes.extend(more);
             evaluation
         });
+        let tellings = self.gather(account_id, campaign_id, &changes, &pacing, &settings.anomaly.incidents);
         if self.decide {
-            self.tell(account_id, campaign_id, &changes);
+            self.tell(account_id, campaign_id, &changes, tellings, pacing.binding);
             self.end_override(account_id, campaign_id, settings);
             let case = Case {
                 account_id,
@@ -204,6 +207,15 @@ impl Desk<'_> {
 
     /// Opens or resolves an alert about a campaign.
     pub fn settle(&mut self, kind: &str, account_id: &str, campaign_id: &str, condition: Option<&Condition>) {
+        self.settle_subject(&subject(kind, Some(account_id), Some(campaign_id)), condition);
+    }
+
+    /// Opens or resolves an alert about an account.
+    fn settle_account(&mut self, kind: &str, account_id: &str, condition: Option<&Condition>) {
+        self.settle_subject(&subject(kind, Some(account_id), None), condition);
+    }
+
+    fn settle_subject(&mut self, about: &Subject, condition: Option<&Condition>) {
         let origin = Origin {
             now: self.now,
             journal_partition: self.setup.partition,
@@ -211,26 +223,9 @@ impl Desk<'_> {
             policy_version: self.policy_version,
             build: &self.setup.build,
         };
-        let about = subject(kind, Some(account_id), Some(campaign_id));
-        if let Some(alert) = self.alerts.settle(&about, condition, &origin) {
+        if let Some(alert) = self.alerts.settle(about, condition, &origin) {
             self.alerts.apply(&alert);
             self.outputs.alerts.push(alert);
-        }
-    }
-
-    fn tell(&mut self, account_id: &str, campaign_id: &str, changes: &[Change]) {
-        for change in changes {
-            match change {
-                Change::None => {}
-                Change::Resolved(finding) => self.settle(finding.kind.as_str(), account_id, campaign_id, None),
-                Change::Opened(finding) => {
-                    let campaign = self.belief.campaign(account_id, campaign_id);
-                    let currency =
-                        campaign.and_then(|campaign| campaign.spec()).map(|spec| spec.currency).unwrap_or_default();
-                    let condition = condition(finding, campaign_id, &currency);
-                    self.settle(finding.kind.as_str(), account_id, campaign_id, Some(&condition));
-                }
-            }
         }
     }
 
@@ -494,7 +489,9 @@ impl Desk<'_> {
             picture: &picture,
             settings,
             freshness: freshness(picture.data_age(), picture.period_ms, &settings.gates),
-            increases_held: self.ledger.integrity.is_some() || self.now < self.jump_until,
+            increases_held: self.ledger.integrity.is_some()
+                || self.now < self.jump_until
+                || live.pacing.holds_raises(settings, self.now),
             evaluation: None,
             approved: true,
         };
@@ -591,19 +588,20 @@ impl Desk<'_> {
 /// A daily budget of the platform follows the plan in steps of at least a twentieth.
 const BUDGET_STEP_SHARE: u64 = 20;
 
-fn condition(finding: &Finding, campaign_id: &str, currency: &str) -> Condition {
+pub fn condition(finding: &Finding, campaign_id: &str, currency: &str, binding: Binding) -> Condition {
     Condition {
         severity: finding.severity.as_str(),
         observed: Some(finding.observed),
         expected: Some(finding.expected),
         money_at_stake_micros: finding.at_stake_micros,
-        text: format!("Campaign {campaign_id}: {}.", told(finding, currency)),
+        text: format!("Campaign {campaign_id}: {}.", told(finding, currency, binding)),
         suggested_command: None,
+        incident_id: None,
     }
 }
 
 /// What was seen and what was expected, as a person says it.
-fn told(finding: &Finding, currency: &str) -> String {
+pub fn told(finding: &Finding, currency: &str, binding: Binding) -> String {
     let (seen, wanted) = (finding.observed, finding.expected);
     let money = |micros: i64| amount(micros, currency);
     let minutes = |span_ms: i64| span_ms / MINUTE_MS;
@@ -619,11 +617,28 @@ fn told(finding: &Finding, currency: &str) -> String {
         Kind::Runaway => {
             format!("{} were spent in five minutes, {} was the most to be expected", money(seen), money(wanted))
         }
-        Kind::UnderspendRisk => format!("the period will end at {} of {}", money(seen), money(wanted)),
+        Kind::UnderspendRisk => {
+            format!("the period will end at {} of {}: {}", money(seen), money(wanted), what_binds(binding))
+        }
         Kind::DeliveryStopped => format!("no event, though about {wanted} were due"),
         Kind::TrackingBreak => format!("{seen} conversions arrived where about {wanted} were due, and clicks flow"),
         Kind::CostSpike => format!("an event costs {}, usual is {}", money(seen), money(wanted)),
-        Kind::InvalidTraffic => format!("{seen} invalid events on one placement, about {wanted} are usual"),
+        Kind::InvalidTraffic => format!("{seen} invalid clicks within a day, about {wanted} are usual"),
+        Kind::UnexplainedConversions => format!(
+            "{seen} conversions arrived within a day where the clicks explain about {wanted}: a pixel that fires twice, an \
+             import, or a fraud; the target rests"
+        ),
+        Kind::CpaBreak => format!(
+            "{seen} conversions arrived within a day where about {wanted} were due: each costs more than it did, and the \
+             tracking lives"
+        ),
+        Kind::ClickRateSpike => {
+            format!("{seen} clicks within an hour where the impressions explain about {wanted}: suspect traffic")
+        }
+        Kind::FeedSilent => format!(
+            "none of the events that cost money came, though about {wanted} were due by the others: their feed may be dead, \
+             and spend is not seen"
+        ),
         Kind::SpecJump => {
             format!("a number of the new specification jumped from {wanted} to {seen} and waits for a person")
         }
@@ -638,6 +653,18 @@ fn told(finding: &Finding, currency: &str) -> String {
         }
         Kind::AckMissing => format!("{seen} command(s) were not answered in time"),
         Kind::ValueMismatch => format!("{} is in force where {} was set", money(seen), money(wanted)),
+    }
+}
+
+/// Why the money stays, and what would move it.
+fn what_binds(binding: Binding) -> &'static str {
+    match binding {
+        Binding::Budget => "the bid follows the budget and is catching up",
+        Binding::Target => "the target holds the bid, more budget changes nothing",
+        Binding::BidMax => "the highest bid holds it",
+        Binding::BidMin => "the bid is at its lowest",
+        Binding::Supply => "there is too little traffic, or too few events to raise the bid on",
+        Binding::None => "no bid of ours is in force",
     }
 }
 

@@ -10,8 +10,8 @@
 //! the policy is asked, and whatever leaves has passed the guard and is in the ledger. An amount is counted once, or it
 //! is counted as dropped.
 //!
-//! Missing on purpose: targets that a platform follows by itself, modifiers, portfolios, exploration and statistical
-//! detectors (the policy leaves their places); the turns of hours of tiny budgets (their ceiling is here); lowering a platform's daily budget before midnight
+//! Missing on purpose: targets that a platform follows by itself, modifiers, portfolios and exploration (the policy
+//! leaves their places); invalid traffic by placement; the turns of hours of tiny budgets (their ceiling is here); lowering a platform's daily budget before midnight
 //! (it is lowered after); monthly budgets of shared budgets; context signals; rebuilding a ledger from desired states
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
@@ -25,6 +25,7 @@ mod controller;
 mod desired;
 mod desk;
 mod frozen;
+mod hours;
 mod ledger;
 mod loss;
 mod maturity;

@@ -3,8 +3,10 @@
 //! What always holds: it is belief, moved at fixed instants by what is seen and by the ledger, never by what is about to
 //! be decided; so it is the same whether a decision is made here or read from the log.
 
+use crate::calendar::minute_index;
 use crate::campaign::Live;
 use crate::channel::Channel;
+use crate::hours::Hours;
 use crate::ledger::{CampaignLedger, ack_limit_ms};
 use crate::measures::*;
 use crate::picture::{Picture, Window};
@@ -48,8 +50,14 @@ pub struct Pacing {
     pub runaway: RunawayDetector,
     /// Nothing is delivered any more.
     pub delivery: DeliveryStopped,
+    /// When silence was last wanted: paused or closed.
+    silent_until: Option<Millis>,
     /// Nobody answers.
     pub ack_missing: AckMissing,
+    /// What costs money is not reported any more.
+    feed: FeedSilent,
+    /// Rows that are judged by closed hours, from the first hour with events.
+    pub hours: Option<Box<Hours>>,
     early_stop: EarlyStop,
     underspend: UnderspendRisk,
     data_gap: DataGap,
@@ -154,7 +162,25 @@ impl Pacing {
         };
         changes.push(self.ack_missing.observe(&acks, settings, now));
         self.pace = self.pace_word(picture, around.ledger);
+        if picture.watermark.is_some() && !live.hours.is_empty() {
+            let hours = self.hours.get_or_insert_with(|| Box::new(Hours::begun(picture.seen_until)));
+            changes.extend(hours.judge(live, picture, around));
+        }
         changes
+    }
+
+    /// Whether raises are held for an hour: prices or clicks are not what they were.
+    pub fn holds_raises(&self, settings: &Settings, now: Millis) -> bool {
+        self.hours.as_ref().is_some_and(|hours| hours.holds_raises(&settings.anomaly, now))
+    }
+
+    /// ln of the chance that a row's trouble has no cause.
+    pub fn ln_chance(&self, kind: Kind, finding: &Finding) -> f64 {
+        match kind {
+            Kind::FeedSilent => self.feed.ln_chance(),
+            Kind::DeliveryStopped => -(finding.expected as f64),
+            _ => self.hours.as_ref().map_or(0.0, |hours| hours.ln_chance(kind)),
+        }
     }
 
     /// Evaluates the bid that spends the rest of the budget over the rest of the plan: every five minutes.
@@ -166,7 +192,13 @@ impl Pacing {
         gate: &Gate,
     ) -> (Evaluation, Vec<Change>) {
         let settings = around.settings;
-        let mut changes = vec![self.delivery.observe(&delivery(live, picture, around), &settings.anomaly, picture.now)];
+        let delivery = delivery(live, picture, around, self.silent_until);
+        if delivery.silence_wanted {
+            self.silent_until = Some(picture.now);
+        }
+        let mut changes = vec![self.delivery.observe(&delivery, &settings.anomaly, picture.now)];
+        let silence = silence(live, picture, delivery.silence_wanted);
+        changes.push(self.feed.observe(&silence, &settings.anomaly, picture.now));
         let window = self.pacing_window(live, picture, settings);
         let input = self.input(live, picture, around, gate, &window);
         let step = Linear.evaluate(&input, &settings.pressure);
@@ -176,7 +208,9 @@ impl Pacing {
             self.need = Some((step.need_micros, input.window_spend_micros));
         }
         let budget_log_bid = self.log_bid.filter(|_| picture.budget.is_ok());
-        let target_log_bid = self.follow_target(live, picture, around, budget_log_bid, input.frozen);
+        // Conversions that do not come, or that no click explains, teach the target nothing.
+        let frozen = input.frozen || self.hours.as_ref().is_some_and(|hours| hours.freezes_loops());
+        let target_log_bid = self.follow_target(live, picture, around, budget_log_bid, frozen);
         let blocked = step.as_ref().ok().and_then(|step| step.blocked).is_some();
         let parts = Parts {
             budget_log_bid,
@@ -213,7 +247,9 @@ impl Pacing {
             target.evaluated_at = Some(picture.now);
             let settings = &around.settings.target;
             let seen = around.development?.seen_share(picture.seen_until, settings);
-            let cells = live.cells.as_ref().map(|cells| cells.by_age(&live.calendar, picture.seen_until, &seen));
+            let breaks = self.hours.as_ref().map_or(&[][..], |hours| hours.breaks());
+            let cells = live.cells.as_ref();
+            let cells = cells.map(|cells| cells.by_age(&live.calendar, picture.seen_until, &seen, breaks));
             let input = target::Input {
                 cells: cells.unwrap_or_default(),
                 log_bid: target.log_bid,
@@ -384,37 +420,78 @@ fn supply(live: &Live, picture: &Picture, around: &Around<'_>, pacing: &Pacing) 
         first_day,
         events_today: picture.events_day,
         open_today_ms: picture.seen_until.saturating_sub(plan_start).max(0),
-        delivery_stopped: pacing.delivery.is_open(),
+        delivery_stopped: pacing.delivery.is_open() || pacing.feed.is_open(),
         increases_held: around.increases_held || around.freshness != Freshness::Fresh,
     }
 }
 
-fn delivery(live: &Live, picture: &Picture, around: &Around<'_>) -> DeliveryEvidence {
-    // A campaign that never delivered has not stopped.
+fn delivery(live: &Live, picture: &Picture, around: &Around<'_>, wanted_until: Option<Millis>) -> DeliveryEvidence {
+    // A campaign that never delivered has not stopped; a pause that was lifted starts the waiting anew.
     let last = live.newest_event.max(first_instant(live, picture)).saturating_add(MINUTE_MS);
-    let silence = picture.seen_until.saturating_sub(last).max(0);
-    let day = picture.window(live, DAY_MS, Millis::MIN / 2).sums;
-    let events_of_day = day[IMPRESSIONS].saturating_add(day[CLICKS]) as f64;
-    let due = events_of_day * picture.share_between(last, picture.seen_until);
-    let hour = live.hours.sum(hour_range(last));
-    let hour_before = hour[IMPRESSIONS].saturating_add(hour[CLICKS]) as f64;
-    let due_by_hour = hour_before * silence as f64 / HOUR_MS as f64;
+    let last = wanted_until.map_or(last, |until| until.max(last));
+    let seen_until = picture.seen_until;
+    let silence = seen_until.saturating_sub(last).max(0);
+    let share = picture.share_between(last, seen_until);
+    let of_day = chances(&picture.window(live, DAY_MS, Millis::MIN / 2).sums);
+    let hour_start = live.newest_event.saturating_sub(HOUR_MS - MINUTE_MS);
+    let hour_end = live.newest_event.saturating_add(MINUTE_MS);
+    let of_hour = chances(&live.minutes.sum(minute_index(hour_start)..minute_index(hour_end)));
+    // By shape where the plan knows both times, by the clock where it does not: an hour before midnight.
+    let share_of_hour = picture.share_between(hour_start, hour_end);
+    let known = share_of_hour > 0.0 && hour_start >= picture.day.start;
+    let hours = if known { share / share_of_hour } else { silence as f64 / HOUR_MS as f64 };
     let open = picture.plan.as_ref().is_ok_and(|plan| plan.is_open(picture.now));
+    // What we cut ourselves since the middle of that hour is missing for no other reason.
+    let cut = bid_cut(live, around.ledger, hour_start.saturating_add(HOUR_MS / 2));
     DeliveryEvidence {
         silence_ms: silence,
-        due_events: due.min(due_by_hour),
+        due_events: due_given(of_day, cut * share).min(due_given(of_hour, cut * hours)),
         sources_alive: around.freshness == Freshness::Fresh,
         silence_wanted: around.ledger.is_paused() || !open || live.spec.status != "active",
         cost_micros: picture.cost.unwrap_or(0),
     }
 }
 
-fn first_instant(live: &Live, picture: &Picture) -> Millis {
-    if live.newest_event == Millis::MIN { picture.seen_until } else { live.newest_event }
+/// Events that cost money, due by the others that came since the last of them: clicks by impressions, or the reverse.
+fn silence(live: &Live, picture: &Picture, silence_wanted: bool) -> SilenceEvidence {
+    let recent = picture.window(live, 15 * MINUTE_MS, Millis::MIN / 2).sums;
+    let nothing = SilenceEvidence { silence_wanted, ..SilenceEvidence::default() };
+    if live.counts_reports() || recent[BILLABLE] > 0 || chances(&recent) == 0.0 {
+        return nothing;
+    }
+    let seen = minute_index(picture.seen_until);
+    let usual = live.hours.sum(minute_index(picture.seen_until.saturating_sub(2 * DAY_MS))..seen);
+    let other = if usual[BILLABLE] <= usual[CLICKS] { IMPRESSIONS } else { CLICKS };
+    let panes = live.minutes.range(i32::MIN..seen);
+    let since = panes.fold(0_i64, |since, (_, sums)| {
+        if sums[BILLABLE] > 0 { 0 } else { since.saturating_add(sums[other].max(0)) }
+    });
+    let before = usual[other].saturating_sub(since);
+    if before <= 0 {
+        return nothing;
+    }
+    SilenceEvidence {
+        due_events: due_given(usual[BILLABLE] as f64, since as f64 / before as f64),
+        silence_wanted,
+        cost_micros: picture.cost.unwrap_or(0),
+    }
 }
 
-/// The hour of an instant and the one before: the panes of about the last hour of delivery.
-fn hour_range(at: Millis) -> std::ops::Range<i32> {
-    let hour = at.div_euclid(HOUR_MS).saturating_mul(HOUR_MS);
-    crate::calendar::minute_index(hour.saturating_sub(HOUR_MS))..crate::calendar::minute_index(hour)
+/// What a lower bid than at `then` leaves of the events, at an elasticity that hardly any market exceeds; 1 after a raise.
+fn bid_cut(live: &Live, ledger: &CampaignLedger, then: Millis) -> f64 {
+    let (Some(before), Some(now)) = (ledger.bid.value_at(then), assumed_bid(live, ledger)) else { return 1.0 };
+    let left = now as f64 / before.max(1) as f64;
+    if left < 1.0 { libm::pow(left, ELASTICITY_MAX) } else { 1.0 }
+}
+
+/// As the worst cases reckon it.
+const ELASTICITY_MAX: f64 = 4.0;
+
+/// Independent chances for an event: a click comes out of an impression, so the two are one.
+fn chances(sums: &Measures) -> f64 {
+    sums[IMPRESSIONS].max(sums[CLICKS]).max(0) as f64
+}
+
+fn first_instant(live: &Live, picture: &Picture) -> Millis {
+    if live.newest_event == Millis::MIN { picture.seen_until } else { live.newest_event }
 }

@@ -180,7 +180,14 @@ impl Cells {
     }
 
     /// What had happened by `seen_until`, newest first: hours of today and yesterday, whole days before.
-    pub fn by_age(&self, calendar: &Calendar, seen_until: Millis, seen: &SeenShare) -> Vec<Cell> {
+    /// What should have arrived in one of the `breaks` of the tracking is not waited for.
+    pub fn by_age(
+        &self,
+        calendar: &Calendar,
+        seen_until: Millis,
+        seen: &SeenShare,
+        breaks: &[(Millis, Millis)],
+    ) -> Vec<Cell> {
         let today = calendar.day_of(seen_until).start;
         let yesterday = calendar.day_of(today.saturating_sub(1)).start;
         let cut = minute_index(yesterday);
@@ -195,12 +202,22 @@ impl Cells {
             .filter(|(from, _, _)| *from < seen_until)
             .map(|(from, length, sums)| {
                 let (oldest, youngest) = (seen_until - from, (seen_until - from - length).max(0));
-                cell(oldest, &sums, seen.between(youngest, oldest))
+                let lost: f64 = breaks.iter().map(|span| lost_share(from, length, *span, seen)).sum();
+                cell(oldest, &sums, (seen.between(youngest, oldest) - lost).max(0.0))
             })
             .collect();
         cells.reverse();
         cells
     }
+}
+
+/// Share of the delay curve of a cell's clicks that fell into a span in which nothing was tracked.
+fn lost_share(from: Millis, length: Millis, (began, ended): (Millis, Millis), seen: &SeenShare) -> f64 {
+    let by = |at: Millis| {
+        let oldest = at.saturating_sub(from);
+        if oldest <= 0 { 0.0 } else { seen.between(oldest.saturating_sub(length).max(0), oldest) }
+    };
+    (by(ended) - by(began)).max(0.0)
 }
 
 fn cell(begun_ago_ms: Millis, sums: &[i64; MEASURES], seen_share: f64) -> Cell {
@@ -228,26 +245,34 @@ fn put<const N: usize>(panes: &mut Panes<N>, index: i32, sums: &[i64; N], kept: 
     }
 }
 
-/// What an account's campaigns with targets know together: how long conversions take, and how many clicks bring one.
+/// What an account's campaigns know together: how long conversions take (all campaigns that are credited with some), and
+/// how many clicks bring one (campaigns with targets).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Development {
-    /// Micro-conversions by UTC hour of the click and bucket of the delay, and clicks behind the last.
+    /// Micro-conversions by UTC hour of the click and bucket of the delay; behind the last clicks and micro-conversions of
+    /// the campaigns with targets.
     hours: Panes<COUNTS>,
     /// The same by UTC day.
     days: Panes<COUNTS>,
 }
 
-const COUNTS: usize = BUCKETS + 1;
+const COUNTS: usize = BUCKETS + 2;
+/// Clicks, and micro-conversions, of campaigns with targets.
+const TARGET_CLICKS: usize = BUCKETS;
+const TARGET_CREDITS: usize = BUCKETS + 1;
 
 impl Development {
     /// Adds clicks.
     pub fn note_clicks(&mut self, at: Millis, clicks: i64) {
-        self.add(at, BUCKETS, clicks);
+        self.add(at, TARGET_CLICKS, clicks);
     }
 
     /// Adds conversions.
-    pub fn note_credits(&mut self, touched: Millis, delay: Millis, credits_micro: i64) {
+    pub fn note_credits(&mut self, touched: Millis, delay: Millis, credits_micro: i64, has_target: bool) {
         self.add(touched, bucket_of(delay), credits_micro);
+        if has_target {
+            self.add(touched, TARGET_CREDITS, credits_micro);
+        }
     }
 
     fn add(&mut self, at: Millis, measure: usize, amount: i64) {
@@ -275,8 +300,8 @@ impl Development {
         let (mut clicks, mut conversions) = (0.0, 0.0);
         for (from, length, counts) in self.cells(seen_until) {
             let oldest = seen_until.saturating_sub(from).max(0);
-            clicks += counts[BUCKETS].max(0) as f64 * seen.between((oldest - length).max(0), oldest);
-            conversions += counts[..BUCKETS].iter().map(|credits| *credits as f64 / 1e6).sum::<f64>();
+            clicks += counts[TARGET_CLICKS].max(0) as f64 * seen.between((oldest - length).max(0), oldest);
+            conversions += counts[TARGET_CREDITS] as f64 / 1e6;
         }
         (conversions >= settings.prior_conversions && clicks > 0.0).then(|| conversions / clicks)
     }
@@ -291,19 +316,20 @@ impl Development {
 }
 
 impl Live {
-    /// Counts a row for the target, where the campaign has one.
+    /// Counts a row for the target, where the campaign has one, and its delay for the account.
     pub fn fold_for_target(&mut self, delta: &Delta, conversion_type: &str, development: &mut Development) {
-        if goal(&self.spec).is_none() {
-            return;
-        }
+        let has_target = goal(&self.spec).is_some();
         let at = delta.minute * MINUTE_MS;
         if conversion_type.is_empty() {
-            let cap = self.pacing.target.as_ref().map(|target| target.cap).or_else(|| self.first_cap());
-            let cells = self.cells.get_or_insert_with(|| Box::new(Cells::new(at)));
-            cells.touch(&self.calendar, at, delta.spend_micros, delta.clicks, cap);
-            return development.note_clicks(at, delta.clicks);
+            if has_target {
+                let cap = self.pacing.target.as_ref().map(|target| target.cap).or_else(|| self.first_cap());
+                let cells = self.cells.get_or_insert_with(|| Box::new(Cells::new(at)));
+                cells.touch(&self.calendar, at, delta.spend_micros, delta.clicks, cap);
+                development.note_clicks(at, delta.clicks);
+            }
+            return;
         }
-        if delta.touch_minute == model::journal::NO_TOUCH || !self.is_goal(conversion_type) {
+        if delta.touch_minute == model::journal::NO_TOUCH || !self.is_goal(conversion_type) || self.counts_reports() {
             return;
         }
         let (credits, value) = match self.spec.attribution_model.as_str() {
@@ -311,10 +337,10 @@ impl Live {
             _ => (delta.last_conversions_micro, delta.last_value_micros),
         };
         let touched = delta.touch_minute * MINUTE_MS;
-        if let Some(cells) = &mut self.cells {
+        if let Some(cells) = self.cells.as_mut().filter(|_| has_target) {
             cells.credit(&self.calendar, touched, credits, value);
         }
-        development.note_credits(touched, at.saturating_sub(touched), credits);
+        development.note_credits(touched, at.saturating_sub(touched), credits, has_target);
     }
 
     /// The bid of the specification: what the loop begins with.

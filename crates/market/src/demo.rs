@@ -213,10 +213,7 @@ impl Scenario {
         let calm = Shock {
             from_ms: part(450_000),
             to_ms: part(1_000_000),
-            campaign_ids: Vec::new(),
-            supply_factor: 1.0,
-            price_factor: 1.0,
-            conversion_factor: 1.0,
+            ..Shock::default()
         };
         scenario.shocks = vec![
             Shock { campaign_ids: vec!["north-video".into()], price_factor: 1.5, ..calm.clone() },

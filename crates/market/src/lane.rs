@@ -83,6 +83,7 @@ pub(crate) struct Lane {
     minute: i64,
     price_factor: f64,
     conversion_factor: f64,
+    click_factor: f64,
     opportunities: Vec<(Millis, u32, Draws)>,
     cursor: usize,
     pending: BinaryHeap<Reverse<Due>>,
@@ -116,6 +117,7 @@ impl Lane {
             minute: minute_of(scenario.start_ms) - 1,
             price_factor: 1.0,
             conversion_factor: 1.0,
+            click_factor: 1.0,
             opportunities: Vec::new(),
             cursor: 0,
             pending: BinaryHeap::new(),
@@ -191,11 +193,12 @@ impl Lane {
         }
         rate *= share_of(&self.now_hour);
         rate *= Draws::keyed(self.seed, self.key, HOUR_NOISE, start.div_euclid(HOUR_MS) as u64).noise(self.noise_sd);
-        (self.price_factor, self.conversion_factor) = (1.0, 1.0);
+        (self.price_factor, self.conversion_factor, self.click_factor) = (1.0, 1.0, 1.0);
         for shock in self.shocks.iter().filter(|shock| (shock.from_ms..shock.to_ms).contains(&start)) {
             rate *= shock.supply_factor;
             self.price_factor *= shock.price_factor;
             self.conversion_factor *= shock.conversion_factor;
+            self.click_factor *= shock.click_factor;
         }
         let count = Draws::keyed(self.seed, self.key, COUNT, self.minute as u64).poisson(rate);
         for index in 0..count {
@@ -236,6 +239,7 @@ impl Lane {
         let creative = draws.below(CREATIVE_CLICK_FACTOR.len() as u64) as u8;
         self.happen(Due { kind: EventKind::Impression, money_micros: shown, creative, ..due }, out);
         let click_rate = self.world.click_rate
+            * self.click_factor
             * DEVICE_CLICK_FACTOR[usize::from(device)]
             * CREATIVE_CLICK_FACTOR[usize::from(creative)];
         if draws.unit() < click_rate {
@@ -269,8 +273,17 @@ impl Lane {
             self.enter_day(due.at);
             self.day_spend_micros = self.day_spend_micros.saturating_add(due.money_micros);
             self.flight_spend_micros = self.flight_spend_micros.saturating_add(due.money_micros);
+        } else if !self.is_tracked(&due) {
+            return;
         }
         out.push(due);
+    }
+
+    /// Whether a conversion is told; each by its own draw.
+    fn is_tracked(&self, due: &Due) -> bool {
+        let spans = self.shocks.iter().filter(|shock| (shock.from_ms..shock.to_ms).contains(&due.at));
+        let share: f64 = spans.map(|shock| shock.tracked_share).product();
+        share >= 1.0 || Draws::keyed(self.seed, self.key ^ TRACKED, due.at as u64, due.user).unit() < share
     }
 
     fn enter_day(&mut self, at: Millis) {
@@ -313,11 +326,12 @@ impl Lane {
 
     fn expect(&mut self, auction: &Auction, odds: &Odds) {
         let world = &self.world;
-        let clicks = odds.win_share * world.click_rate;
+        let click_rate = world.click_rate * self.click_factor;
+        let clicks = odds.win_share * click_rate;
         let conversions = clicks * (world.conversion_rate * self.conversion_factor).min(1.0);
         self.expected.impressions += odds.win_share;
         self.expected.clicks += clicks;
-        self.expected.spend_micros += auction.mean_spend_micros(odds, world.click_rate);
+        self.expected.spend_micros += auction.mean_spend_micros(odds, click_rate);
         self.expected.conversions += conversions;
         self.expected.value_micros += conversions * world.value_mean_micros as f64;
     }
@@ -332,6 +346,7 @@ impl Lane {
 /// Tells the draws of hours' noise, minutes' counts and opportunities apart.
 const HOUR_NOISE: u64 = 1 << 62;
 const COUNT: u64 = 2 << 62;
+const TRACKED: u64 = 0x7472_6163_6b65_6421;
 const OPPORTUNITY: u64 = 0x6f70_706f_7274_756e;
 
 fn device_of(unit: f64) -> u8 {

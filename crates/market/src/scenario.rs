@@ -104,6 +104,26 @@ pub struct Shock {
     pub price_factor: f64,
     /// Times as many conversions per click.
     pub conversion_factor: f64,
+    /// Times as many clicks per impression.
+    pub click_factor: f64,
+    /// Share of the conversions that happen in the span and are told.
+    pub tracked_share: f64,
+}
+
+impl Default for Shock {
+    /// No change, at no time.
+    fn default() -> Self {
+        Self {
+            from_ms: 0,
+            to_ms: 0,
+            campaign_ids: Vec::new(),
+            supply_factor: 1.0,
+            price_factor: 1.0,
+            conversion_factor: 1.0,
+            click_factor: 1.0,
+            tracked_share: 1.0,
+        }
+    }
 }
 
 /// How the ad buyer behaves.

@@ -179,8 +179,7 @@ fn a_shock_changes_its_campaigns_its_span_and_nothing_else() {
         to_ms: START + 2 * HOUR_MS,
         campaign_ids: vec!["acme-brand".into()],
         supply_factor: 3.0,
-        price_factor: 1.0,
-        conversion_factor: 1.0,
+        ..Shock::default()
     }];
     let mut quiet = scenario.clone();
     quiet.shocks.clear();

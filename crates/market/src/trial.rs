@@ -28,6 +28,8 @@ pub struct Trial {
     pub time_zone: String,
     /// Mean billable events (clicks) of a day at the right bid.
     pub events_a_day: f64,
+    /// Clicks per shown ad: high by default, so that a campaign of clicks is cheap to simulate.
+    pub click_rate: f64,
     /// How a winner pays.
     pub pricing: Pricing,
     /// Standard deviation of the logarithm of an hour's supply around the shape.
@@ -64,6 +66,12 @@ pub struct TrialShock {
     pub price: f64,
     /// Times as many conversions per click.
     pub conversion: f64,
+    /// Times as many clicks per impression.
+    pub clicks: f64,
+    /// Share of the conversions that happen in these hours and are told.
+    pub tracked: f64,
+    /// All that happens in these hours reaches the topics when they are over.
+    pub feed_dead: bool,
 }
 
 /// A change of the specification.
@@ -87,6 +95,7 @@ impl Default for Trial {
             days: 7,
             time_zone: "UTC".into(),
             events_a_day: 3_000.0,
+            click_rate: CLICK_RATE,
             pricing: Pricing::SecondPrice,
             hour_noise: 0.1,
             bid_strategy: "max_clicks".into(),
@@ -102,7 +111,7 @@ impl Default for Trial {
 
 impl Default for TrialShock {
     fn default() -> Self {
-        Self { day: 0, hour: 0.0, hours: 1e6, supply: 1.0, price: 1.0, conversion: 1.0 }
+        Self { day: 0, hour: 0.0, hours: 1e6, supply: 1.0, price: 1.0, conversion: 1.0, clicks: 1.0, tracked: 1.0, feed_dead: false }
     }
 }
 
@@ -126,7 +135,7 @@ pub struct TrialMarket {
 /// Prices: the share of auctions won at the right bid, and the spend's elasticity there, stay inside these.
 const WIN_SHARE: (f64, f64) = (0.05, 0.65);
 const ELASTICITY: (f64, f64) = (1.0, 4.0);
-/// Clicks per shown ad: high, so that a campaign of clicks is cheap to simulate; no decision looks at it.
+/// One impression in two is clicked; no decision but the suspicion of clicks looks at it.
 const CLICK_RATE: f64 = 0.5;
 
 impl Trial {
@@ -143,16 +152,16 @@ impl Trial {
         scenario.buyer = BuyerManners { ignored_share: self.buyer_ignores, ..BuyerManners::default() };
         scenario.shocks = self.shocks.iter().map(|shock| shock.at(start_ms)).collect();
         let conversion_rate = log_uniform(&mut draws, 0.01, 0.1);
-        let mean_cost = auction.mean_spend_micros(&odds, CLICK_RATE) / (odds.win_share * CLICK_RATE);
+        let mean_cost = auction.mean_spend_micros(&odds, self.click_rate) / (odds.win_share * self.click_rate);
         let spec = self.spec(&mut draws, right_bid, mean_cost, conversion_rate, &scenario);
         let weight = LocalShape::new(&self.time_zone).weight(start_ms, scenario.end_ms).max(1e-9);
-        let opportunities = self.events_a_day * self.days as f64 / (odds.win_share * CLICK_RATE);
+        let opportunities = self.events_a_day * self.days as f64 / (odds.win_share * self.click_rate);
         let changes = self.changes(&spec, start_ms);
         scenario.campaigns.push(CampaignWorld {
             spec,
             auction: Some(auction),
             opportunities_per_week: opportunities / weight,
-            click_rate: CLICK_RATE,
+            click_rate: self.click_rate,
             conversion_rate,
             delay: Delay::LogNormal {
                 median_ms: log_uniform(&mut draws, 2.0 * HOUR_MS as f64, 2.0 * DAY_MS as f64) as Millis,
@@ -174,6 +183,13 @@ impl Trial {
         // Noon of a day in UTC is on the same date in nearly all zones, and near it in the others.
         let start_of = |day: i64| shape.zone().day_of(day * DAY_MS + DAY_MS / 2).start_ms;
         (start_of(self.first_day), start_of(self.first_day + self.days.max(1)))
+    }
+
+    /// Spans in which no event reaches the topics.
+    pub fn dead_feeds(&self) -> Vec<(Millis, Millis)> {
+        let (start_ms, _) = self.span();
+        let spans = self.shocks.iter().filter(|shock| shock.feed_dead).map(|shock| shock.at(start_ms));
+        spans.map(|shock| (shock.from_ms, shock.to_ms)).collect()
     }
 
     /// How late the service sees what happens.
@@ -260,6 +276,8 @@ impl TrialShock {
             supply_factor: self.supply,
             price_factor: self.price,
             conversion_factor: self.conversion,
+            click_factor: self.clicks,
+            tracked_share: self.tracked,
         }
     }
 }

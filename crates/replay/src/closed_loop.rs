@@ -29,10 +29,20 @@ impl Watch for () {
 }
 
 /// How late the service sees what happens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delays {
     /// Events reach the topics so long after they happened.
     pub feed_ms: Millis,
+    /// Spans, in order, in which none does; what happens in one is told at its end.
+    pub dead: Vec<(Millis, Millis)>,
+}
+
+impl Delays {
+    /// When an event of `at` reaches its topic.
+    fn told_at(&self, at: Millis) -> Millis {
+        let dead = self.dead.iter().find(|(from, to)| (*from..*to).contains(&at));
+        dead.map_or(at, |(_, to)| *to).saturating_add(self.feed_ms)
+    }
 }
 
 /// A running loop.
@@ -148,14 +158,14 @@ impl ClosedLoop {
 
     fn read_up_to(&mut self, now: Millis) {
         let Self { market, delays, set, next_offset, late, .. } = self;
-        if delays.feed_ms == 0 {
+        if delays.feed_ms == 0 && delays.dead.is_empty() {
             market.advance(now, &mut |emitted: Emitted<'_>| {
                 fold(set, next_offset, event_of(&emitted.record), emitted.arrived_at);
             });
             return;
         }
         market.advance(now, &mut |emitted: Emitted<'_>| {
-            late.push_back(Kept { due_ms: emitted.arrived_at + delays.feed_ms, record: emitted.record.to_owned() });
+            late.push_back(Kept { due_ms: delays.told_at(emitted.arrived_at), record: emitted.record.to_owned() });
         });
         let due = late.partition_point(|kept| kept.due_ms <= now);
         for kept in late.drain(..due) {

@@ -30,6 +30,19 @@ pub struct Score {
     pub score: Option<f64>,
     /// Openings by kind.
     pub alerts: BTreeMap<String, u64>,
+    /// The same one by one, in order.
+    pub openings: Vec<Opening>,
+}
+
+/// One alert that opened.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Opening {
+    /// Its kind.
+    pub kind: String,
+    /// Since the market's first instant.
+    pub after_ms: Millis,
+    /// What it says.
+    pub text: String,
 }
 
 /// One day.
@@ -76,11 +89,11 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
     let (start_ms, end_ms) = (scenario.start_ms, scenario.end_ms);
     let spec = scenario.campaigns[0].spec.clone();
     let hindsight = Hindsight::of(&scenario, 0, seed);
-    let delays = Delays { feed_ms: trial.feed_lag_ms() };
+    let delays = Delays { feed_ms: trial.feed_lag_ms(), dead: trial.dead_feeds() };
     let mut world = ClosedLoop::new(scenario, seed, policy.or_else(|| declared(trial)), delays);
     let mut changes = market.changes.into_iter().peekable();
     let mut budget_micros = spec.daily_budget_micros.unwrap_or_default();
-    let mut seen = Seen::default();
+    let mut seen = Seen { start_ms, ..Seen::default() };
     let (mut days, mut spent, mut clicks, mut conversions) = (Vec::new(), 0, 0, 0);
     let starts = hindsight.as_ref().map(Hindsight::day_starts).unwrap_or_default();
     for (at, from_ms) in starts.iter().enumerate() {
@@ -142,6 +155,7 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         cpa_over_target,
         score: cpa_over_target.map(|cpa| value_ratio * (1.0 / (cpa * cpa)).min(1.0)),
         alerts: seen.alerts,
+        openings: seen.openings,
     }
 }
 
@@ -158,11 +172,13 @@ fn declared(trial: &Trial) -> Option<PolicyVersion> {
 struct Seen {
     day: DayScore,
     bid_micros: i64,
+    start_ms: Millis,
     alerts: BTreeMap<String, u64>,
+    openings: Vec<Opening>,
 }
 
 impl Watch for Seen {
-    fn outputs(&mut self, _now: Millis, outputs: &Outputs) {
+    fn outputs(&mut self, now: Millis, outputs: &Outputs) {
         for command in &outputs.adjustments {
             self.day.commands += 1;
             let Some(value) = command.value_micros.filter(|_| command.kind == "set_bid") else { continue };
@@ -174,6 +190,8 @@ impl Watch for Seen {
         }
         for alert in outputs.alerts.iter().filter(|alert| alert.state == "opened") {
             *self.alerts.entry(alert.kind.clone()).or_default() += 1;
+            let (kind, text) = (alert.kind.clone(), alert.text.clone());
+            self.openings.push(Opening { kind, after_ms: now - self.start_ms, text });
         }
     }
 }

@@ -4,7 +4,7 @@ use super::world::*;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 
 #[test]
-fn an_active_campaign_takes_less_than_ten_kilobytes() {
+fn an_active_campaign_takes_less_than_fifteen_kilobytes() {
     let mut world = World::new();
     world.feed(MONDAY, &[], &[specified(spec("c", 1))]);
     for minute in 0..40 * 24 * 6 {
@@ -18,8 +18,8 @@ fn an_active_campaign_takes_less_than_ten_kilobytes() {
         world.feed(at + MINUTE_MS, &rows, &[]);
     }
     let live = world.controller.state.belief.campaign("acme", "c").unwrap().live.as_ref().unwrap();
-    assert!(live.held_bytes() < 10_000, "{} bytes", live.held_bytes());
-    assert!(world.controller.snapshot().len() < 12_000, "{}", world.controller.snapshot().len());
+    assert!(live.held_bytes() < 15_000, "{} bytes", live.held_bytes());
+    assert!(world.controller.snapshot().len() < 20_000, "{}", world.controller.snapshot().len());
 }
 
 #[test]

@@ -7,3 +7,4 @@ mod recovery;
 mod stories;
 mod targets;
 pub mod world;
+mod anomalies;

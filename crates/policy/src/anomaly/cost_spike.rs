@@ -19,6 +19,8 @@ pub struct PriceHour {
     pub spend_micros: i64,
     /// Events that cost something.
     pub billable: i64,
+    /// The bid over the bid of a day before, in parts per million: what our own raise explains is no spike. 0 is unknown.
+    pub raised_ppm: i64,
 }
 
 /// The state of the row; the detector is made at the first hour with events.
@@ -28,6 +30,7 @@ pub struct CostSpike {
     detector: Option<Box<SeriesDetector>>,
     last_start_ms: Option<Millis>,
     opened_at_ms: Option<Millis>,
+    ln_chance: f64,
 }
 
 impl CostSpike {
@@ -40,10 +43,14 @@ impl CostSpike {
         let s = &settings.cost_spike.detector;
         let detector = self.detector.get_or_insert_with(|| Box::new(SeriesDetector::new(s)));
         let row = Row { at_ms: hour.start_ms, value: price as f64, count: Some(hour.billable as f64) };
-        let alert = detector.observe(&row, s).alert.filter(|alert| alert.direction == Direction::Above);
+        let reading = detector.observe(&row, s);
+        let raised = (hour.raised_ppm as f64 / 1e6).max(1.0);
+        let is_ours = |expected: f64| price as f64 <= expected * raised;
+        let alert = reading.alert.filter(|alert| alert.direction == Direction::Above && !is_ours(alert.expected));
         let open = alert.is_some() || self.latch.open && detector.is_in_incident();
         if alert.is_some() {
             self.opened_at_ms = Some(now_ms);
+            self.ln_chance = libm::log(reading.calm_days_share.max(f64::MIN_POSITIVE));
         }
         let expected = alert.and_then(|alert| half_to_even(alert.expected).ok()).unwrap_or(price);
         let excess = i128::from(price.saturating_sub(expected).max(0)) * i128::from(hour.billable);
@@ -69,6 +76,16 @@ impl CostSpike {
     pub fn is_open(&self) -> bool {
         self.latch.open
     }
+
+    /// ln of the share of calm days that get as high, when it opened.
+    pub fn ln_chance(&self) -> f64 {
+        self.ln_chance
+    }
+
+    /// Heap memory.
+    pub fn held_bytes(&self) -> usize {
+        self.detector.as_ref().map_or(0, |detector| detector.held_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +97,7 @@ mod tests {
     /// A price of about 0.40, twice that from hour 500 to 506.
     fn hour(hour: i64, billable: i64, factor: i64) -> PriceHour {
         let price = (400_000 + 4_000 * (hour * 7 % 11)) * if (500..506).contains(&hour) { factor } else { 100 } / 100;
-        PriceHour { start_ms: hour * HOUR, spend_micros: price * billable, billable }
+        PriceHour { start_ms: hour * HOUR, spend_micros: price * billable, billable, raised_ppm: 0 }
     }
 
     fn run(billable: i64, factor: i64) -> (CostSpike, Vec<(i64, Change)>) {
@@ -109,7 +126,17 @@ mod tests {
         let (mut row, settings) = (CostSpike::default(), Settings::default());
         for at in 0..600 {
             let dear = if at == 550 { 200 } else { 100 };
-            let hour = PriceHour { start_ms: at * HOUR, spend_micros: 4_000 * dear, billable: 1 };
+            let hour = PriceHour { start_ms: at * HOUR, spend_micros: 4_000 * dear, billable: 1, raised_ppm: 0 };
+            assert_eq!(row.take(&hour, &settings, 0), Change::None, "{at}");
+        }
+    }
+
+    #[test]
+    fn a_price_that_our_own_raise_explains_is_no_spike() {
+        let (mut row, settings) = (CostSpike::default(), Settings::default());
+        for at in 0..505 {
+            let raised_ppm = if at >= 500 { 2_200_000 } else { 1_000_000 };
+            let hour = PriceHour { raised_ppm, ..hour(at, 500, 200) };
             assert_eq!(row.take(&hour, &settings, 0), Change::None, "{at}");
         }
     }
@@ -122,7 +149,7 @@ mod tests {
         for (start_ms, spend_micros, billable) in
             [(3 * HOUR, 5, 1), (2 * HOUR, 5, 1), (4 * HOUR, 5, 0), (4 * HOUR, -5, 1), (4 * HOUR, i64::MIN, -1)]
         {
-            assert_eq!(row.take(&PriceHour { start_ms, spend_micros, billable }, &settings, 0), Change::None);
+            assert_eq!(row.take(&PriceHour { start_ms, spend_micros, billable, raised_ppm: 0 }, &settings, 0), Change::None);
         }
         assert_eq!(row, before);
     }

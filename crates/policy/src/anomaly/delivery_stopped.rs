@@ -1,7 +1,8 @@
 //! delivery_stopped: no event where many were due, while the sources are alive.
 //!
 //! Both must hold: twenty minutes of silence, and 18.4 events due in it, counted from the lower of the day's and the last
-//! hour's rate by shape. While it is open no bid rises and the loops freeze; after recovery bids rise slowly for half an
+//! hour's rate by shape. Due is what chance makes of it: minus the logarithm of the chance of silence, given that the rate
+//! is known from so many events only ([`due_given`]), so 18.4 is one in a hundred million whatever the size. While it is open no bid rises and the loops freeze; after recovery bids rise slowly for half an
 //! hour.
 
 use super::{Change, Detector, Finding, Kind, Latch, Severity};
@@ -14,7 +15,8 @@ use serde::{Deserialize, Serialize};
 pub struct DeliveryEvidence {
     /// Time between the last event and W.
     pub silence_ms: Millis,
-    /// Events due since then, from the lower of the 24-hour rate and the rate of the hour before the silence, by shape.
+    /// Events due since then by [`due_given`], from the lower of the 24-hour rate and the rate of the hour before the
+    /// silence, by shape; impressions or clicks, since a click comes out of an impression and is no chance of its own.
     pub due_events: f64,
     /// Watermarks move and the feeds bring other campaigns' events.
     pub sources_alive: bool,
@@ -41,6 +43,13 @@ impl DeliveryStopped {
             self.recovered_at_ms.is_some_and(recovering).then_some(settings.delivery.recovery_step_max)
         }
     }
+}
+
+/// Minus the logarithm of the chance that no event comes in a span, where `before` came in a span that is 1/`spans` as
+/// long: (n + 1/2) ln(1 + spans), the events due for a rate that is known (`before` large) and fewer for one that a
+/// handful of events tell. Poisson counts, Jeffreys' prior of the rate.
+pub fn due_given(before: f64, spans: f64) -> f64 {
+    (before.max(0.0) + 0.5) * libm::log1p(spans.max(0.0))
 }
 
 impl Detector for DeliveryStopped {
@@ -91,6 +100,14 @@ mod tests {
         assert!(!opens(silent(19, 100.0)) && !opens(silent(600, 18.3)) && !opens(silent(600, f64::NAN)));
         assert!(!opens(DeliveryEvidence { sources_alive: false, ..silent(60, 60.0) }));
         assert!(!opens(DeliveryEvidence { silence_wanted: true, ..silent(60, 60.0) }));
+    }
+
+    #[test]
+    fn a_rate_of_many_events_is_taken_at_its_word_and_one_of_few_is_not() {
+        // 600 in a day, half an hour: 12.5 due. 25 in an hour, an hour: e^-17.7 and not e^-25.
+        assert!((due_given(600.0, 0.5 / 24.0) - 12.4).abs() < 0.1);
+        assert!((due_given(25.0, 1.0) - 25.5 * libm::log(2.0)).abs() < 1e-12);
+        assert_eq!([due_given(0.0, 0.0), due_given(-5.0, -1.0)], [0.0; 2]);
     }
 
     #[test]

@@ -1,26 +1,32 @@
-//! What is wrong, one small state machine a row of section 9.
+//! What is wrong, one small state machine a row of section 9, and a few rows beside it.
 //!
 //! What always holds: an anomaly opens once and resolves once; each keeps its own guard against false alarms; evidence is a
 //! typed struct that the caller fills from its windows. The statistics behind tracking_break, cost_spike and
 //! invalid_traffic are those of [`crate::detect`].
 
+mod click_rate_spike;
 mod cost_spike;
 mod delivery_stopped;
 mod early_stop;
+mod feed_silent;
 mod feedback;
 mod hard_stop;
 mod invalid_traffic;
+mod rate_shift;
 mod runaway;
 mod spec_jump;
 mod tracking_break;
 mod underspend;
 
+pub use click_rate_spike::{ClickHour, ClickRateSpike};
 pub use cost_spike::{CostSpike, PriceHour};
-pub use delivery_stopped::{DeliveryEvidence, DeliveryStopped};
+pub use delivery_stopped::{DeliveryEvidence, DeliveryStopped, due_given};
 pub use early_stop::{EarlyStop, EarlyStopEvidence};
+pub use feed_silent::{FeedSilent, SilenceEvidence};
 pub use feedback::{AckEvidence, AckMissing, DataGap, FoundEvidence, GapEvidence, ValueMismatch};
 pub use hard_stop::{HardStop, HardStopEvidence};
 pub use invalid_traffic::{InvalidTraffic, PlacementCounts};
+pub use rate_shift::{CpaBreak, UnexplainedConversions};
 pub use runaway::{RunawayDetector, RunawayEvidence};
 pub use spec_jump::{JumpedField, SpecJump, SpecNumbers, jumps};
 pub use tracking_break::{ArrivalWindow, TrackingBreak, TrackingEvidence};
@@ -83,6 +89,10 @@ pub enum Kind {
     DataGap,
     AckMissing,
     ValueMismatch,
+    UnexplainedConversions,
+    CpaBreak,
+    ClickRateSpike,
+    FeedSilent,
 }
 
 /// How bad.
@@ -110,7 +120,26 @@ impl Kind {
             Kind::DataGap => "data_gap",
             Kind::AckMissing => "ack_missing",
             Kind::ValueMismatch => "value_mismatch",
+            Kind::UnexplainedConversions => "conversions_without_clicks",
+            Kind::CpaBreak => "cpa_break",
+            Kind::ClickRateSpike => "click_rate_spike",
+            Kind::FeedSilent => "feed_silent",
         }
+    }
+
+    /// Whether chance opens the row now and then, and one cause can open it in many campaigns: such alarms are told as
+    /// [`crate::detect::discovery::Incidents`] says.
+    pub fn is_statistical(self) -> bool {
+        matches!(
+            self,
+            Kind::DeliveryStopped
+                | Kind::TrackingBreak
+                | Kind::CostSpike
+                | Kind::UnexplainedConversions
+                | Kind::CpaBreak
+                | Kind::ClickRateSpike
+                | Kind::FeedSilent
+        )
     }
 }
 

@@ -23,6 +23,8 @@ pub struct ArrivalWindow {
     pub arrived: i64,
     /// Conversions that should have: over all clicks of the lookback, rate x share of the delay curve that fell into it.
     pub expected: f64,
+    /// The most that should have, where the rate is known from few conversions only.
+    pub expected_most: f64,
     /// Clicks in it.
     pub clicks: i64,
     /// Clicks that should have been, by the campaign's own rate and shape.
@@ -34,6 +36,8 @@ pub struct ArrivalWindow {
 pub struct TrackingEvidence {
     /// Shortest first; windows of length 0 are not there.
     pub windows: [ArrivalWindow; 4],
+    /// The campaign's rate of conversions is known: `expected` means something.
+    pub is_known: bool,
     /// W: where the windows end.
     pub seen_until_ms: Millis,
     /// What a conversion is worth, for the money at stake.
@@ -46,9 +50,21 @@ pub struct TrackingBreak {
     latch: Latch,
     began_ms: Option<Millis>,
     ended_ms: Option<Millis>,
+    /// ln of the chance of the window that shows it, in millionths.
+    ln_chance_ppm: i64,
+}
+
+/// The longest window.
+pub(super) fn window_of_a_day(evidence: &TrackingEvidence) -> ArrivalWindow {
+    evidence.windows[evidence.windows.len() - 1]
 }
 
 impl TrackingBreak {
+    /// ln of the chance of the arrivals that showed it last.
+    pub fn ln_chance(&self) -> f64 {
+        self.ln_chance_ppm as f64 / 1e6
+    }
+
     /// Whether target, modifiers and portfolio stand still.
     pub fn freezes_loops(&self) -> bool {
         self.latch.open
@@ -73,6 +89,8 @@ impl Detector for TrackingBreak {
         let recovered = evidence.windows.iter().find(|window| can_show(window, s)).is_some_and(|w| !is_few(w, s));
         let open = broken.is_some() && !(self.latch.open && recovered);
         let shown = broken.unwrap_or_default();
+        let ln_chance = broken.and_then(|window| poisson::ln_at_most(window.arrived, window.expected));
+        self.ln_chance_ppm = ln_chance.and_then(|ln| half_to_even(ln * 1e6).ok()).unwrap_or(0);
         if open && !self.latch.open {
             (self.began_ms, self.ended_ms) = (Some(until.saturating_sub(shown.length_ms)), None);
         } else if self.latch.open && !open {
@@ -123,12 +141,14 @@ mod tests {
             length_ms: hours * HOUR,
             arrived: (0..hours).map(|ago| arrived(until_hour - 1 - ago)).sum(),
             expected: 4.0 * hours as f64,
+            expected_most: 4.0 * hours as f64,
             clicks: 200 * hours,
             expected_clicks: 200.0 * hours as f64,
         };
         TrackingEvidence {
             windows: LENGTHS.map(window),
             seen_until_ms: until_hour * HOUR,
+            is_known: true,
             conversion_micros: 10_000_000,
         }
     }

@@ -3,7 +3,7 @@
 //! Two forecasts, from the pacing window and from four hours, must both be below 0.85 of the budget, and need and spend of
 //! the four hours at least four standard deviations apart, after a quarter of the plan, for an hour. The bare forecast
 //! cries up to 11 times a week on small campaigns. The alert names what binds: if it is the budget's own loop, section 4
-//! is acting already and the alert is only a note.
+//! is acting already and the alert is only a note. Where something else comes to bind while it stands, it is told again.
 
 use super::{Change, Detector, Finding, Kind, Latch, Severity, Since};
 use crate::arithmetic::{half_to_even, ppm};
@@ -58,6 +58,8 @@ pub struct UnderspendEvidence {
 pub struct UnderspendRisk {
     latch: Latch,
     since: Since,
+    /// What bound the bid when the row was last told.
+    told: Binding,
 }
 
 impl Detector for UnderspendRisk {
@@ -85,7 +87,18 @@ impl Detector for UnderspendRisk {
         };
         // Once told, it is over only when the conditions are: flapping at the edge of the hour would page twice.
         let stays = self.latch.open && all;
-        self.latch.set(held || stays, finding)
+        match self.latch.set(held || stays, finding) {
+            // What binds has changed: money would now help, or would no longer. Whoever keeps the alerts tells the same
+            // words and severity only once.
+            Change::None if self.latch.open && self.told != evidence.binding => {
+                self.told = evidence.binding;
+                Change::Opened(finding)
+            }
+            change => {
+                self.told = evidence.binding;
+                change
+            }
+        }
     }
 
     fn is_open(&self) -> bool {
@@ -152,6 +165,19 @@ mod tests {
         assert_eq!(opens_at(UnderspendEvidence { window: busy_hour, ..poor() }), None);
         assert_eq!(opens_at(UnderspendEvidence { cost_micros: 2 * EUR, ..poor() }), None);
         assert_eq!(opens_at(UnderspendEvidence::default()), None);
+    }
+
+    #[test]
+    fn a_budget_that_stops_binding_while_it_is_open_makes_the_note_a_warning() {
+        let mut row = UnderspendRisk::default();
+        let mut look = |minute: i64, binding| {
+            let change =
+                row.observe(&UnderspendEvidence { binding, ..poor() }, &Settings::default(), minute * MINUTE);
+            if let Change::Opened(finding) = change { Some(finding.severity) } else { None }
+        };
+        assert_eq!([look(0, Binding::Budget), look(60, Binding::Budget)], [None, Some(Severity::Info)]);
+        assert_eq!(look(65, Binding::Target), Some(Severity::Warning));
+        assert_eq!(look(70, Binding::Target), None);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! and Yekutieli, for e-values in the form of Wang and Ramdas (e-BH), which holds whatever the dependence.
 //! What always holds: the answer depends on the multiset of values only; what is not a number is never told.
 
-use crate::settings::Millis;
+use crate::settings::{Incidents as Settings, Millis};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Which of these e-values hold at a false-discovery rate of `q`: the largest i whose i-th greatest is at least M/(i q).
@@ -34,51 +35,131 @@ pub fn benjamini_hochberg(p_values: &[f64], q: f64) -> Vec<bool> {
     p_values.iter().map(|p| limit.is_some_and(|limit| *p <= limit)).collect()
 }
 
-/// Alarms that may share a cause.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Causes {
-    open: BTreeMap<String, Vec<(String, Millis)>>,
+/// One account's standing alarms by kind: which of them are told, alone or as one.
+///
+/// With `series` campaigns an alarm is told alone where Benjamini and Yekutieli's rule lets its chance pass among the
+/// standing alarms of its kind, the campaigns without an alarm counting as chance 1. A large account so needs a smaller
+/// chance than a small one, and alarms that come together need less. Where so many campaigns alarm within a short time
+/// that one cause is likely, they are one incident of the account: told once, joined in silence.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Incidents<T> {
+    kinds: BTreeMap<String, Family<T>>,
 }
 
-/// What an alarm belongs to.
+impl<T> Default for Incidents<T> {
+    fn default() -> Self {
+        Self { kinds: BTreeMap::new() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Family<T> {
+    members: BTreeMap<String, Standing<T>>,
+    /// They were told as one.
+    is_one: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Standing<T> {
+    at_ms: Millis,
+    ln_chance: f64,
+    is_told: bool,
+    what: T,
+}
+
+/// One alarm as it comes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Alarm<'a, T> {
+    /// The row.
+    pub kind: &'a str,
+    /// The campaign.
+    pub member: &'a str,
+    /// When it was raised.
+    pub at_ms: Millis,
+    /// ln of the probability of it without a cause; what is not a number is never told alone.
+    pub ln_chance: f64,
+    /// What is to be told.
+    pub what: T,
+}
+
+/// What is to be told now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// An incident of its own: tell it.
-    Alone,
-    /// With it the group breaks as a whole, as so many members did at about the same time: tell the group, once.
-    Group {
-        /// Members that broke, sorted, with this one.
-        members: Vec<String>,
-    },
-    /// The group was told already: add it there and tell nothing.
-    Joined,
+pub enum Telling<T> {
+    /// An incident of one campaign.
+    Alone(String, T),
+    /// So many campaigns, sorted, with one cause, and the newest alarm of them.
+    Together(Vec<String>, T),
 }
 
-impl Causes {
-    /// Takes an alarm of a member of a group (an account, an exchange), in time order. A group breaks as a whole where at
-    /// least `members_min` of its members alarm within `together_ms`; it stays told while alarms follow at that distance.
-    pub fn take(&mut self, group: &str, member: &str, at_ms: Millis, members_min: usize, together_ms: Millis) -> Cause {
-        self.forget(at_ms, together_ms);
-        let alarms = self.open.entry(group.to_owned()).or_default();
-        let before = alarms.len();
-        alarms.retain(|(known, _)| known != member);
-        alarms.push((member.to_owned(), at_ms));
-        let needed = members_min.max(2);
-        if alarms.len() < needed {
-            return Cause::Alone;
+impl<T: Clone> Incidents<T> {
+    /// Takes an alarm, or news of one that stands; `series` is the number of campaigns that could have raised it.
+    pub fn offer(&mut self, alarm: &Alarm<'_, T>, series: usize, settings: &Settings) -> Vec<Telling<T>> {
+        let family = self
+            .kinds
+            .entry(alarm.kind.to_owned())
+            .or_insert_with(|| Family { members: BTreeMap::new(), is_one: false });
+        let fresh =
+            Standing { at_ms: alarm.at_ms, ln_chance: 0.0, is_told: family.is_one, what: alarm.what.clone() };
+        let member = family.members.entry(alarm.member.to_owned()).or_insert(fresh);
+        // Compared so that NaN changes nothing.
+        if alarm.ln_chance < member.ln_chance {
+            member.ln_chance = alarm.ln_chance;
         }
-        if before >= needed {
-            return Cause::Joined;
+        member.what = alarm.what.clone();
+        if family.is_one {
+            return Vec::new();
         }
-        let mut members: Vec<String> = alarms.iter().map(|(member, _)| member.clone()).collect();
-        members.sort();
-        Cause::Group { members }
+        if family.is_together(alarm.at_ms, series, settings) {
+            family.is_one = true;
+            family.members.values_mut().for_each(|member| member.is_told = true);
+            return vec![Telling::Together(family.members.keys().cloned().collect(), alarm.what.clone())];
+        }
+        family.tell_alone(series, settings)
     }
 
-    /// A group whose last alarm is older than that is forgotten; so is a lone alarm.
-    fn forget(&mut self, now_ms: Millis, together_ms: Millis) {
-        self.open
-            .retain(|_, alarms| alarms.last().is_some_and(|(_, at_ms)| now_ms.saturating_sub(*at_ms) <= together_ms));
+    /// An alarm is over; true where with it the last of an incident of several ends.
+    pub fn end(&mut self, kind: &str, member: &str) -> bool {
+        let Some(family) = self.kinds.get_mut(kind) else { return false };
+        family.members.remove(member);
+        let is_over = family.members.is_empty();
+        let was_one = family.is_one;
+        if is_over {
+            self.kinds.remove(kind);
+        }
+        is_over && was_one
+    }
+
+    /// Whether an alarm stands; its news are to be offered.
+    pub fn stands(&self, kind: &str, member: &str) -> bool {
+        self.kinds.get(kind).is_some_and(|family| family.members.contains_key(member))
+    }
+}
+
+impl<T: Clone> Family<T> {
+    fn is_together(&self, now_ms: Millis, series: usize, settings: &Settings) -> bool {
+        let recent = |member: &&Standing<T>| now_ms.saturating_sub(member.at_ms) <= settings.together_ms;
+        let share = libm::ceil(settings.members_share * series as f64);
+        let needed = (settings.members_min.max(2) as f64).max(share);
+        self.members.values().filter(recent).count() as f64 >= needed
+    }
+
+    fn tell_alone(&mut self, series: usize, settings: &Settings) -> Vec<Telling<T>> {
+        let series = series.max(self.members.len()).max(1);
+        let harmonic: f64 = (1..=series).map(|i| 1.0 / i as f64).sum();
+        let mut chances: Vec<f64> = self.members.values().map(|member| member.ln_chance).collect();
+        chances.sort_by(f64::total_cmp);
+        let level = libm::log(settings.false_discovery_rate / (series as f64 * harmonic));
+        let holds = |(i, ln): &(usize, &f64)| **ln <= level + libm::log(*i as f64 + 1.0);
+        let Some(limit) = chances.iter().enumerate().filter(holds).map(|(_, ln)| *ln).next_back() else {
+            return Vec::new();
+        };
+        let mut told = Vec::new();
+        for (name, member) in &mut self.members {
+            if member.ln_chance <= limit && !std::mem::replace(&mut member.is_told, true) {
+                told.push(Telling::Alone(name.clone(), member.what.clone()));
+            }
+        }
+        told
     }
 }
 
@@ -100,16 +181,48 @@ mod tests {
         assert!(e_bh(&[], 0.1).is_empty() && benjamini_hochberg(&[], 0.1).is_empty());
     }
 
+    const HOUR: Millis = 3_600_000;
+
+    fn offer(incidents: &mut Incidents<i64>, member: &str, hour: i64, chance: f64, series: usize) -> Vec<Telling<i64>> {
+        let (at_ms, ln_chance) = (hour * HOUR, libm::log(chance));
+        let alarm = Alarm { kind: "row", member, at_ms, ln_chance, what: hour };
+        incidents.offer(&alarm, series, &Settings::default())
+    }
+
     #[test]
-    fn three_campaigns_of_one_account_are_one_incident() {
-        let (mut causes, hour) = (Causes::default(), 3_600_000);
-        let mut take = |member: &str, at: i64| causes.take("account", member, at * hour, 2, 2 * hour);
-        assert_eq!(take("a", 0), Cause::Alone);
-        assert_eq!(take("b", 1), Cause::Group { members: vec!["a".into(), "b".into()] });
-        assert_eq!([take("c", 2), take("c", 3)], [Cause::Joined, Cause::Joined]);
-        assert_eq!(take("a", 6), Cause::Alone);
-        assert_eq!(take("a", 7), Cause::Alone);
-        assert_eq!(causes.take("other", "z", 7 * hour, 2, 2 * hour), Cause::Alone);
+    fn campaigns_of_one_account_that_alarm_together_are_one_incident() {
+        let mut incidents = Incidents::default();
+        assert_eq!(offer(&mut incidents, "a", 0, 1e-4, 5), [Telling::Alone("a".into(), 0)]);
+        let both = vec!["a".to_owned(), "b".to_owned()];
+        assert_eq!(offer(&mut incidents, "b", 1, 1e-4, 5), [Telling::Together(both, 1)]);
+        assert_eq!(offer(&mut incidents, "c", 2, 1e-4, 5), [], "joined");
+        assert!(!incidents.end("row", "a") && !incidents.end("row", "b") && incidents.end("row", "c"));
+        assert_eq!(offer(&mut incidents, "a", 9, 1e-4, 5).len(), 1, "a new one");
+        assert!(!incidents.end("row", "a") && !incidents.end("other", "a"));
+    }
+
+    #[test]
+    fn alarms_far_apart_in_time_or_few_of_many_have_causes_of_their_own() {
+        let mut incidents = Incidents::default();
+        offer(&mut incidents, "a", 0, 1e-9, 5);
+        assert_eq!(offer(&mut incidents, "b", 3, 1e-9, 5), [Telling::Alone("b".into(), 3)]);
+        let mut many = Incidents::default();
+        offer(&mut many, "a", 0, 1e-9, 100);
+        assert_eq!(offer(&mut many, "b", 0, 1e-9, 100), [Telling::Alone("b".into(), 0)]);
+    }
+
+    #[test]
+    fn a_large_account_needs_a_smaller_chance_and_news_or_neighbours_bring_it() {
+        let mut incidents = Incidents::default();
+        // 0.1 / (1000 x 7.49) is 1.3e-5; for the second of two 2.7e-5.
+        assert_eq!(offer(&mut incidents, "a", 0, 2e-5, 1_000), []);
+        assert!(incidents.stands("row", "a") && !incidents.stands("row", "b"));
+        let both = [Telling::Alone("a".into(), 0), Telling::Alone("b".into(), 5)];
+        assert_eq!(offer(&mut incidents, "b", 5, 2e-5, 1_000), both);
+        assert_eq!(offer(&mut incidents, "c", 9, 1e-4, 1_000), []);
+        assert_eq!(offer(&mut incidents, "c", 10, 1e-6, 1_000), [Telling::Alone("c".into(), 10)]);
+        assert_eq!(offer(&mut incidents, "c", 11, 1e-7, 1_000), [], "once");
+        assert_eq!(offer(&mut incidents, "d", 20, f64::NAN, 1), [], "what is no number is no news");
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub(super) struct Noise {
 }
 
 impl Noise {
+    /// Heap memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.hours.capacity() * size_of::<f64>()
+    }
+
     /// The usual residual, for clipping what is learned.
     pub(super) fn residual_size(&self, settings: &Settings) -> f64 {
         self.residual.value().max(settings.scale_floor)

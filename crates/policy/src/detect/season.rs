@@ -12,21 +12,23 @@ const HOURS_OF_WEEK: usize = 168;
 const HOURS_OF_DAY: usize = 24;
 const HOUR_MS: Millis = 3_600_000;
 /// A doubted hour takes a third of its next residual.
-const DOUBTED_VISITS: u32 = 1;
+const DOUBTED_VISITS: u8 = 1;
 
 /// The learned season; empty before the first hour is over.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Season {
-    day: Vec<Slot>,
-    week: Vec<Slot>,
+    day: Slots,
+    week: Slots,
     visit: Option<Visit>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Slot {
-    /// Half the width of the other numbers: there are 192 of them in each series.
-    offset: f32,
-    visits: u32,
+/// Hours with what they add and how often they were seen, side by side: five bytes an hour, and there are 192 in each
+/// series.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Slots {
+    offsets: Vec<f32>,
+    /// Beyond 255 a visit's gain no longer changes.
+    visits: Vec<u8>,
 }
 
 /// The hour that is being seen.
@@ -51,8 +53,7 @@ impl Season {
     /// What the hour adds to the level.
     pub(super) fn at(&self, at_ms: Millis) -> f64 {
         let hour = hour_of_week(at_ms.div_euclid(HOUR_MS));
-        let offset = |slots: &[Slot], i: usize| slots.get(i).map_or(0.0, |slot| f64::from(slot.offset));
-        offset(&self.day, hour % HOURS_OF_DAY) + offset(&self.week, hour)
+        self.day.at(hour % HOURS_OF_DAY) + self.week.at(hour)
     }
 
     /// Turns to the hour of a row; the hour before it is learned if it is over.
@@ -75,30 +76,48 @@ impl Season {
 
     /// Hours of the day are to be learned again quickly: the series has become another.
     pub(super) fn doubt(&mut self) {
-        self.day.iter_mut().for_each(|slot| slot.visits = slot.visits.min(DOUBTED_VISITS));
+        self.day.visits.iter_mut().for_each(|visits| *visits = (*visits).min(DOUBTED_VISITS));
+    }
+
+    /// Heap memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.day.held_bytes() + self.week.held_bytes()
     }
 
     fn learn(&mut self, visit: Visit, settings: &Settings) {
         if visit.rows == 0 {
             return;
         }
-        if self.day.len() != HOURS_OF_DAY || self.week.len() != HOURS_OF_WEEK {
-            self.day = vec![Slot::default(); HOURS_OF_DAY];
-            self.week = vec![Slot::default(); HOURS_OF_WEEK];
-        }
+        self.day.grow(HOURS_OF_DAY);
+        self.week.grow(HOURS_OF_WEEK);
         let (hour, residual) = (hour_of_week(visit.hour), visit.sum / f64::from(visit.rows));
-        let taken = self.day[hour % HOURS_OF_DAY].learn(residual, settings.day_prior_visits, settings.day_gain_min);
-        self.week[hour].learn(residual - taken, settings.week_prior_visits, settings.week_gain_min);
+        let taken = self.day.learn(hour % HOURS_OF_DAY, residual, settings.day_prior_visits, settings.day_gain_min);
+        self.week.learn(hour, residual - taken, settings.week_prior_visits, settings.week_gain_min);
     }
 }
 
-impl Slot {
-    /// Takes its part of a residual; returns that part.
-    fn learn(&mut self, residual: f64, prior_visits: f64, gain_min: f64) -> f64 {
-        self.visits = self.visits.saturating_add(1);
-        let gain = (1.0 / (f64::from(self.visits) + prior_visits)).max(gain_min).min(1.0);
-        self.offset += (residual * gain) as f32;
+impl Slots {
+    fn at(&self, i: usize) -> f64 {
+        self.offsets.get(i).map_or(0.0, |offset| f64::from(*offset))
+    }
+
+    fn grow(&mut self, hours: usize) {
+        if self.offsets.len() != hours || self.visits.len() != hours {
+            (self.offsets, self.visits) = (vec![0.0; hours], vec![0; hours]);
+        }
+    }
+
+    /// An hour takes its part of a residual; returns that part.
+    fn learn(&mut self, i: usize, residual: f64, prior_visits: f64, gain_min: f64) -> f64 {
+        let (Some(offset), Some(visits)) = (self.offsets.get_mut(i), self.visits.get_mut(i)) else { return 0.0 };
+        *visits = visits.saturating_add(1);
+        let gain = (1.0 / (f64::from(*visits) + prior_visits)).max(gain_min).min(1.0);
+        *offset += (residual * gain) as f32;
         residual * gain
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.offsets.capacity() * size_of::<f32>() + self.visits.capacity()
     }
 }
 

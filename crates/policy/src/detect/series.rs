@@ -145,6 +145,11 @@ impl SeriesDetector {
         self.incident.is_some()
     }
 
+    /// Memory, with what lies on the heap.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.season.held_bytes() + self.noise.held_bytes()
+    }
+
     /// Where this row stands in the series; none if it cannot be read.
     fn step_to(&mut self, row: &Row) -> Option<SeenNow> {
         if libm::fabs(row.value) > VALUE_MAX || row.value.is_nan() {

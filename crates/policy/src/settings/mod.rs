@@ -332,6 +332,14 @@ settings! {
         tracking: Tracking = Tracking::default(),
         /// Events cost far more than usual.
         cost_spike: CostSpike = CostSpike::default(),
+        /// Conversions that the clicks do not explain.
+        surplus: Surplus = Surplus::default(),
+        /// A conversion costs far more than usual.
+        cpa_break: CpaBreak = CpaBreak::default(),
+        /// Far more clicks of the impressions than usual.
+        click_rate: ClickRate = ClickRate::default(),
+        /// Which alarms are told, and which are one incident.
+        incidents: Incidents = Incidents::default(),
         /// A placement brings far more invalid events than usual.
         invalid_traffic: InvalidTraffic = InvalidTraffic::default(),
         /// A specification changed by a factor that looks like a slip.
@@ -423,6 +431,64 @@ settings! {
         share_max: f64 = 0.2,
         /// Clicks below this share of their own expectation are no break of the tracking: delivery itself is ill.
         clicks_share_min: f64 = 0.5,
+        /// Before so many conversions have arrived, nothing is expected.
+        conversions_min: f64 = 10.0,
+        /// Half of what is known of the campaign's rate is forgotten in this time.
+        rate_half_life_ms: Millis = 14 * DAY,
+    }
+}
+
+settings! {
+    /// conversions_without_clicks.
+    Surplus {
+        /// Greatest probability of so many arrivals.
+        chance_max: f64 = 1e-6,
+        /// And so many times what was expected: the counterpart of a tracking break's fifth.
+        factor: f64 = 5.0,
+    }
+}
+
+settings! {
+    /// cpa_break.
+    CpaBreak {
+        /// Greatest probability of so few arrivals in a day.
+        chance_max: f64 = 1e-6,
+        /// And a conversion costs at least so many times what it did.
+        factor: f64 = 1.5,
+        /// Not before so many hours have taught the rate: a young campaign's delays are guessed.
+        hours_min: f64 = 120.0,
+    }
+}
+
+settings! {
+    /// click_rate_spike.
+    ClickRate {
+        /// Times the campaign's own usual share of clicks among impressions.
+        factor: f64 = 3.0,
+        /// Greatest probability of so many clicks.
+        chance_max: f64 = 1e-4,
+        /// Clicks before a share is usual.
+        clicks_min: f64 = 30.0,
+        /// Half of what is usual is forgotten in this time.
+        half_life_ms: Millis = 7 * DAY,
+        /// Raises are held this long after it began.
+        hold_raises_ms: Millis = HOUR,
+        /// What lasts this long is usual.
+        adopt_ms: Millis = 2 * DAY,
+    }
+}
+
+settings! {
+    /// Which statistical alarms of an account are told.
+    Incidents {
+        /// Share of false ones among those that are told.
+        false_discovery_rate: f64 = 0.1,
+        /// Alarms of one kind within this time have one cause, where there are so many of them:
+        together_ms: Millis = 2 * HOUR,
+        /// at least this many campaigns,
+        members_min: i64 = 2,
+        /// and at least this share of the account's active campaigns.
+        members_share: f64 = 0.1,
     }
 }
 
