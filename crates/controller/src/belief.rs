@@ -18,6 +18,7 @@ use model::output::KpiRow;
 use model::time::{MINUTE_MS, Millis};
 use policy::anomaly::{Finding, SpecNumbers, jumps};
 use policy::detect::discovery::Incidents;
+use policy::plan::at_equal_bid;
 use policy::settings::{Anomaly, Plan};
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
@@ -191,8 +192,13 @@ impl Belief {
         true
     }
 
-    /// Learns from rows that closed for the first time when there is traffic.
-    pub fn learn_shapes(&mut self, rows: &[KpiRow], settings: impl Fn(&str, &str) -> Plan) {
+    /// Learns from rows that closed for the first time when there is traffic; `bid_at` is the bid that was in force.
+    pub fn learn_shapes(
+        &mut self,
+        rows: &[KpiRow],
+        settings: impl Fn(&str, &str) -> (Plan, f64),
+        bid_at: impl Fn(&str, &str, Millis) -> Option<i64>,
+    ) {
         let first = |row: &&KpiRow| row.granularity == "hour" && row.revision == 1 && row.basis == "conversion_time";
         for row in rows.iter().filter(first) {
             let Some(account) = self.accounts.get_mut(&row.account_id) else { continue };
@@ -209,8 +215,11 @@ impl Belief {
             let hours = zone.local_hours(&day);
             let Some(hour) = hours.iter().find(|hour| hour.end_ms > row.window_start) else { continue };
             let channel = entry(&mut account.channels, &live.spec.channel);
-            let settings = settings(&row.account_id, &row.campaign_id);
-            channel.shape.record_hour(hour.hour_of_week(), row.window_end, row.impressions, 1.0, &settings);
+            let (settings, elasticity) = settings(&row.account_id, &row.campaign_id);
+            let middle = row.window_start.midpoint(row.window_end);
+            let bid = bid_at(&row.account_id, &row.campaign_id, middle).unwrap_or(live.spec.bid_micros);
+            let impressions = at_equal_bid(row.impressions, bid, live.spec.bid_micros, elasticity);
+            channel.shape.record_hour(hour.hour_of_week(), row.window_end, impressions, 1.0, &settings);
             channel.hours_learned = channel.hours_learned.saturating_add(1);
         }
     }
@@ -353,7 +362,8 @@ impl Belief {
             let late = live.fold(delta, conversion_type, moment.minute_rows);
             live.fold_for_target(delta, conversion_type, development);
             if conversion_type.is_empty() {
-                let events = delta.impressions.saturating_add(delta.clicks);
+                // A click comes out of an impression: the two are one sign of life, or the usual gap would be half of what it is.
+                let events = delta.impressions.max(delta.clicks);
                 let channel = entry(channels, &live.spec.channel);
                 channel.note(delta.minute * MINUTE_MS, events, delta.billable, delta.spend_micros);
             }

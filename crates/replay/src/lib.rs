@@ -7,6 +7,7 @@
 //! comparable, never as equal or different. What is missing on purpose: reading (the caller's), replay of raw events,
 //! other policies, and reports.
 
+pub mod auction_log;
 mod closed_loop;
 pub mod trial;
 mod verifier;

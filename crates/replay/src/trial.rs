@@ -96,8 +96,9 @@ const EARLY_SHARE: f64 = 0.9;
 /// The policy under which a method plays a trial, `None` where that is the built-in one.
 ///
 /// The default plays as it stands. The published methods play as they were published: their own cadence, no dead band, no
-/// limits on steps, and so a guard that is wide open; the hard stop, the holds of raises, the plan's shape, and the
-/// target's loop with min-pacing are the same for all.
+/// limits on steps, and so a guard that is wide open; the hard stop, the plan's shape, and the
+/// target's loop with min-pacing are the same for all. Nor are raises held for want of events: methods that start a day
+/// low would never get off the ground.
 pub fn policy_of(trial: &Trial, method: Method) -> Option<PolicyVersion> {
     let period_ms = trial.feed_lag_ms();
     let lag = format!(
@@ -118,6 +119,15 @@ pacing_interval_ms = 60000
 [defaults.pressure]
 method = 'METHOD'
 wind_up_max = 20.0
+due_events_min = 1e9
+neighbour_window_min_ms = 864000000
+first_day_events_min = 0
+[defaults.anomaly.delivery]
+silence_min_ms = 864000000
+[defaults.anomaly.cost_spike]
+hold_raises_ms = 0
+[defaults.anomaly.click_rate]
+hold_raises_ms = 0
 [defaults.composition]
 publish_step = 0.000001
 [defaults.guard]
