@@ -362,8 +362,7 @@ impl Belief {
             let late = live.fold(delta, conversion_type, moment.minute_rows);
             live.fold_for_target(delta, conversion_type, development);
             if conversion_type.is_empty() {
-                // A click comes out of an impression: the two are one sign of life, or the usual gap would be half of what it is.
-                let events = delta.impressions.max(delta.clicks);
+                let events = delta.impressions.saturating_add(delta.clicks);
                 let channel = entry(channels, &live.spec.channel);
                 channel.note(delta.minute * MINUTE_MS, events, delta.billable, delta.spend_micros);
             }

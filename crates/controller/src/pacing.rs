@@ -18,9 +18,7 @@ use policy::arithmetic::{LogBid, log_bid};
 use policy::composition::{Binding, Composed, Composition, MinPacing, Parts, bid_ceiling_micros};
 use policy::gates::{Freshness, Gate, Permission};
 use policy::hold::Hold;
-use policy::pressure::{
-    self, Block, Input, Memory, Step, Supply, raise_block, window_start_ms, without_wind_up,
-};
+use policy::pressure::{self, Block, Input, Memory, Step, Supply, raise_block, window_start_ms, without_wind_up};
 use policy::settings::Settings;
 use policy::target;
 use serde::{Deserialize, Serialize};
@@ -470,9 +468,12 @@ fn silence(live: &Live, picture: &Picture, silence_wanted: bool) -> SilenceEvide
     let usual = live.hours.sum(minute_index(picture.seen_until.saturating_sub(2 * DAY_MS))..seen);
     let other = if usual[BILLABLE] <= usual[CLICKS] { IMPRESSIONS } else { CLICKS };
     let panes = live.minutes.range(i32::MIN..seen);
-    let since = panes.fold(0_i64, |since, (_, sums)| {
-        if sums[BILLABLE] > 0 { 0 } else { since.saturating_add(sums[other].max(0)) }
-    });
+    let since = panes.fold(
+        0_i64,
+        |since, (_, sums)| {
+            if sums[BILLABLE] > 0 { 0 } else { since.saturating_add(sums[other].max(0)) }
+        },
+    );
     let before = usual[other].saturating_sub(since);
     if before <= 0 {
         return nothing;

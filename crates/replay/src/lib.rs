@@ -1,6 +1,7 @@
 //! The same two state machines, over recorded topics and in simulated markets.
 //!
-//! A [`ClosedLoop`] plays both stages, a market and an ad buyer in virtual time; a [`trial`] scores it. A [`Verifier`] feeds one journal partition through the controller and compares what it decides with what was
+//! A [`ClosedLoop`] plays both stages, a market and an ad buyer in virtual time; a [`trial`] scores it. An [`auction_log`]
+//! is played again under control. A [`Verifier`] feeds one journal partition through the controller and compares what it decides with what was
 //! committed, byte for byte. [`wire`] is the one place where outputs become records, for the service and for this.
 //!
 //! What always holds: nothing here can write to a topic; what was committed by another build is reported as not

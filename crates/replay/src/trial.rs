@@ -97,8 +97,8 @@ const EARLY_SHARE: f64 = 0.9;
 ///
 /// The default plays as it stands. The published methods play as they were published: their own cadence, no dead band, no
 /// limits on steps, and so a guard that is wide open; the hard stop, the plan's shape, and the
-/// target's loop with min-pacing are the same for all. Nor are raises held for want of events: methods that start a day
-/// low would never get off the ground.
+/// target's loop with min-pacing are the same for all. Nor are raises held for want of events, nor fast spend answered
+/// with a pause: methods that start a day low would never get off the ground, and the quick ones would wait for a person.
 pub fn policy_of(trial: &Trial, method: Method) -> Option<PolicyVersion> {
     let period_ms = trial.feed_lag_ms();
     let lag = format!(
@@ -124,6 +124,8 @@ neighbour_window_min_ms = 864000000
 first_day_events_min = 0
 [defaults.anomaly.delivery]
 silence_min_ms = 864000000
+[defaults.anomaly.runaway]
+plan_factor = 1e9
 [defaults.anomaly.cost_spike]
 hold_raises_ms = 0
 [defaults.anomaly.click_rate]

@@ -68,8 +68,8 @@ fn signal(memory: &mut Memory, since: &Since, spent: f64, target: f64, input: &I
     let minutes = since.elapsed_ms as f64 / STEP_MS as f64;
     let slope = |share: f64| share * MINUTES_A_DAY / minutes;
     let spend_error = spent - target;
-    let slope_error = slope(since.spent_micros as f64 / input.budget_micros as f64)
-        - slope(since.share).clamp(SLOPES.0, SLOPES.1);
+    let slope_error =
+        slope(since.spent_micros as f64 / input.budget_micros as f64) - slope(since.share).clamp(SLOPES.0, SLOPES.1);
     let minutes_to_target =
         if slope_error.abs() < 1e-9 { f64::MAX } else { -MINUTES_A_DAY * spend_error / slope_error };
     if slope_error > RUNAWAY && minutes_to_target < 3_600.0 && spend_error > 0.0 {
