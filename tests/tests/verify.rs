@@ -5,7 +5,9 @@
 #![allow(clippy::disallowed_methods)]
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 use system_tests::avro::schemas;
@@ -45,6 +47,7 @@ fn a_run_with_a_kill_is_reproduced_and_one_altered_command_is_found() {
     assert_eq!(compared["equal"], commands.len(), "every command is compared: {report}");
     assert_eq!(compared["not_comparable"], 0);
     assert!(report["journal_records"].as_u64() > while_it_decides["journal_records"].as_u64());
+    replays_are_the_same_bytes(&deployment, commands.len());
 
     let altered = commands.len() / 2;
     let copy = copied_with_one_altered(broker, &deployment, &commands, altered);
@@ -64,6 +67,60 @@ fn a_run_with_a_kill_is_reproduced_and_one_altered_command_is_found() {
     println!("verify: {} journal records, {} commands, one altered", report["journal_records"], commands.len());
     copy.clean();
     deployment.clean();
+}
+
+/// The journal of the run with a kill: from the topics with one thread, with four, and from an export; and the tables of
+/// an export hold what was committed.
+fn replays_are_the_same_bytes(deployment: &Deployment, commands: usize) {
+    let folder = |name: &str| deployment.folder.join(name).display().to_string();
+    let replay = |out: &str, more: &[&str]| {
+        let out = folder(out);
+        let words = [&["replay", "--journal", "--out", &out, "--output", "json"], more].concat();
+        let summary: Value = serde_json::from_str(&deployment.run(&words)).expect("a summary is one JSON document");
+        (files(Path::new(&out)), summary)
+    };
+    let (one, summary) = replay("run-1", &["--threads", "1"]);
+    let (four, _) = replay("run-4", &["--threads", "4"]);
+    let exported = folder("journal");
+    deployment.run(&["export", "journal", "--out", &exported]);
+    let (of_files, _) = replay("run-files", &["--files", &exported]);
+    assert!(one == four, "threads change nothing");
+    assert!(one == of_files, "an export is the journal");
+    let issued: u64 =
+        summary["commands"]["issued"].as_object().into_iter().flatten().filter_map(|(_, n)| n.as_u64()).sum();
+    assert_eq!(issued, commands as u64, "{}", summary["commands"]);
+    let (_, compared) = replay("run-compared", &["--files", &exported, "--compare", &folder("run-1")]);
+    let total = &compared["comparison"]["totals"][0];
+    assert_eq!(total["spend_bounds"]["least_micros"], total["recorded_spend_micros"]["same"], "{total}");
+    let lines = deployment.run(&["export", "decisions", "--format", "ndjson"]);
+    let issued = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is a JSON object"));
+    assert_eq!(issued.filter(|row| row["state"] == "issued").count(), commands);
+    let broken = Path::new(&exported).join("journal-00000.avro");
+    let mut bytes = fs::read(&broken).expect("an export has this file");
+    *bytes.last_mut().expect("it is not empty") ^= 1;
+    fs::write(&broken, bytes).expect("a file can be written");
+    let refused = deployment.output(&["replay", "--journal", "--files", &exported, "--out", &folder("none")]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("is not what was exported"));
+    assert!(!Path::new(&folder("none")).exists());
+}
+
+/// All files of a folder with their bytes.
+fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder can be read") {
+            let path = entry.expect("an entry can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(root).expect("it lies in the folder").to_owned();
+                found.insert(name, fs::read(&path).expect("a file can be read"));
+            }
+        }
+    }
+    found
 }
 
 const FORGED: &str = "forged";

@@ -32,6 +32,8 @@ fn main() {
     let mut set = SiblingSet::new(identity, KeyedHasher::new(b"bench"), Semantics::default());
     let mut random = 88_172_645_463_325_252_u64;
     let (mut offset, mut before, mut spent, mut closing) = (0, resident_bytes(), Duration::ZERO, Duration::ZERO);
+    // One for all cuts, as a worker has.
+    let mut sums = EpochSums::new();
     for epoch in 0..EPOCHS {
         let made = make(&mut random, START + epoch as i64 * EPOCH_MS);
         if epoch == 0 {
@@ -47,7 +49,6 @@ fn main() {
             offset += 1;
         }
         let folded = on_core();
-        let mut sums = EpochSums::new();
         let end = CutEnd { to: set.folded_to(), idle: [false, true, true], next_semantics: None, lag_records: 0 };
         set.close(end, &mut sums).expect("the cut ends behind its records");
         let rows: usize = sums.drain(16).iter().map(|part| part.deltas.len()).sum();

@@ -7,6 +7,7 @@
 //! among a million names the chance that any two share them is below 10^-26.
 
 use crate::bytes::{Corrupt, Reader, Writer};
+use crate::sums::TouchCodes;
 use std::sync::Arc;
 
 /// One name: three strings in one.
@@ -53,6 +54,8 @@ pub(crate) struct Names {
     names: Vec<Option<Name>>,
     /// By code; apart from the names because every event writes here.
     flags: Vec<Flags>,
+    /// By code: what the worker's sums know each name by; no state.
+    in_sums: Vec<TouchCodes>,
     /// Open-addressed.
     index: Vec<Place>,
     /// Free codes below `names.len()`, the lowest last.
@@ -63,7 +66,14 @@ pub(crate) struct Names {
 impl Names {
     /// The seed makes collisions unguessable; it does not reach codes.
     pub fn new(seed: u64) -> Self {
-        Self { names: Vec::new(), flags: Vec::new(), index: vec![Place::default(); 64], free: Vec::new(), seed }
+        Self {
+            names: Vec::new(),
+            flags: Vec::new(),
+            in_sums: Vec::new(),
+            index: vec![Place::default(); 64],
+            free: Vec::new(),
+            seed,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -119,6 +129,12 @@ impl Names {
         (self.len() < names_max).then(|| self.add(named(), print))
     }
 
+    /// The strings of a code, and what sums remember of them.
+    pub fn with_codes(&mut self, code: u32) -> Option<(Named<'_>, &mut TouchCodes)> {
+        let name = self.names.get(code as usize)?.as_ref()?;
+        Some((name.named(), self.in_sums.get_mut(code as usize)?))
+    }
+
     pub fn get(&self, code: u32) -> Option<Named<'_>> {
         self.names.get(code as usize)?.as_ref().map(Name::named)
     }
@@ -148,6 +164,7 @@ impl Names {
         Self {
             names: self.names.clone(),
             flags: self.flags.clone(),
+            in_sums: Vec::new(),
             index: Vec::new(),
             free: Vec::new(),
             seed: self.seed,
@@ -198,11 +215,13 @@ impl Names {
         let code = match self.free.pop() {
             Some(code) => {
                 (self.names[code as usize], self.flags[code as usize]) = (name, flags);
+                self.in_sums[code as usize] = TouchCodes::default();
                 code
             }
             None => {
                 self.names.push(name);
                 self.flags.push(flags);
+                self.in_sums.push(TouchCodes::default());
                 self.names.len() as u32 - 1
             }
         };
@@ -229,6 +248,7 @@ impl Names {
             self.names.pop();
         }
         self.flags.truncate(self.names.len());
+        self.in_sums.resize(self.names.len(), TouchCodes::default());
         self.index = vec![Place::default(); (self.names.len() * 2).next_power_of_two().max(64)];
         self.free.clear();
         for code in (0..self.names.len()).rev() {

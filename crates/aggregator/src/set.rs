@@ -9,7 +9,7 @@ use crate::names::{Named, Names};
 use crate::pending::{Block, Pending, PendingConversion, Ripe};
 use crate::semantics::Semantics;
 use crate::slots::ClickSlot;
-use crate::sums::EpochSums;
+use crate::sums::{EpochSums, TouchCodes};
 use crate::tally::{Counts, Tally};
 use crate::touches::{Evicted, Touches, Verdicts};
 use crate::waiting::{Waiting, WaitingClick, WaitingConversion};
@@ -131,7 +131,7 @@ impl SiblingSet {
         self.apply_staged();
         self.fold_waiting(sums);
         self.credit_ripe(sums);
-        self.tally.drain(&self.names, sums);
+        self.tally.drain(&mut self.names, sums);
         sums.absorb(&mut self.unnamed);
         for (source, idle) in self.sources.iter_mut().zip(cut.idle) {
             source.advance(self.open.clock, self.semantics.allowed_delay_ms, idle);
@@ -260,7 +260,7 @@ impl SiblingSet {
     /// Counts a touch that gets no code: nothing is lost but its place in journeys.
     pub(crate) fn count_unnamed(&mut self, named: Named<'_>, time: Millis, counts: Counts) {
         self.open.counters.touches_unnamed += 1;
-        let row = self.unnamed.touch_row(named.account, named.campaign, named.currency, minute_of(time));
+        let row = self.unnamed.touch_row(named, minute_of(time), &mut TouchCodes::default());
         self.unnamed.add(row, &counts.measures());
     }
 

@@ -3,20 +3,34 @@
 //! What always holds: sums are integers and commute, so neither the order of events nor that of sets matters; what
 //! leaves is sorted by name, so the same sums give the same bytes.
 
+use crate::names::Named;
 use hashbrown::HashMap;
 use model::journal::{Delta, NO_TOUCH};
 use model::partition::partition_of;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Sums of one cut.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct EpochSums {
-    strings: Vec<Box<str>>,
-    codes: HashMap<Box<str>, u32>,
-    /// Account and currency of the last row of touches: mostly also those of the next.
-    last: [u32; 2],
-    /// The code of the empty string, once there is one.
-    empty: Option<u32>,
+    /// Kept over cuts, since the next cut mostly tells of the same campaigns; the first is the empty string.
+    strings: Vec<Arc<str>>,
+    codes: HashMap<Arc<str>, u32>,
+    /// Codes in the order of their strings, as far as there were any at the last cut.
+    by_text: Vec<u32>,
+    /// Tells these codes from those of other sums and from those before the strings were forgotten.
+    coding: u64,
     rows: HashMap<Row, Measures>,
+}
+
+/// Codes of a name that sums have given, for who adds the same name again and again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TouchCodes {
+    /// 0 is no coding's.
+    coding: u64,
+    account: u32,
+    campaign: u32,
+    currency: u32,
 }
 
 /// Sums of one cut for one journal partition.
@@ -57,7 +71,15 @@ pub(crate) struct Measures {
 impl EpochSums {
     /// Nothing yet.
     pub fn new() -> Self {
-        Self::default()
+        let mut sums = Self {
+            strings: Vec::new(),
+            codes: HashMap::new(),
+            by_text: Vec::new(),
+            coding: next_coding(),
+            rows: HashMap::new(),
+        };
+        sums.code("");
+        sums
     }
 
     /// Nothing was added since it was made or drained.
@@ -71,33 +93,49 @@ impl EpochSums {
     }
 
     /// One sum for each journal partition, also where it is empty, because each partition is told of each cut. Leaves
-    /// nothing behind.
+    /// no row behind.
     ///
     /// # Panics
     /// If `journal_partitions` is not positive.
     pub fn drain(&mut self, journal_partitions: i32) -> Vec<PartitionSums> {
-        let Self { strings, rows, .. } = self.take();
-        let partitions: Vec<i32> =
-            strings.iter().map(|text| partition_of(text.as_bytes(), journal_partitions)).collect();
+        self.sort_strings();
+        // Only those of accounts are asked for.
+        let mut partitions: Vec<Option<i32>> = vec![None; self.strings.len()];
         let mut of_partition: Vec<Vec<(Row, Measures)>> = (0..journal_partitions).map(|_| Vec::new()).collect();
-        for (row, measures) in rows {
-            of_partition[partitions[row.account as usize] as usize].push((row, measures));
+        let mut used = vec![false; self.strings.len()];
+        let rows = self.rows.len();
+        for (row, measures) in self.rows.drain() {
+            for code in [row.account, row.campaign, row.currency, row.conversion_type] {
+                used[code as usize] = true;
+            }
+            let account = row.account as usize;
+            let partition = partitions[account]
+                .get_or_insert_with(|| partition_of(self.strings[account].as_bytes(), journal_partitions));
+            of_partition[*partition as usize].push((row, measures));
         }
-        let mut by_text: Vec<u32> = (0..strings.len() as u32).collect();
-        by_text.sort_unstable_by_key(|code| &strings[*code as usize]);
-        of_partition.into_iter().map(|rows| partition_sums(&strings, &by_text, &rows)).collect()
+        let sums = of_partition.into_iter().map(|rows| partition_sums(&self.strings, &self.by_text, &rows)).collect();
+        // The next cut mostly holds as much as this one, not as the largest ever.
+        self.rows.shrink_to(rows * 2);
+        if self.strings.len() > STRINGS_MIN + 2 * used.into_iter().filter(|used| *used).count() {
+            self.forget_strings();
+        }
+        sums
     }
 
-    /// Leaves a sum without anything but room: the next cut mostly holds as much as this one.
-    fn take(&mut self) -> Self {
-        let (strings, rows) = (self.strings.len(), self.rows.len());
-        let room = Self {
-            strings: Vec::with_capacity(strings),
-            codes: HashMap::with_capacity(strings),
-            rows: HashMap::with_capacity(rows),
-            ..Self::default()
-        };
-        std::mem::replace(self, room)
+    /// Most strings were sorted at the last cut; those that came since are few once every campaign was seen.
+    fn sort_strings(&mut self) {
+        let Self { strings, by_text, .. } = self;
+        if by_text.len() < strings.len() {
+            by_text.extend(by_text.len() as u32..strings.len() as u32);
+            // Stable, because that one finds the sorted run at the beginning and merges.
+            by_text.sort_by(|one, other| strings[*one as usize].cmp(&strings[*other as usize]));
+        }
+    }
+
+    /// Names come and go: what no recent cut told of must not be kept for ever.
+    fn forget_strings(&mut self) {
+        let rows = std::mem::take(&mut self.rows);
+        *self = Self { rows, ..Self::new() };
     }
 
     /// The code of a string.
@@ -106,23 +144,21 @@ impl EpochSums {
             return *code;
         }
         let code = self.strings.len() as u32;
-        self.strings.push(text.into());
-        self.codes.insert(text.into(), code);
+        let text: Arc<str> = text.into();
+        self.strings.push(text.clone());
+        self.codes.insert(text, code);
         code
     }
 
-    /// A row of touches: no conversion type, no credited touch.
-    pub(crate) fn touch_row(&mut self, account: &str, campaign: &str, currency: &str, minute: i64) -> Row {
-        for (at, text) in [account, currency].into_iter().enumerate() {
-            if self.strings.get(self.last[at] as usize).is_none_or(|last| **last != *text) {
-                self.last[at] = self.code(text);
-            }
+    /// A row of touches: no conversion type, no credited touch. `known` remembers what was looked up.
+    pub(crate) fn touch_row(&mut self, named: Named<'_>, minute: i64, known: &mut TouchCodes) -> Row {
+        if known.coding != self.coding {
+            let [account, campaign, currency] =
+                [named.account, named.campaign, named.currency].map(|text| self.code(text));
+            *known = TouchCodes { coding: self.coding, account, campaign, currency };
         }
-        let [account, currency] = self.last;
-        let campaign = self.code(campaign);
-        let conversion_type = self.empty.unwrap_or_else(|| self.code(""));
-        self.empty = Some(conversion_type);
-        Row { account, campaign, currency, conversion_type, minute, touch_minute: NO_TOUCH }
+        let TouchCodes { account, campaign, currency, .. } = *known;
+        Row { account, campaign, currency, conversion_type: EMPTY, minute, touch_minute: NO_TOUCH }
     }
 
     pub(crate) fn add(&mut self, row: Row, measures: &Measures) {
@@ -131,10 +167,12 @@ impl EpochSums {
 
     /// Adds all of `other` and empties it.
     pub(crate) fn absorb(&mut self, other: &mut EpochSums) {
-        let Self { strings, rows, .. } = std::mem::take(other);
-        let codes: Vec<u32> = strings.iter().map(|text| self.code(text)).collect();
+        if other.is_empty() {
+            return;
+        }
+        let codes: Vec<u32> = other.strings.iter().map(|text| self.code(text)).collect();
         let code = |old: u32| codes[old as usize];
-        for (row, measures) in rows {
+        for (row, measures) in other.rows.drain() {
             let row = Row {
                 account: code(row.account),
                 campaign: code(row.campaign),
@@ -144,7 +182,25 @@ impl EpochSums {
             };
             self.add(row, &measures);
         }
+        other.forget_strings();
     }
+}
+
+impl Default for EpochSums {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The code of the empty string.
+const EMPTY: u32 = 0;
+/// Fewer strings than these are not worth forgetting.
+const STRINGS_MIN: usize = 1 << 10;
+
+/// A number that no other sums have: codes of one mean nothing in another. It reaches no output.
+fn next_coding() -> u64 {
+    static CODINGS: AtomicU64 = AtomicU64::new(1);
+    CODINGS.fetch_add(1, Ordering::Relaxed)
 }
 
 impl Measures {
@@ -179,7 +235,7 @@ impl Measures {
     }
 }
 
-fn partition_sums(strings: &[Box<str>], by_text: &[u32], rows: &[(Row, Measures)]) -> PartitionSums {
+fn partition_sums(strings: &[Arc<str>], by_text: &[u32], rows: &[(Row, Measures)]) -> PartitionSums {
     let mut used = vec![false; strings.len()];
     for (row, _) in rows {
         for code in [row.account, row.campaign, row.currency, row.conversion_type] {
@@ -231,7 +287,8 @@ mod tests {
     fn sums(accounts: &[&str]) -> EpochSums {
         let mut sums = EpochSums::new();
         for account in accounts {
-            let row = sums.touch_row(account, "c", "EUR", 5);
+            let named = Named { account, campaign: "c", currency: "EUR" };
+            let row = sums.touch_row(named, 5, &mut TouchCodes::default());
             sums.add(row, &Measures { impressions: 1, spend_micros: i64::MAX, ..Measures::default() });
         }
         sums
@@ -245,6 +302,24 @@ mod tests {
         parts.absorb(&mut sums(&["b", "a"]));
         assert_eq!(one, parts.drain(3));
         assert!(parts.is_empty());
+    }
+
+    #[test]
+    fn strings_that_no_cut_tells_of_any_more_are_forgotten_and_leave_no_trace() {
+        let mut kept = EpochSums::new();
+        let mut known = TouchCodes::default();
+        for cut in 0..5_000 {
+            let campaign = format!("campaign-{cut}");
+            let named = Named { account: "a", campaign: &campaign, currency: "EUR" };
+            let always = Named { account: "b", campaign: "always", currency: "EUR" };
+            let mut fresh = EpochSums::new();
+            for (sums, known) in [(&mut kept, &mut known), (&mut fresh, &mut TouchCodes::default())] {
+                let rows = [sums.touch_row(named, 1, &mut TouchCodes::default()), sums.touch_row(always, 2, known)];
+                rows.into_iter().for_each(|row| sums.add(row, &Measures { clicks: 1, ..Measures::default() }));
+            }
+            assert_eq!(kept.drain(2), fresh.drain(2));
+            assert!(kept.strings.len() < 2 * STRINGS_MIN);
+        }
     }
 
     #[test]

@@ -112,7 +112,9 @@ impl Tally {
     }
 
     /// Moves all into the worker's sums.
-    pub fn drain(&mut self, names: &Names, sums: &mut EpochSums) {
+    pub fn drain(&mut self, names: &mut Names, sums: &mut EpochSums) {
+        // Neighbours in memory one after the other.
+        self.touched.sort_unstable();
         for code in self.touched.drain(..) {
             let cell = std::mem::replace(&mut self.cells[code as usize], EMPTY);
             add(names, sums, code, cell.minute, cell.counts());
@@ -123,9 +125,9 @@ impl Tally {
     }
 }
 
-fn add(names: &Names, sums: &mut EpochSums, code: u32, minute: i64, counts: Counts) {
-    if let Some(named) = names.get(code) {
-        let row = sums.touch_row(named.account, named.campaign, named.currency, minute);
+fn add(names: &mut Names, sums: &mut EpochSums, code: u32, minute: i64, counts: Counts) {
+    if let Some((named, known)) = names.with_codes(code) {
+        let row = sums.touch_row(named, minute, known);
         sums.add(row, &counts.measures());
     }
 }

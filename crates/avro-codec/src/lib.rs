@@ -9,8 +9,8 @@
 //! has a named limit ([`limits`]); a record that is cut, continued or outside its limits is [`Rejected`] with a closed
 //! word. What is written is apache-avro's work; what is read is ours, and apache-avro is the oracle of its tests.
 //!
-//! What is missing on purpose: a registry's client (it implements [`SchemaIds`]), schema references between registry
-//! subjects, registration, and judgement of times (the aggregator's).
+//! What is missing on purpose: a registry's HTTP (the client implements [`SchemaIds`] outside; what its answers mean is in
+//! [`registry`]), schema references between registry subjects, and judgement of times (the aggregator's).
 
 mod codec;
 mod container;
@@ -26,11 +26,12 @@ mod plan;
 mod project;
 mod read;
 mod record;
+pub mod registry;
 mod reject;
 mod validate;
 
 pub use codec::{Codec, Scratch};
-pub use container::read_object_container;
+pub use container::{ArchiveWriter, Archived, read_archive, read_object_container};
 pub use encode::EncodeError;
 pub use ids::{FixedIds, INDEX_TOML, SchemaIds, SchemaLookup, fingerprint};
 pub use record::RecordName;

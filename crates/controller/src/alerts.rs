@@ -3,17 +3,17 @@
 //! What always holds: one condition has one open alert, however often it is seen; an alert's life changes only by
 //! applying an alert record, whether it was just decided or read back from the log.
 
+use crate::shared::SharedMap;
 use model::output::Alert;
 use model::time::{MINUTE_MS, Millis};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Open alerts.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Alerts {
     /// Shared with a frozen state: an alert is replaced, never changed.
-    open: BTreeMap<Subject, Arc<Alert>>,
+    open: SharedMap<Arc<Subject>, Arc<Alert>>,
 }
 
 /// Kind, account, campaign; empty where the alert concerns all.
@@ -85,7 +85,7 @@ impl Alerts {
         if alert.state == "resolved" {
             self.open.remove(&subject);
         } else {
-            self.open.insert(subject, Arc::new(alert.clone()));
+            self.open.insert(Arc::new(subject), Arc::new(alert.clone()));
         }
     }
 
@@ -101,7 +101,7 @@ impl Alerts {
 
     /// Whether any alert of this kind is open: one question where else each campaign would be asked about.
     pub fn any_open(&self, kind: &str) -> bool {
-        self.open.range(subject(kind, None, None)..).next().is_some_and(|((found, ..), _)| found == kind)
+        self.open.from(&subject(kind, None, None)).next().is_some_and(|(found, _)| found.0 == kind)
     }
 
     /// Open alerts by kind, account and campaign.

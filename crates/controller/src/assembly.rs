@@ -7,12 +7,13 @@ use model::journal::JournalRecord;
 use model::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Parts that wait for their siblings, by worker, epoch and the epoch's clock (a worker counts epochs anew when it
 /// starts).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Assembly {
-    sets: BTreeMap<(String, i64, Millis), BTreeMap<i32, JournalRecord>>,
+    sets: BTreeMap<(String, i64, Millis), BTreeMap<i32, Arc<JournalRecord>>>,
     /// Sets that were given up.
     pub abandoned: i64,
 }
@@ -31,9 +32,9 @@ impl Assembly {
         }
         let key = (record.worker.clone(), record.epoch, record.clock);
         let set = self.sets.entry(key.clone()).or_default();
-        set.insert(record.part, record.clone());
+        set.insert(record.part, Arc::new(record.clone()));
         if set.len() == record.parts as usize {
-            return self.sets.remove(&key).map(|set| set.into_values().collect());
+            return self.sets.remove(&key).map(|set| set.into_values().map(Arc::unwrap_or_clone).collect());
         }
         if self.sets.len() > SETS_MAX {
             self.sets.pop_first();

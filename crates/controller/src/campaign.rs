@@ -6,6 +6,7 @@
 //! hours keeps them longer than the lateness that is promised.
 
 use crate::calendar::{Calendar, Day, minute_index};
+use crate::hour_table::{ByHour, are_followed};
 use crate::measures::*;
 use crate::pacing::Pacing;
 use crate::picture::Outlook;
@@ -74,6 +75,8 @@ pub struct Live {
     pub pacing: Pacing,
     /// Clicks with what they cost and brought, for campaigns with a target of their own.
     pub cells: Option<Box<Cells>>,
+    /// What clicks were worth by hour, for campaigns with a goal.
+    pub by_hour: Option<Box<ByHour>>,
     /// The plan of the day, kept.
     #[serde(skip)]
     pub outlook: Option<Outlook>,
@@ -169,6 +172,14 @@ impl Campaign {
         match &self.live {
             Some(live) => Some(live.spec.clone()),
             None => postcard::from_bytes(&self.packed_spec).ok(),
+        }
+    }
+
+    /// Whether the specification explains amounts in this currency.
+    pub fn explains(&self, currency: &str) -> bool {
+        match &self.live {
+            Some(live) => live.spec.currency == currency,
+            None => self.spec().is_some_and(|spec| spec.currency == currency),
         }
     }
 
@@ -308,6 +319,7 @@ impl Live {
         let panes = [&self.minutes, &self.hours, &self.days, &self.weeks, &self.months, &self.totals];
         panes.iter().map(|panes| panes.held_bytes()).sum::<usize>()
             + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
+            + self.by_hour.as_ref().map_or(0, |by_hour| by_hour.held_bytes())
             + self.pacing.hours.as_ref().map_or(0, |hours| hours.held_bytes())
             + size_of::<Self>()
     }
@@ -325,6 +337,9 @@ impl Live {
         if goal(&self.spec).is_none() {
             (self.cells, self.pacing.target) = (None, None);
         }
+        if !are_followed(&self.spec) {
+            self.by_hour = None;
+        }
         self.outlook = None;
     }
 
@@ -340,7 +355,7 @@ impl Live {
             *panes = Panes::new();
         }
         self.stats = None;
-        (self.cells, self.pacing.target) = (None, None);
+        (self.cells, self.pacing.target, self.by_hour) = (None, None, None);
         if let Some(hours) = &mut self.pacing.hours {
             hours.restart();
         }

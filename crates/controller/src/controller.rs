@@ -285,7 +285,7 @@ impl Controller {
         if halt.scope == "integrity" && self.state.ledger.integrity.is_none() {
             self.settle(&subject("integrity_hold", None, None), None, round);
         }
-        for (account_id, account) in &mut self.state.belief.accounts {
+        for (account_id, account) in self.state.belief.accounts.iter_mut() {
             let in_account = halt.account_id.as_ref().is_none_or(|halted| halted == account_id);
             for (campaign_id, campaign) in account.campaigns.iter_mut().filter(|_| in_account) {
                 if halt.campaign_id.as_ref().is_none_or(|halted| **halted == **campaign_id) {
@@ -392,7 +392,7 @@ impl Controller {
             let mut life = None::<Millis>;
             let mut silent = false;
             for (campaign_id, campaign) in &account.campaigns {
-                let leased = campaign.bid.is_leased() || campaign.budget.is_leased();
+                let leased = campaign.bid.is_leased() || campaign.budget.is_leased() || campaign.hours.is_leased();
                 let known = belief.campaign(account_id, campaign_id).filter(|_| leased);
                 let Some(live) = known.and_then(|known| known.live.as_ref()) else { continue };
                 let watermark = live.watermark(positions.watermark());
@@ -432,12 +432,8 @@ impl Controller {
         let State { belief, ledger, positions, .. } = &mut self.state;
         let rows = belief.close(positions.watermark(), touched, stamp);
         let policy = &self.policy;
-        let settings = |account: &str, campaign: &str| {
-            let settings = policy.for_campaign(account, campaign);
-            (settings.plan.clone(), settings.pressure.elasticity)
-        };
         let bid_at = |account: &str, campaign: &str, at| ledger.campaign(account, campaign)?.bid.value_at(at);
-        belief.learn_shapes(&rows, settings, bid_at);
+        belief.learn_shapes(&rows, policy, bid_at);
         round.outputs.kpis.extend(rows);
         if minute {
             round.outputs.kpis.extend(belief.revise(positions.watermark(), stamp));

@@ -4,6 +4,7 @@
 //! whatever leaves went through the guard and was applied to the ledger in the same breath; a command names everything
 //! needed to reproduce it. Nothing here has a state of its own.
 
+mod hours;
 mod incidents;
 mod limits;
 mod written;
@@ -11,10 +12,10 @@ mod written;
 pub use written::target;
 
 use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
-use crate::belief::Belief;
+use crate::belief::{Account, Belief};
 use crate::campaign::Live;
 use crate::channel::Channel;
-use crate::ledger::{CampaignLedger, Ledger, Lever, RUNNING, ack_limit_ms, value_of};
+use crate::ledger::{CampaignLedger, Ledger, Lever, RUNNING, TABLE_KIND, ack_limit_ms, value_of};
 use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
 use crate::picture::{Outlook, Picture, Scene};
 use crate::slot::Slot;
@@ -117,6 +118,9 @@ impl Desk<'_> {
         let shared = self.belief.shared_budget(account_id, campaign_id, live);
         let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
         let scene = self.scene(channel, settings, shared);
+        if live.pacing.hour_factors != ledger.hours.assumed() {
+            live.pacing.hour_factors = ledger.hours.assumed().to_vec();
+        }
         live.outlook = Some(Outlook::of(live, &scene));
         let picture = Picture::of(live, Some(ledger), &scene, profile);
         let freshness = freshness(picture.data_age(), picture.period_ms, &settings.gates);
@@ -142,6 +146,9 @@ impl Desk<'_> {
         };
         let mut changes = pacing.watch(live, &picture, &around);
         let gate = self.gate(account_id, campaign_id, live, &picture, Lever::Bid);
+        if due.pacing {
+            follow_hours(live, account.map(|account| &**account), &picture, settings);
+        }
         let evaluation = due.pacing.then(|| {
             let (evaluation, more) = pacing.evaluate(live, &picture, &around, &gate);
             changes.extend(more);
@@ -166,6 +173,7 @@ impl Desk<'_> {
             self.noted.clear();
             self.stop_or_start(&case);
             self.move_bid(&case, &gate);
+            self.move_hours(&case, &gate);
             self.move_budget(&case);
             live.whys.clone_from(&self.noted);
         }
@@ -497,7 +505,10 @@ impl Desk<'_> {
         };
         let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
         let approved = Proposal { action, reason: Reason::Person, group_sum_micros: None, approved: true };
-        let issued = self.submit_proposal(&case, lever, &approved);
+        let issued = match (&approved.action, &proposal.table) {
+            (Action::SetModifierTable, Some(table)) => self.submit_approved_hours(&case, table),
+            _ => self.submit_proposal(&case, lever, &approved),
+        };
         let state = if issued { "approved" } else { "rejected" };
         Arc::make_mut(&mut live).whys.append(&mut self.noted);
         self.put_live(&account_id, &campaign_id, live);
@@ -588,6 +599,17 @@ impl Desk<'_> {
 /// A daily budget of the platform follows the plan in steps of at least a twentieth.
 const BUDGET_STEP_SHARE: u64 = 20;
 
+/// Once a local day: what the hours have shown since.
+fn follow_hours(live: &mut Live, account: Option<&Account>, picture: &Picture, settings: &Settings) {
+    let by_value = live.goes_for_value();
+    let Some(account) = account else { return };
+    let Some(by_hour) = live.by_hour.as_mut() else { return };
+    if by_hour.is_due(&picture.day, picture.now, &settings.modifiers) {
+        let seen = account.development.seen_share(picture.seen_until, &settings.target);
+        by_hour.evaluate(picture.day.date, picture.seen_until, &seen, by_value, &settings.modifiers);
+    }
+}
+
 pub fn condition(finding: &Finding, campaign_id: &str, currency: &str, binding: Binding) -> Condition {
     Condition {
         severity: finding.severity.as_str(),
@@ -669,6 +691,9 @@ fn what_binds(binding: Binding) -> &'static str {
 }
 
 fn action_of(proposal: &Adjustment, edited: Option<i64>) -> Option<Action> {
+    if proposal.kind == TABLE_KIND {
+        return Some(Action::SetModifierTable);
+    }
     let value = edited.or(value_of(proposal))?;
     let holder = || proposal.holder.as_deref().and_then(Holder::parse).unwrap_or(Holder::Person);
     match proposal.kind.as_str() {

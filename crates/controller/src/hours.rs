@@ -205,14 +205,7 @@ impl Hours {
         self.judge_evidence(live, end, picture.now, &settings.anomaly, changes);
     }
 
-    fn judge_evidence(
-        &mut self,
-        live: &Live,
-        end: Millis,
-        now: Millis,
-        settings: &Anomaly,
-        changes: &mut Vec<Change>,
-    ) {
+    fn judge_evidence(&mut self, live: &Live, end: Millis, now: Millis, settings: &Anomaly, changes: &mut Vec<Change>) {
         let evidence = self.evidence(live, end, &settings.tracking);
         // Clicks that are not people's bring nothing, and that is no fault of the tracking.
         let is_doubted = self.day.iter().any(|hour| hour.is_doubted);

@@ -4,7 +4,8 @@
 //! committed decision records (commands, proposals, leases), whether just decided or read back from the log; so a
 //! restart, another build and a replay keep the same ledger. Sequences of an account never fall and never repeat.
 
-use crate::belief::entry;
+use crate::factors::FactorSlot;
+use crate::shared::{Shared, SharedMap, entry};
 use crate::slot::{Answer, Issued, Slot};
 use model::fact::{Ack, Halt, StateReport};
 use model::output::{Adjustment, DesiredState};
@@ -20,13 +21,13 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Ledger {
     /// By account id.
-    pub accounts: BTreeMap<String, AccountLedger>,
+    pub accounts: SharedMap<String, Shared<AccountLedger>>,
     /// The kill switch for everything; latched until released.
     pub halted: bool,
     /// Latched: why positions are not to be trusted.
     pub integrity: Option<String>,
     /// Timestamp of the last word on each scope that may be halted: a copy of an older word changes nothing.
-    pub halt_words: BTreeMap<(String, String, String), Millis>,
+    pub halt_words: SharedMap<(String, String, String), Millis>,
 }
 
 /// What is owed in one account.
@@ -41,7 +42,7 @@ pub struct AccountLedger {
     /// The last sequence that the lease covers.
     pub lease_sequence: i64,
     /// By campaign id; shared with a frozen state until it changes.
-    pub campaigns: BTreeMap<Arc<str>, Arc<CampaignLedger>>,
+    pub campaigns: SharedMap<Arc<str>, Arc<CampaignLedger>>,
     /// Commands of the last hour: when, whether the guard had to change them, and by how much a budget rose.
     pub commands: Vec<Command>,
 }
@@ -68,6 +69,8 @@ pub struct CampaignLedger {
     pub budget: Slot,
     /// [`RUNNING`] or paused (0).
     pub state: Slot,
+    /// Factors on the bid by hour.
+    pub hours: FactorSlot,
     /// Who holds it still.
     pub holders: Holders,
     /// Proposals that wait for a person, by command id.
@@ -97,6 +100,10 @@ pub enum Lever {
     State,
 }
 
+/// The kind of a command that sets factors by hour.
+pub const TABLE_KIND: &str = "set_modifier_table";
+/// What a raise moves, and so what a lease keeps.
+const LEASED: [Lever; 2] = [Lever::Bid, Lever::Budget];
 /// Enough for a median that one slow answer does not move.
 const APPLY_TIMES_MAX: usize = 9;
 /// Value of the state lever while running; 0 is paused. Far from 0, since values found are compared with a tolerance.
@@ -160,6 +167,11 @@ impl Ledger {
         if proposal.state == "rejected" {
             campaign.quiet_until = campaign.quiet_until.max(proposal.decide_by.unwrap_or(proposal.issued_at));
         }
+        if let (TABLE_KIND, Some(table), "observed" | "proposed") =
+            (proposal.kind.as_str(), &proposal.table, proposal.state.as_str())
+        {
+            campaign.hours.shown = Some((table.clone(), proposal.issued_at));
+        }
         if let (Some(slot), Some(value)) = (campaign.slot_of(&proposal.kind), value_of(proposal))
             && matches!(proposal.state.as_str(), "observed" | "proposed")
         {
@@ -188,24 +200,22 @@ impl Ledger {
     /// Lets raises end whose lease has run out: who subscribes has gone back to the fallback.
     pub fn lapse(&mut self, now: Millis) -> Vec<(String, String)> {
         let mut lapsed = Vec::new();
-        for (account_id, account) in &mut self.accounts {
+        for (account_id, account) in &self.accounts {
             let lease = (account.lease_until, account.lease_sequence);
-            for (campaign_id, campaign) in &mut account.campaigns {
-                let levers = [Lever::Bid, Lever::Budget];
-                if !levers.iter().any(|lever| campaign.slot(*lever).is_over(lease, now)) {
-                    continue;
-                }
-                let campaign = Arc::make_mut(campaign);
-                let mut any = false;
-                for lever in levers {
-                    any |= campaign.slot_mut(lever).lapse(lease, now);
-                }
-                if any {
-                    lapsed.push((account_id.clone(), campaign_id.to_string()));
-                }
-            }
+            let is_over = |campaign: &CampaignLedger| {
+                campaign.hours.is_over(lease, now)
+                    || LEASED.iter().any(|lever| campaign.slot(*lever).is_over(lease, now))
+            };
+            let over = account.campaigns.iter().filter(|(_, campaign)| is_over(campaign));
+            lapsed.extend(over.map(|(campaign_id, _)| (account_id.clone(), campaign_id.to_string(), lease)));
         }
-        lapsed
+        // Only what changes is written to: nearly all stays shared with a frozen state.
+        lapsed.retain(|(account_id, campaign_id, lease)| {
+            let campaign = self.campaign_mut(account_id, campaign_id);
+            let hours = campaign.hours.lapse(*lease, now);
+            LEASED.iter().fold(hours, |any, lever| campaign.slot_mut(*lever).lapse(*lease, now) || any)
+        });
+        lapsed.into_iter().map(|(account_id, campaign_id, _)| (account_id, campaign_id)).collect()
     }
 
     /// Takes an acknowledgement. `true` if the value found is somebody else's.
@@ -213,8 +223,10 @@ impl Ledger {
         let campaign = self.campaign_mut(&ack.account_id, &ack.campaign_id);
         campaign.unanswered = 0;
         let mut foreign = false;
-        for lever in [Lever::Bid, Lever::Budget, Lever::State] {
-            match campaign.slot_mut(lever).answer(ack, now, settings) {
+        let levers = [Lever::Bid, Lever::Budget, Lever::State];
+        let answers = levers.map(|lever| campaign.slot_mut(lever).answer(ack, now, settings));
+        for answer in answers.into_iter().chain([campaign.hours.answer(ack, now)]) {
+            match answer {
                 Answer::NotMine => continue,
                 Answer::Applied(after) => {
                     campaign.apply_ms.push(after);
@@ -300,7 +312,8 @@ impl AccountLedger {
 impl CampaignLedger {
     /// When the last command of any lever was issued.
     pub fn newest_issue(&self) -> Option<Millis> {
-        [&self.bid, &self.budget, &self.state].into_iter().filter_map(Slot::issued_at).max()
+        let values = [&self.bid, &self.budget, &self.state].into_iter().filter_map(Slot::issued_at).max();
+        values.max(self.hours.issued_at())
     }
 
     /// The slot of a lever.
@@ -340,6 +353,11 @@ impl CampaignLedger {
     fn apply_command(&mut self, command: &Adjustment) {
         self.sequence = self.sequence.max(command.sequence);
         self.proposals.remove(&command.command_id);
+        if command.kind == TABLE_KIND {
+            let superseded = self.hours.issue(command);
+            self.unanswered = self.unanswered.saturating_add(i64::from(superseded));
+            return;
+        }
         let (Some(lever), Some(value)) = (Lever::of(&command.kind), value_of(command)) else { return };
         let issued = Issued {
             command_id: command.command_id.clone(),

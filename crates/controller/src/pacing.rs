@@ -55,6 +55,8 @@ pub struct Pacing {
     silent_until: Option<Millis>,
     /// Nobody answers.
     pub ack_missing: AckMissing,
+    /// Factors on the bid by hour that are in force, by the ledger; empty for none.
+    pub hour_factors: Vec<i64>,
     /// What costs money is not reported any more.
     feed: FeedSilent,
     /// Rows that are judged by closed hours, from the first hour with events.
@@ -217,7 +219,7 @@ impl Pacing {
             budget_log_bid,
             target_log_bid,
             bid_min_micros: live.spec.bid_min_micros,
-            bid_max_micros: bid_ceiling(&live.spec),
+            bid_max_micros: self.ceiling(&live.spec),
             supply_bound: blocked,
         };
         let composed = MinPacing.compose(&parts);
@@ -257,7 +259,7 @@ impl Pacing {
                 budget_log_bid,
                 in_force_micros,
                 bid_min_micros: live.spec.bid_min_micros,
-                bid_max_micros: bid_ceiling(&live.spec),
+                bid_max_micros: crate::factors::below(bid_ceiling(&live.spec), &self.hour_factors),
                 account_rate: around.development?.rate(picture.seen_until, &seen, settings),
                 frozen,
             };
@@ -325,7 +327,7 @@ impl Pacing {
             cost_micros: picture.cost.unwrap_or(0),
             log_bid: self.log_bid.unwrap_or(start_bid),
             bid_min_micros: live.spec.bid_min_micros,
-            bid_max_micros: bid_ceiling(&live.spec),
+            bid_max_micros: self.ceiling(&live.spec),
             block: raise_block(&supply, &settings.pressure),
             step_up_limit: self.delivery.step_up_limit(&settings.anomaly, picture.now),
             frozen: around.ledger.is_paused() || gate.permission > Permission::HardStopOnly,
@@ -340,6 +342,11 @@ impl Pacing {
         let plan_start = picture.plan.as_ref().map_or(picture.day.start, |plan| plan.start_ms());
         let start = window_start_ms(picture.seen_until, length, plan_start);
         picture.window(live, picture.seen_until.saturating_sub(start), picture.day.start)
+    }
+
+    /// The most that may be bid while the factors in force hold.
+    pub fn ceiling(&self, spec: &CampaignSpec) -> i64 {
+        crate::factors::below(bid_ceiling(spec), &self.hour_factors)
     }
 
     fn pace_word(&self, picture: &Picture, ledger: &CampaignLedger) -> Pace {

@@ -60,6 +60,7 @@ pub struct Picture {
 #[derive(Clone, Debug)]
 pub struct Outlook {
     key: OutlookKey,
+    hour_factors: Vec<i64>,
     /// The plan, or why there is none.
     pub plan: Result<Arc<DayPlan>, Hold>,
 }
@@ -254,8 +255,11 @@ impl Outlook {
         let learned = scene.channel.map_or(0, |channel| channel.hours_learned);
         let key = (day.start, live.spec.version, scene.policy_version, learned);
         match &live.outlook {
-            Some(outlook) if outlook.key == key => outlook.clone(),
-            _ => Outlook { key, plan: day_plan(live, &day, scene).map(Arc::new) },
+            Some(outlook) if outlook.key == key && outlook.hour_factors == live.pacing.hour_factors => outlook.clone(),
+            _ => {
+                let plan = day_plan(live, &day, scene).map(Arc::new);
+                Outlook { key, hour_factors: live.pacing.hour_factors.clone(), plan }
+            }
         }
     }
 }
@@ -264,7 +268,8 @@ fn day_plan(live: &Live, day: &Day, scene: &Scene<'_>) -> Result<DayPlan, Hold> 
     let zone = live.calendar.zone_at(day.start).ok_or(Hold::DayClosed)?;
     let local = local_day(day);
     let span = (live.spec.flight_start, live.spec.flight_end);
-    DayPlan::new(&local, &zone.local_hours(&local), &weights(scene), &open_hours(live), span, &scene.settings.plan)
+    let weights = with_factors(weights(scene), live, scene.settings.pressure.elasticity);
+    DayPlan::new(&local, &zone.local_hours(&local), &weights, &open_hours(live), span, &scene.settings.plan)
 }
 
 /// B: of the campaign's own budgets and the shared one the smallest.
@@ -286,6 +291,17 @@ fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets, scene: &Scene<'_>) -
 fn weights(scene: &Scene<'_>) -> Weights {
     let plan = &scene.settings.plan;
     scene.channel.map_or_else(|| without_history(plan), |channel| channel.shape.weights(plan))
+}
+
+/// Hours whose bid is raised are planned to spend more, or the loop would take back what the factor gives.
+fn with_factors(mut weights: Weights, live: &Live, elasticity: f64) -> Weights {
+    let factors = &live.pacing.hour_factors;
+    if !factors.is_empty() {
+        for (hour, weight) in weights.iter_mut().enumerate() {
+            *weight *= libm::pow(crate::factors::of_hour(factors, hour), elasticity);
+        }
+    }
+    weights
 }
 
 fn open_hours(live: &Live) -> OpenHours {
@@ -334,7 +350,7 @@ fn add_rates(one: Rate, other: Rate) -> Rate {
     Rate { spend_micros: one.over(HOUR_MS).saturating_add(other.over(HOUR_MS)), span_ms: HOUR_MS }
 }
 
-fn local_day(day: &Day) -> LocalDay {
+pub fn local_day(day: &Day) -> LocalDay {
     // The date serves only to name the day; hours are cut between its ends.
     let date = Date { year: 1970, month: 1, day: 1 };
     LocalDay { start_ms: day.start, end_ms: day.end, date, weekday: day.weekday }

@@ -4,16 +4,18 @@
 //! reaches a window before that; what did not fit is counted. Minutes are kept as they came, so the rows that follow
 //! the release equal those of a campaign that was known from the start.
 
+use crate::shared::{Shared, SharedMap};
 use model::fact::Fact;
 use model::journal::Delta;
 use model::time::Millis;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// All that is held.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Quarantine {
-    held: BTreeMap<Owner, Held>,
+    held: SharedMap<Arc<Owner>, Shared<Held>>,
     rows: usize,
     /// Rows and facts that found no room.
     pub refused: i64,
@@ -67,7 +69,7 @@ impl Quarantine {
 
     /// Gives up what waits for this campaign in this currency.
     pub fn release(&mut self, owner: [&str; 3]) -> Option<Released> {
-        let held = self.held.remove(&owned(owner))?;
+        let held = self.held.remove(&owned(owner))?.into_inner();
         self.rows -= held.rows.len() + held.facts.len();
         let rows = held.rows.into_iter().map(|((_, _, conversion_type), delta)| (conversion_type, delta)).collect();
         Some((rows, held.facts))
@@ -79,7 +81,7 @@ impl Quarantine {
             return None;
         }
         let first = owned([account, campaign, ""]);
-        let all = self.held.range(&first..).take_while(|(owner, _)| owner.0 == account && owner.1 == campaign);
+        let all = self.held.from(&first).take_while(|(owner, _)| owner.0 == account && owner.1 == campaign);
         all.fold(None, |sums, (_, held)| {
             let (since, spend) = sums.unwrap_or((Millis::MAX, 0));
             Some((since.min(held.since), i64::saturating_add(spend, held.spend_micros)))
@@ -88,8 +90,9 @@ impl Quarantine {
 
     /// All that waits: account, campaign, currency.
     pub fn iter(&self) -> impl Iterator<Item = ([&str; 3], &Held)> {
-        self.held.iter().map(|((account, campaign, currency), held)| {
-            ([account.as_str(), campaign.as_str(), currency.as_str()], held)
+        self.held.iter().map(|(owner, held)| {
+            let (account, campaign, currency) = &**owner;
+            ([account.as_str(), campaign.as_str(), currency.as_str()], &**held)
         })
     }
 
@@ -108,7 +111,9 @@ impl Quarantine {
             self.refused += 1;
             return None;
         }
-        Some(self.held.entry(owned(owner)).or_insert_with(|| Held { since: now, ..Held::default() }))
+        let owner = owned(owner);
+        let begin = || (Arc::new(owner.clone()), Shared::new(Held { since: now, ..Held::default() }));
+        Some(self.held.get_or_insert_with(&owner, begin))
     }
 }
 

@@ -4,6 +4,7 @@
 //! time, whichever ends first, and memory is bounded. Hashes of 64 bits: among 100,000 ids a false repetition has a
 //! probability below one in a billion.
 
+use crate::shared::Shared;
 use model::keyed::KeyedHasher;
 use model::time::{DAY_MS, Millis};
 use serde::{Deserialize, Serialize};
@@ -12,8 +13,8 @@ use std::collections::BTreeSet;
 /// Two generations of hashed ids.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Seen {
-    current: BTreeSet<u64>,
-    previous: BTreeSet<u64>,
+    current: Shared<BTreeSet<u64>>,
+    previous: Shared<BTreeSet<u64>>,
     began: Millis,
 }
 

@@ -12,6 +12,7 @@
 
 use crate::calendar::{Calendar, minute_index};
 use crate::campaign::Live;
+use crate::hour_table::{ByHour, are_followed};
 use crate::measures::{CONVERSIONS, CREDITS_CONVERSION_TIME};
 use model::WHOLE_PPM;
 use model::fact::CampaignSpec;
@@ -316,9 +317,10 @@ impl Development {
 }
 
 impl Live {
-    /// Counts a row for the target, where the campaign has one, and its delay for the account.
+    /// Counts a row for the target, where the campaign has one, for its hours, where they are followed, and its delay for
+    /// the account.
     pub fn fold_for_target(&mut self, delta: &Delta, conversion_type: &str, development: &mut Development) {
-        let has_target = goal(&self.spec).is_some();
+        let (has_target, follows_hours) = (goal(&self.spec).is_some(), are_followed(&self.spec));
         let at = delta.minute * MINUTE_MS;
         if conversion_type.is_empty() {
             if has_target {
@@ -326,6 +328,10 @@ impl Live {
                 let cells = self.cells.get_or_insert_with(|| Box::new(Cells::new(at)));
                 cells.touch(&self.calendar, at, delta.spend_micros, delta.clicks, cap);
                 development.note_clicks(at, delta.clicks);
+            }
+            if follows_hours {
+                let by_hour = self.by_hour.get_or_insert_with(|| Box::new(ByHour::new(at)));
+                by_hour.touch(&self.calendar, at, delta.clicks, delta.spend_micros);
             }
             return;
         }
@@ -339,6 +345,9 @@ impl Live {
         let touched = delta.touch_minute * MINUTE_MS;
         if let Some(cells) = self.cells.as_mut().filter(|_| has_target) {
             cells.credit(&self.calendar, touched, credits, value);
+        }
+        if let Some(by_hour) = self.by_hour.as_mut().filter(|_| follows_hours) {
+            by_hour.credit(&self.calendar, touched, credits, value);
         }
         development.note_credits(touched, at.saturating_sub(touched), credits, has_target);
     }

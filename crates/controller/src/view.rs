@@ -44,6 +44,9 @@ pub struct CampaignSummary {
     /// Bid asked for last, and the one confirmed.
     pub bid_wanted_micros: Option<i64>,
     pub bid_confirmed_micros: Option<i64>,
+    /// Of the last evaluation of the pacing: what its window had to spend, and what was spent in it.
+    pub window_need_micros: Option<i64>,
+    pub window_spend_micros: Option<i64>,
     /// Who holds it still.
     pub holders: Vec<String>,
     /// Any halt covers it.
@@ -62,6 +65,18 @@ pub struct Why {
     pub reason: String,
 }
 
+/// A scope that is stopped now.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub struct HaltInForce {
+    /// global, account, campaign.
+    pub scope: &'static str,
+    pub account_id: Option<String>,
+    pub campaign_id: Option<String>,
+    /// Timestamp of the last word on this scope.
+    pub since: Option<Millis>,
+}
+
 /// Amounts that wait for a specification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -73,7 +88,49 @@ pub struct Waiting {
     pub spend_micros: i64,
 }
 
+/// How a campaign's local day stands: what a chart of spend against plan samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct DayNow<'a> {
+    pub account_id: &'a str,
+    pub campaign_id: &'a str,
+    pub currency: &'a str,
+    /// Start of the local day.
+    pub start: Millis,
+    /// Spent in it after corrections.
+    pub spend_micros: i64,
+    /// Budget planned for it, and what the plan has spent by now, where there is one.
+    pub planned_micros: Option<i64>,
+    pub planned_by_now_micros: Option<i64>,
+}
+
 impl<'a> View<'a> {
+    /// The local day of every campaign in which something has happened, by account and id; cheap enough to be asked
+    /// every few minutes of a replay.
+    pub fn days_now(self) -> impl Iterator<Item = DayNow<'a>> {
+        let accounts = self.belief().accounts.iter();
+        accounts.flat_map(move |(account_id, account)| {
+            account.campaigns.iter().filter_map(move |(campaign_id, campaign)| {
+                let live = campaign.live.as_ref()?;
+                let day = live.calendar.day_of(self.now());
+                let planned = live.pacing.planned.filter(|(start, _)| *start == day.start).map(|(_, budget)| budget);
+                let outlook = live.outlook.as_ref().and_then(|outlook| outlook.plan.as_ref().ok());
+                let share = outlook.map(|plan| policy::arithmetic::ppm(plan.share_by(self.now())));
+                Some(DayNow {
+                    account_id,
+                    campaign_id,
+                    currency: &live.spec.currency,
+                    start: day.start,
+                    spend_micros: live.net_spend_of_day(&day),
+                    planned_micros: planned,
+                    planned_by_now_micros: planned
+                        .zip(share)
+                        .map(|(budget, share)| policy::arithmetic::of_ppm(budget, share)),
+                })
+            })
+        })
+    }
+
     /// All campaigns that have a specification, by account and id.
     pub fn campaigns(self) -> impl Iterator<Item = CampaignSummary> + 'a {
         let accounts = self.belief().accounts.iter();
@@ -103,6 +160,8 @@ impl<'a> View<'a> {
             binding: "none".into(),
             bid_wanted_micros: None,
             bid_confirmed_micros: None,
+            window_need_micros: None,
+            window_spend_micros: None,
             holders: Vec::new(),
             halted: self.state().ledger.halt_of(account_id, campaign_id).is_some(),
             jumped_version: campaign.jumped.as_ref().map(|jumped| jumped.spec.version),
@@ -120,6 +179,8 @@ impl<'a> View<'a> {
                 live.outlook.as_ref().and_then(|outlook| Some(outlook.plan.as_ref().ok()?.share_by(self.now())));
             let by_now = |budget, share| policy::arithmetic::of_ppm(budget, policy::arithmetic::ppm(share));
             summary.planned_by_now_micros = planned.zip(share).map(|((_, budget), share)| by_now(budget, share));
+            summary.window_need_micros = live.pacing.need.map(|(need, _)| need);
+            summary.window_spend_micros = live.pacing.need.map(|(_, spend)| spend);
             summary.pace = live.pacing.pace.as_str().into();
             summary.binding = live.pacing.binding.as_str().into();
             let spend = |sums: Option<_>| net_spend(&sums.unwrap_or(NONE));
@@ -153,6 +214,24 @@ impl<'a> View<'a> {
             RowKey { start, end, granularity }
         });
         keys.filter_map(|key| self.row(live, account_id, campaign_id, &key)).collect()
+    }
+
+    /// Halts in force, the widest first.
+    pub fn halts(self) -> Vec<HaltInForce> {
+        let ledger = &self.state().ledger;
+        let halt = |scope: &'static str, account: &str, campaign: &str| HaltInForce {
+            scope,
+            account_id: (!account.is_empty()).then(|| account.to_owned()),
+            campaign_id: (!campaign.is_empty()).then(|| campaign.to_owned()),
+            since: ledger.halt_words.get(&(scope.to_owned(), account.to_owned(), campaign.to_owned())).copied(),
+        };
+        let mut halts: Vec<HaltInForce> = ledger.halted.then(|| halt("global", "", "")).into_iter().collect();
+        for (account_id, account) in &ledger.accounts {
+            halts.extend(account.halted.then(|| halt("account", account_id, "")));
+            let campaigns = account.campaigns.iter().filter(|(_, campaign)| campaign.halted);
+            halts.extend(campaigns.map(|(campaign_id, _)| halt("campaign", account_id, campaign_id)));
+        }
+        halts
     }
 
     /// Amounts in quarantine.

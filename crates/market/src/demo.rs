@@ -210,11 +210,7 @@ impl Scenario {
         scenario.campaigns.push(owned(&NORTH, "north-email", "E-mails", 40.0, start_ms, scenario.end_ms));
         let part =
             |ppm: i64| start_ms.saturating_add((i128::from(flight_ms.max(0)) * i128::from(ppm) / 1_000_000) as i64);
-        let calm = Shock {
-            from_ms: part(450_000),
-            to_ms: part(1_000_000),
-            ..Shock::default()
-        };
+        let calm = Shock { from_ms: part(450_000), to_ms: part(1_000_000), ..Shock::default() };
         scenario.shocks = vec![
             Shock { campaign_ids: vec!["north-video".into()], price_factor: 1.5, ..calm.clone() },
             Shock { to_ms: part(700_000), campaign_ids: vec!["north-native".into()], supply_factor: 2.6, ..calm },
@@ -247,6 +243,7 @@ impl Recipe {
             value_sigma: 0.8,
             geos: self.shop.geos.iter().map(|&geo| geo.into()).collect(),
             enforces_budget: self.enforces_budget,
+            conversion_by_hour: Vec::new(),
             nurtured_share: 0.3,
         }
     }
@@ -309,6 +306,7 @@ fn owned(shop: &Shop, id: &str, name: &str, per_hour: f64, start_ms: Millis, end
         value_sigma: 0.0,
         geos: shop.geos.iter().map(|&geo| geo.into()).collect(),
         enforces_budget: false,
+        conversion_by_hour: Vec::new(),
         nurtured_share: 0.0,
     }
 }

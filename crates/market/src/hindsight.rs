@@ -70,9 +70,31 @@ impl Hindsight {
         }
     }
 
+    /// At a day's spend and always one bid: without factors, with the best fixed ones by hour, and with those of `table`
+    /// (24, parts per million). Bids in proportion to some power of the rate hold the best: in a second-price auction
+    /// the first power.
+    pub fn at_spend(&self, day: usize, spend_micros: f64, bid_max_micros: i64, table: &[i64]) -> Option<[Outcome; 3]> {
+        let day = self.days.get(day)?;
+        let at = |factor: &dyn Fn(f64, usize) -> f64| {
+            let outcome = |bid: f64| self.of_day_by(day, bid, factor);
+            outcome(greatest(bid_max_micros as f64, |bid| outcome(bid).spend_micros <= spend_micros))
+        };
+        let by_power = |step: u32| {
+            let power = f64::from(step) * 2.0 / f64::from(POWERS);
+            at(&|conversion, _| libm::pow(conversion.max(1e-9), power))
+        };
+        let best = (0..=POWERS).map(by_power).max_by(|one, other| one.conversions.total_cmp(&other.conversions))?;
+        let of_table = |_, hour: usize| table.get(hour).map_or(1.0, |ppm| *ppm as f64 / 1e6);
+        Some([at(&|_, _| 1.0), best, at(&of_table)])
+    }
+
     fn of_day(&self, day: &OfferedDay, bid: f64) -> Outcome {
-        day.offers.iter().fold(Outcome::default(), |sum, ((price, conversion), count)| {
-            let odds = self.auction.odds(bid, f64::from_bits(*price));
+        self.of_day_by(day, bid, &|_, _| 1.0)
+    }
+
+    fn of_day_by(&self, day: &OfferedDay, bid: f64, factor: &dyn Fn(f64, usize) -> f64) -> Outcome {
+        day.offers.iter().fold(Outcome::default(), |sum, ((price, conversion, hour), count)| {
+            let odds = self.auction.odds(bid * factor(f64::from_bits(*conversion), *hour), f64::from_bits(*price));
             let clicks = count * odds.win_share * self.click_rate;
             let rate = (self.conversion_rate * f64::from_bits(*conversion)).min(1.0);
             let spend_micros = count * self.auction.mean_spend_micros(&odds, self.click_rate);
@@ -109,5 +131,7 @@ fn greatest(ceiling: f64, fits: impl Fn(f64) -> bool) -> f64 {
     low
 }
 
+/// Powers from 0 to 2 that are tried.
+const POWERS: u32 = 40;
 /// Halvings of the logarithm of 10,000: far below a hundredth of a percent.
 const STEPS: usize = 40;

@@ -52,8 +52,9 @@ pub(crate) struct Due {
     pub(crate) creative: u8,
 }
 
-/// Opportunities by price factor and conversion factor, as bits, so that they can be keys.
-pub(crate) type Offers = BTreeMap<(u64, u64), f64>;
+/// Opportunities by price factor and conversion factor, as bits, so that they can be keys, and by local hour of the day
+/// where hours differ.
+pub(crate) type Offers = BTreeMap<(u64, u64, usize), f64>;
 
 /// Expected values given the market's opportunities and the bids in force, before the luck of each auction and click.
 #[derive(Clone, Copy, Debug, Default)]
@@ -174,7 +175,8 @@ impl Lane {
                 self.enter_day(start);
                 days.push((self.day.start_ms, BTreeMap::new()));
             }
-            let factors = (self.price_factor.to_bits(), self.conversion_factor.to_bits());
+            let hour = if self.world.conversion_by_hour.is_empty() { 0 } else { self.now_hour.hour_of_week() % 24 };
+            let factors = (self.price_factor.to_bits(), self.conversion_factor.to_bits(), hour);
             if let Some((_, offers)) = days.last_mut() {
                 *offers.entry(factors).or_default() += self.opportunities.len() as f64;
             }
@@ -193,7 +195,9 @@ impl Lane {
         }
         rate *= share_of(&self.now_hour);
         rate *= Draws::keyed(self.seed, self.key, HOUR_NOISE, start.div_euclid(HOUR_MS) as u64).noise(self.noise_sd);
-        (self.price_factor, self.conversion_factor, self.click_factor) = (1.0, 1.0, 1.0);
+        let by_hour = self.world.conversion_by_hour.get(self.now_hour.hour_of_week() % 24);
+        self.conversion_factor = by_hour.copied().unwrap_or(1.0);
+        (self.price_factor, self.click_factor) = (1.0, 1.0);
         for shock in self.shocks.iter().filter(|shock| (shock.from_ms..shock.to_ms).contains(&start)) {
             rate *= shock.supply_factor;
             self.price_factor *= shock.price_factor;

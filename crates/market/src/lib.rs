@@ -40,5 +40,5 @@ pub use market::Market;
 pub use scenario::{BuyerManners, CampaignWorld, Delay, People, Scenario, Shock};
 pub use shape::HOUR_OF_WEEK_PPM;
 pub use totals::{CampaignTotals, Expected, Totals};
-pub use trial::{Trial, TrialChange, TrialMarket, TrialShock};
+pub use trial::{Trial, TrialChange, TrialHours, TrialMarket, TrialShock};
 pub use truth::{Cell, Row, Truth};

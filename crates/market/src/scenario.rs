@@ -43,6 +43,9 @@ pub struct CampaignWorld {
     pub click_rate: f64,
     /// Mean share of clicks that convert.
     pub conversion_rate: f64,
+    /// Times as many conversions per click by hour of the click on the local clock (24); empty where hours are alike.
+    #[serde(default)]
+    pub conversion_by_hour: Vec<f64>,
     /// From click to conversion.
     pub delay: Delay,
     /// purchase, lead, signup, ...

@@ -40,6 +40,12 @@ pub struct Trial {
     pub target_over_cpa: Option<f64>,
     /// Spend of the mean day at the right bid over the daily budget.
     pub supply_over_budget: f64,
+    /// Conversions per click, where the seed is not to draw them.
+    pub conversion_rate: Option<f64>,
+    /// Local hours at which clicks convert otherwise.
+    pub hours: Vec<TrialHours>,
+    /// Dimensions that the campaign forbids factors for.
+    pub forbidden_dimensions: Vec<String>,
     /// Events reach the topics so late.
     pub feed_lag_minutes: f64,
     /// Share of commands that the ad buyer loses.
@@ -74,6 +80,18 @@ pub struct TrialShock {
     pub feed_dead: bool,
 }
 
+/// Hours of every local day whose clicks convert otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrialHours {
+    /// The first of them, 0 to 23.
+    pub from: usize,
+    /// The first after them.
+    pub to: usize,
+    /// Times as many conversions per click.
+    pub conversion: f64,
+}
+
 /// A change of the specification.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -101,6 +119,9 @@ impl Default for Trial {
             bid_strategy: "max_clicks".into(),
             target_over_cpa: None,
             supply_over_budget: 1.0,
+            conversion_rate: None,
+            hours: Vec::new(),
+            forbidden_dimensions: Vec::new(),
             feed_lag_minutes: 0.0,
             buyer_ignores: 0.0,
             shocks: Vec::new(),
@@ -111,7 +132,23 @@ impl Default for Trial {
 
 impl Default for TrialShock {
     fn default() -> Self {
-        Self { day: 0, hour: 0.0, hours: 1e6, supply: 1.0, price: 1.0, conversion: 1.0, clicks: 1.0, tracked: 1.0, feed_dead: false }
+        Self {
+            day: 0,
+            hour: 0.0,
+            hours: 1e6,
+            supply: 1.0,
+            price: 1.0,
+            conversion: 1.0,
+            clicks: 1.0,
+            tracked: 1.0,
+            feed_dead: false,
+        }
+    }
+}
+
+impl Default for TrialHours {
+    fn default() -> Self {
+        Self { from: 0, to: 24, conversion: 1.0 }
     }
 }
 
@@ -151,7 +188,8 @@ impl Trial {
         scenario.supply_noise_sd = self.hour_noise;
         scenario.buyer = BuyerManners { ignored_share: self.buyer_ignores, ..BuyerManners::default() };
         scenario.shocks = self.shocks.iter().map(|shock| shock.at(start_ms)).collect();
-        let conversion_rate = log_uniform(&mut draws, 0.01, 0.1);
+        let drawn_rate = log_uniform(&mut draws, 0.01, 0.1);
+        let conversion_rate = self.conversion_rate.unwrap_or(drawn_rate);
         let mean_cost = auction.mean_spend_micros(&odds, self.click_rate) / (odds.win_share * self.click_rate);
         let spec = self.spec(&mut draws, right_bid, mean_cost, conversion_rate, &scenario);
         let weight = LocalShape::new(&self.time_zone).weight(start_ms, scenario.end_ms).max(1e-9);
@@ -172,6 +210,7 @@ impl Trial {
             value_sigma: 0.8,
             geos: vec!["DE".into()],
             enforces_budget: false,
+            conversion_by_hour: self.conversion_by_hour(),
             nurtured_share: 0.0,
         });
         TrialMarket { scenario, right_bid_micros: right_bid as i64, changes }
@@ -254,8 +293,20 @@ impl Trial {
             attribution_model: "last".into(),
             spend_source: "events".into(),
             mode: "auto".into(),
+            forbidden_dimensions: self.forbidden_dimensions.clone(),
             ..CampaignSpec::default()
         }
+    }
+
+    fn conversion_by_hour(&self) -> Vec<f64> {
+        if self.hours.is_empty() {
+            return Vec::new();
+        }
+        let factor = |hour: usize| {
+            let holds = self.hours.iter().filter(|hours| (hours.from..hours.to).contains(&hour));
+            holds.map(|hours| hours.conversion).product::<f64>()
+        };
+        (0..24).map(factor).collect()
     }
 
     fn changes(&self, spec: &CampaignSpec, start_ms: Millis) -> Vec<(Millis, CampaignSpec)> {

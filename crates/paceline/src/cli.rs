@@ -2,9 +2,12 @@
 
 mod analyze;
 pub mod handbook;
+mod replay;
 
+use crate::settings::TokenRole;
 pub use analyze::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use replay::*;
 use std::path::PathBuf;
 
 /// Watches ad spend and KPIs as they happen and publishes bid and budget adjustments.
@@ -77,6 +80,10 @@ pub enum Command {
     Why(Why),
     /// Replay the journal and compare with the committed commands, byte for byte
     Verify(Verify),
+    /// Replay the journal into a folder: summary, tables, report; also under another policy, compared with another run
+    Replay(Replay),
+    /// Write KPI rows, decisions, alerts, dead letters or the whole journal to files
+    Export(Export),
     /// Stop all commands of a scope at once; stays until released
     Halt(HaltArgs),
     /// Release a halt
@@ -84,11 +91,16 @@ pub enum Command {
     /// List, approve or reject proposals
     #[command(subcommand)]
     Proposals(ProposalsCommand),
+    /// Make a token for the HTTP API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Ask the service's own estimators about a file
     #[command(subcommand)]
     Analyze(AnalyzeCommand),
     /// Play the service in simulated markets and compare with the best in hindsight
     Simulate(Simulate),
+    /// Try whether a subscriber of the commands keeps the rule: copies, disorder, expiry, conflict, leases, crashes
+    Conformance(Conformance),
     /// Measure the service against a broker, beside bare consumption in the same run
     Bench(Bench),
     /// Print completions for a shell
@@ -422,6 +434,37 @@ pub struct ProposalArgs {
     pub actor: Option<String>,
 }
 
+/// `paceline token …`
+#[derive(Subcommand, Debug)]
+pub enum TokenCommand {
+    /// Make a token, show it once, and print the setting that knows it by its hash
+    New(NewToken),
+}
+
+/// `paceline token new`
+#[derive(Args, Debug, Clone)]
+pub struct NewToken {
+    /// viewer (reads), operator (halts and releases), approver (decides proposals), admin (all)
+    #[arg(long, value_parser = token_role)]
+    pub role: TokenRole,
+    /// Who will hold it: letters, digits, `.` and `-`; stands in the audit
+    #[arg(long, value_parser = token_name)]
+    pub name: String,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+fn token_role(word: &str) -> Result<TokenRole, String> {
+    TokenRole::parse(word).ok_or_else(|| "use viewer, operator, approver or admin".into())
+}
+
+fn token_name(name: &str) -> Result<String, String> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c);
+    let is_name = !name.is_empty() && name.chars().all(is_plain);
+    is_name.then(|| name.to_owned()).ok_or_else(|| "use small letters, digits, '.' and '-'".into())
+}
+
 /// `paceline simulate`
 #[derive(Args, Debug, Clone)]
 pub struct Simulate {
@@ -450,6 +493,20 @@ pub struct Simulate {
     /// How many seeds, one after the other from the first
     #[arg(long, default_value_t = 1)]
     pub seeds: u64,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `paceline conformance`
+#[derive(Args, Debug, Clone)]
+pub struct Conformance {
+    /// Command line that starts the subscriber's adapter; it speaks JSON lines, see deploy/clients/README.md
+    #[arg(long, value_name = "CMD")]
+    pub adapter: String,
+    /// Only this case; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    pub case: Vec<String>,
     /// Form of the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

@@ -13,6 +13,7 @@ mod commands;
 mod failure;
 mod http;
 mod published;
+mod registry;
 mod service;
 mod settings;
 mod snapshots;

@@ -2,12 +2,23 @@
 //!
 //! The only place with concurrent maps; no guard is held across an await, and no worker reads from here.
 
-use controller::{CampaignSummary, Why};
+mod halts;
+mod hub;
+mod view;
+
+pub use halts::HaltView;
+pub use hub::{Hub, Told};
+pub use view::{CampaignEntry, CampaignView, Forecast};
+
 use dashmap::DashMap;
+use halts::Halts;
 use model::output::{Adjustment, Alert, KpiRow};
+use model::time::Millis;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// KPI rows kept for the API; about 700 B each. Older rows are on the topic.
@@ -16,71 +27,18 @@ const ROWS_MAX: usize = 100_000;
 const RECENT_MAX: usize = 500;
 /// Rows in one answer.
 const ANSWER_ROWS_MAX: usize = 20_000;
+/// Points of a campaign's trace: a day and the point that is still moving.
+const TRACE_POINTS_MAX: usize = 97;
+/// Event time between two points of a trace: what a small chart of a day can show.
+const TRACE_STEP_MS: Millis = 15 * 60_000;
+/// Changed campaigns told one by one in a pass; more are told as "read the lists again".
+const TOLD_CAMPAIGNS_MAX: usize = 500;
 /// A worker that has not said a word for this long is not live: its loop turns at least every second.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// A campaign as the page shows it; a missing number is null with the word that says why in `pace` or `why_nothing`.
-#[derive(Clone, Debug, Default, Serialize)]
-#[allow(missing_docs)] // Names carry meaning and unit.
-pub struct CampaignView {
-    pub account_id: String,
-    pub campaign_id: String,
-    pub name: String,
-    pub currency: String,
-    pub time_zone: String,
-    pub status: String,
-    pub mode: String,
-    pub bid_strategy: String,
-    pub spend_day_micros: i64,
-    pub spend_flight_micros: i64,
-    pub budget_day_micros: Option<i64>,
-    pub plan_micros: Option<i64>,
-    pub pace: String,
-    pub binding: String,
-    pub bid_micros: Option<i64>,
-    pub bid_confirmed_micros: Option<i64>,
-    pub pause_holders: Vec<String>,
-    pub halted: bool,
-    pub why_nothing: Vec<String>,
-    pub impressions_day: i64,
-    pub clicks_day: i64,
-    pub conversions_day: i64,
-}
-
-impl CampaignView {
-    /// What the controller says of a campaign; `whys` are its reasons for doing nothing now.
-    pub fn of(summary: &CampaignSummary, whys: &[Why]) -> Self {
-        let spec = &summary.spec;
-        let day = summary.day.as_ref();
-        Self {
-            account_id: summary.account_id.clone(),
-            campaign_id: summary.campaign_id.clone(),
-            name: spec.name.clone(),
-            currency: spec.currency.clone(),
-            time_zone: spec.time_zone.clone(),
-            status: spec.status.clone(),
-            mode: spec.mode.clone(),
-            bid_strategy: spec.bid_strategy.clone(),
-            spend_day_micros: summary.spend_day_micros,
-            spend_flight_micros: summary.spend_flight_micros,
-            budget_day_micros: summary.planned_day_micros.or(summary.daily_budget_micros),
-            plan_micros: summary.planned_by_now_micros,
-            pace: summary.pace.clone(),
-            binding: summary.binding.clone(),
-            bid_micros: summary.bid_wanted_micros.or(summary.bid_confirmed_micros),
-            bid_confirmed_micros: summary.bid_confirmed_micros,
-            pause_holders: summary.holders.clone(),
-            halted: summary.halted,
-            why_nothing: whys.iter().map(|why| format!("{}: {}", why.lever, why.reason)).collect(),
-            impressions_day: day.map_or(0, |row| row.impressions),
-            clicks_day: day.map_or(0, |row| row.clicks),
-            conversions_day: day.map_or(0, |row| row.conversions),
-        }
-    }
-}
-
 /// Which KPI rows are wanted.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(missing_docs)]
 pub struct KpiQuery {
     pub campaign_id: Option<String>,
@@ -92,18 +50,56 @@ pub struct KpiQuery {
 }
 
 type RowKey = (i64, String, String);
+/// Account and campaign.
+type CampaignKey = (String, String);
 
 /// All views of one process.
 #[derive(Default)]
 pub struct Published {
     /// What the workers say of themselves.
     pub health: Health,
-    campaigns: DashMap<String, CampaignView>,
-    rows: DashMap<String, BTreeMap<RowKey, KpiRow>>,
-    rows_held: std::sync::atomic::AtomicUsize,
-    adjustments: Mutex<VecDeque<Adjustment>>,
-    proposals: Mutex<VecDeque<Adjustment>>,
+    /// Who listens to changes.
+    pub hub: Hub,
+    campaigns: DashMap<CampaignKey, Held>,
+    traces: DashMap<CampaignKey, VecDeque<TracePoint>>,
+    last_commands: DashMap<CampaignKey, LastCommand>,
+    rows: DashMap<CampaignKey, BTreeMap<RowKey, KpiRow>>,
+    rows_held: AtomicUsize,
+    adjustments: Mutex<VecDeque<Arc<Adjustment>>>,
+    proposals: Mutex<VecDeque<Arc<Adjustment>>>,
     alerts: Mutex<Alerts>,
+    halts: Halts,
+    pass: AtomicU64,
+    told_in_pass: AtomicUsize,
+    policy_version: AtomicI64,
+    event_time: AtomicI64,
+}
+
+/// A campaign and the pass that it was last seen in.
+struct Held {
+    entry: Arc<CampaignEntry>,
+    pass: u64,
+}
+
+/// Spend and plan of the local day at an instant of event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct TracePoint {
+    pub at: Millis,
+    pub spend_day_micros: i64,
+    pub plan_micros: Option<i64>,
+}
+
+/// What was last done, or would have been.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[allow(missing_docs)]
+pub struct LastCommand {
+    pub command_id: String,
+    pub kind: String,
+    pub state: String,
+    pub reason: String,
+    pub text: String,
+    pub at: Millis,
 }
 
 /// Alerts by id, and the same in the order in which they may go: resolved ones first, then those longest unchanged.
@@ -132,23 +128,60 @@ fn age(alert: &Alert) -> (bool, i64, String) {
 }
 
 impl Published {
-    /// Replaces the view of a campaign.
-    pub fn put_campaign(&self, view: CampaignView) {
-        self.campaigns.insert(view.campaign_id.clone(), view);
+    /// Replaces the view of a campaign, as it stands at an instant of event time.
+    pub fn put_campaign(&self, entry: CampaignEntry, event_time: Millis) {
+        let key = (entry.view.account_id.clone(), entry.view.campaign_id.clone());
+        self.trace(&key, &entry.view, event_time);
+        let held = Held { entry: Arc::new(entry), pass: self.pass.load(Ordering::Relaxed) };
+        let entry = held.entry.clone();
+        let before = self.campaigns.insert(key, held);
+        let is_news = before.is_none_or(|before| before.entry.view != entry.view);
+        if is_news && self.hub.is_heard() {
+            match self.told_in_pass.fetch_add(1, Ordering::Relaxed) {
+                told if told < TOLD_CAMPAIGNS_MAX => self.hub.tell("campaign", &entry.view),
+                TOLD_CAMPAIGNS_MAX => self.hub.tell("resync", &json!({ "what": "campaigns" })),
+                _ => {}
+            }
+        }
+    }
+
+    /// A pass over all campaigns of this process is over: who was not seen in it belongs to another process now.
+    pub fn end_pass(&self, policy_version: i64, event_time: Millis) {
+        let pass = self.pass.fetch_add(1, Ordering::Relaxed);
+        self.told_in_pass.store(0, Ordering::Relaxed);
+        self.policy_version.store(policy_version, Ordering::Relaxed);
+        self.event_time.store(event_time, Ordering::Relaxed);
+        self.campaigns.retain(|_, held| held.pass == pass);
+        if self.traces.len() > self.campaigns.len() {
+            self.traces.retain(|key, _| self.campaigns.contains_key(key));
+            self.last_commands.retain(|key, _| self.campaigns.contains_key(key));
+        }
+    }
+
+    fn trace(&self, key: &CampaignKey, view: &CampaignView, at: Millis) {
+        let point = TracePoint { at, spend_day_micros: view.spend_day_micros, plan_micros: view.plan_micros };
+        let mut trace = self.traces.entry(key.clone()).or_default();
+        match trace.back_mut() {
+            Some(last) if last.at.div_euclid(TRACE_STEP_MS) == at.div_euclid(TRACE_STEP_MS) => *last = point,
+            _ => trace.push_back(point),
+        }
+        if trace.len() > TRACE_POINTS_MAX {
+            trace.pop_front();
+        }
     }
 
     /// Takes a KPI row, unless a later revision is held.
     pub fn put_row(&self, row: &KpiRow) {
         let key = (row.window_start, row.granularity.clone(), row.basis.clone());
-        let mut rows = self.rows.entry(row.campaign_id.clone()).or_default();
+        let mut rows = self.rows.entry((row.account_id.clone(), row.campaign_id.clone())).or_default();
         match rows.get(&key) {
             Some(held) if held.revision >= row.revision => return,
             Some(_) => {}
+            None if self.rows_held.load(Ordering::Relaxed) >= ROWS_MAX && !rows.is_empty() => {
+                rows.pop_first();
+            }
             None => {
-                let held = self.rows_held.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                if held >= ROWS_MAX {
-                    rows.pop_first();
-                }
+                self.rows_held.fetch_add(1, Ordering::Relaxed);
             }
         }
         rows.insert(key, row.clone());
@@ -156,19 +189,54 @@ impl Published {
 
     /// Takes an issued command.
     pub fn put_adjustment(&self, adjustment: &Adjustment) {
+        self.note_command(adjustment);
+        self.hub.tell("adjustment", adjustment);
         push(&self.adjustments, adjustment.clone());
     }
 
     /// Takes a record of the proposals topic; the newest state of a command replaces the one before.
     pub fn put_proposal(&self, proposal: &Adjustment) {
+        self.note_command(proposal);
+        self.hub.tell("proposal", proposal);
         if let Ok(mut held) = self.proposals.lock() {
             held.retain(|other| other.command_id != proposal.command_id);
         }
         push(&self.proposals, proposal.clone());
     }
 
+    /// After a restart: what still waits, as the recovered state knows it.
+    pub fn know_proposal(&self, proposal: &Adjustment) {
+        let known = |held: &VecDeque<Arc<Adjustment>>| {
+            held.len() >= RECENT_MAX || held.iter().any(|one| one.command_id == proposal.command_id)
+        };
+        if self.proposals.lock().is_ok_and(|held| !known(&held)) {
+            self.put_proposal(proposal);
+        }
+    }
+
+    /// After a restart: an alert that is still open, as the recovered state knows it.
+    pub fn know_alert(&self, alert: &Alert) {
+        let known = |held: &Alerts| held.by_id.len() >= RECENT_MAX || held.by_id.contains_key(&alert.alert_id);
+        if self.alerts.lock().is_ok_and(|held| !known(&held)) {
+            self.put_alert(alert);
+        }
+    }
+
+    fn note_command(&self, command: &Adjustment) {
+        let last = LastCommand {
+            command_id: command.command_id.clone(),
+            kind: command.kind.clone(),
+            state: command.state.clone(),
+            reason: command.reason.clone(),
+            text: command.explanation.text.clone(),
+            at: command.issued_at,
+        };
+        self.last_commands.insert((command.account_id.clone(), command.campaign_id.clone()), last);
+    }
+
     /// Takes an alert record.
     pub fn put_alert(&self, alert: &Alert) {
+        self.hub.tell("alert", alert);
         if let Ok(mut alerts) = self.alerts.lock() {
             alerts.put(alert);
         }
@@ -176,9 +244,39 @@ impl Published {
 
     /// All campaigns by id.
     pub fn campaigns(&self) -> Vec<CampaignView> {
-        let mut all: Vec<CampaignView> = self.campaigns.iter().map(|entry| entry.value().clone()).collect();
-        all.sort_by(|a, b| a.campaign_id.cmp(&b.campaign_id));
+        self.entries().iter().map(|entry| entry.view.clone()).collect()
+    }
+
+    /// All campaigns by campaign and account id, without copies.
+    pub fn entries(&self) -> Vec<Arc<CampaignEntry>> {
+        let mut all: Vec<_> = self.campaigns.iter().map(|held| held.entry.clone()).collect();
+        all.sort_by(|a, b| (&a.view.campaign_id, &a.view.account_id).cmp(&(&b.view.campaign_id, &b.view.account_id)));
         all
+    }
+
+    /// One campaign.
+    pub fn entry(&self, account_id: &str, campaign_id: &str) -> Option<Arc<CampaignEntry>> {
+        self.campaigns.get(&key(account_id, campaign_id)).map(|held| held.entry.clone())
+    }
+
+    /// Spend and plan of the day through the last 24 hours of event time, one point each 15 minutes.
+    pub fn trace_of(&self, account_id: &str, campaign_id: &str) -> Vec<TracePoint> {
+        self.traces.get(&key(account_id, campaign_id)).map(|trace| trace.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// The last command or proposal of a campaign.
+    pub fn last_command(&self, account_id: &str, campaign_id: &str) -> Option<LastCommand> {
+        self.last_commands.get(&key(account_id, campaign_id)).map(|last| last.clone())
+    }
+
+    /// Version of the policy in force, 0 before the first pass.
+    pub fn policy_version(&self) -> i64 {
+        self.policy_version.load(Ordering::Relaxed)
+    }
+
+    /// Running maximum of the journal's timestamps, 0 before the first pass.
+    pub fn event_time(&self) -> Millis {
+        self.event_time.load(Ordering::Relaxed)
     }
 
     /// Rows that match, by campaign and window, and whether there were more.
@@ -187,16 +285,25 @@ impl Published {
         let mut take = |rows: &BTreeMap<RowKey, KpiRow>| {
             found.extend(rows.values().filter(|row| query.matches(row)).cloned());
         };
-        match &query.campaign_id {
-            Some(campaign) => {
-                if let Some(rows) = self.rows.get(campaign) {
+        match (&query.account_id, &query.campaign_id) {
+            (Some(account), Some(campaign)) => {
+                if let Some(rows) = self.rows.get(&key(account, campaign)) {
                     take(&rows);
                 }
             }
-            None => self.rows.iter().for_each(|entry| take(entry.value())),
+            (_, campaign) => {
+                let wanted = |id: &str| campaign.as_deref().is_none_or(|wanted| wanted == id);
+                self.rows.iter().filter(|rows| wanted(&rows.key().1)).for_each(|rows| take(rows.value()));
+            }
         }
         found.sort_by(|a, b| {
-            (&a.campaign_id, a.window_start, &a.granularity).cmp(&(&b.campaign_id, b.window_start, &b.granularity))
+            (&a.campaign_id, a.window_start, &a.granularity, &a.account_id, &a.basis).cmp(&(
+                &b.campaign_id,
+                b.window_start,
+                &b.granularity,
+                &b.account_id,
+                &b.basis,
+            ))
         });
         let more = found.len() > ANSWER_ROWS_MAX;
         found.truncate(ANSWER_ROWS_MAX);
@@ -204,14 +311,13 @@ impl Published {
     }
 
     /// Recent commands, newest first.
-    pub fn adjustments(&self) -> Vec<Adjustment> {
+    pub fn adjustments(&self) -> Vec<Arc<Adjustment>> {
         self.adjustments.lock().map(|held| held.iter().rev().cloned().collect()).unwrap_or_default()
     }
 
-    /// Proposals that wait for a person, newest first.
-    pub fn proposals(&self) -> Vec<Adjustment> {
-        let waits = |proposal: &&Adjustment| proposal.state == "proposed";
-        self.proposals.lock().map(|held| held.iter().rev().filter(waits).cloned().collect()).unwrap_or_default()
+    /// Proposals in whatever state, newest first.
+    pub fn proposals(&self) -> Vec<Arc<Adjustment>> {
+        self.proposals.lock().map(|held| held.iter().rev().cloned().collect()).unwrap_or_default()
     }
 
     /// Recent alerts, newest first.
@@ -234,12 +340,16 @@ impl KpiQuery {
     }
 }
 
-fn push(list: &Mutex<VecDeque<Adjustment>>, record: Adjustment) {
+fn key(account_id: &str, campaign_id: &str) -> CampaignKey {
+    (account_id.to_owned(), campaign_id.to_owned())
+}
+
+fn push(list: &Mutex<VecDeque<Arc<Adjustment>>>, record: Adjustment) {
     let Ok(mut held) = list.lock() else { return };
     if held.len() == RECENT_MAX {
         held.pop_front();
     }
-    held.push_back(record);
+    held.push_back(Arc::new(record));
 }
 
 /// What each worker last said: a reason not to be ready, or nothing.

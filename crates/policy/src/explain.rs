@@ -34,6 +34,8 @@ pub enum Reason {
     TinyBudgetTurn,
     /// Budgets of the next day.
     BudgetPlan,
+    /// A click of some hours is worth more or less than the mean.
+    Modifiers,
     /// Money moves between campaigns.
     Reallocation,
     /// A value in force is said again before its life ends.
@@ -58,6 +60,7 @@ impl Reason {
             Reason::Halt => "halt",
             Reason::TinyBudgetTurn => "tiny_budget_turn",
             Reason::BudgetPlan => "budget_plan",
+            Reason::Modifiers => "modifiers",
             Reason::Reallocation => "reallocation",
             Reason::Affirm => "affirm",
             Reason::Person => "person",
@@ -83,6 +86,7 @@ impl Reason {
             Reason::Halt => "a halt is set",
             Reason::TinyBudgetTurn => "the budget buys too few events to be paced, so hours take turns",
             Reason::BudgetPlan => "the plan of the next day asks for it",
+            Reason::Modifiers => "a click is worth clearly more at some hours than at others",
             Reason::Reallocation => "money moves to where it returns more",
             Reason::Affirm => "the value is right and its life would end",
             Reason::Person => "a person asked for it",
@@ -200,6 +204,7 @@ fn action(story: &Story<'_>) -> String {
         "set_bid" => "Bid",
         "set_daily_budget" => "Daily budget",
         "set_target" => "Target",
+        "set_modifier_table" => return "Factors on the bid by hour".into(),
         "pause" => return "Pause".into(),
         "resume" => return "Resume".into(),
         other => other,

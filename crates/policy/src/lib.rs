@@ -32,6 +32,7 @@ pub mod guard;
 pub mod hold;
 pub mod kpi;
 pub mod ltv;
+pub mod modifier;
 pub mod pause;
 pub mod plan;
 pub mod pressure;

@@ -71,7 +71,8 @@ fn line(trial: &Trial, scores: &[Score]) -> String {
     }
     let rows = ROWS.iter().filter_map(|row| Some(format!("{row} {:.2}", calm.get(row)?)));
     let rows: Vec<String> = rows.collect();
-    let mut words = format!("{:<11} {weeks:>5.1}  {}", trial.name, if rows.is_empty() { "-".into() } else { rows.join(", ") });
+    let mut words =
+        format!("{:<11} {weeks:>5.1}  {}", trial.name, if rows.is_empty() { "-".into() } else { rows.join(", ") });
     if let Some(change) = change {
         words.push_str(&format!("\n{:<18} -> {}", "", detected(change, scores)));
     }
@@ -82,9 +83,10 @@ fn detected(change: Millis, scores: &[Score]) -> String {
     let mut found = Vec::new();
     for row in ROWS {
         let first = |score: &Score| {
-            let after = score.openings.iter().find(|opening| {
-                row_of(opening) == row && (change..change + 2 * DAY_MS).contains(&opening.after_ms)
-            });
+            let after = score
+                .openings
+                .iter()
+                .find(|opening| row_of(opening) == row && (change..change + 2 * DAY_MS).contains(&opening.after_ms));
             after.map(|opening| (opening.after_ms - change) as f64 / HOUR_MS as f64)
         };
         let mut delays: Vec<f64> = scores.iter().filter_map(first).collect();

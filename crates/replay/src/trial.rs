@@ -6,6 +6,7 @@
 use crate::closed_loop::{ClosedLoop, Delays, Watch};
 use controller::Outputs;
 use market::{Hindsight, Outcome, Trial};
+use model::WHOLE_PPM;
 use model::fact::{Fact, PolicyVersion};
 use model::time::{DAY_MS, HOUR_MS, Millis};
 use policy::pressure::Method;
@@ -33,6 +34,9 @@ pub struct Score {
     pub alerts: BTreeMap<String, u64>,
     /// The same one by one, in order.
     pub openings: Vec<Opening>,
+    /// Bids as they were commanded, with the time since the market's first instant.
+    #[serde(skip)]
+    pub bids: Vec<(Millis, i64)>,
 }
 
 /// One alert that opened.
@@ -67,6 +71,18 @@ pub struct DayScore {
     pub bid_micros: i64,
     /// Those of the best in hindsight.
     pub best_clicks: f64,
+    /// Spend that was to be expected.
+    pub expected_spend_micros: f64,
+    /// Conversions that this spend could have bought with one bid, where the trial's hours differ.
+    pub flat_conversions: f64,
+    /// The same with the best fixed factors by hour.
+    pub table_conversions: f64,
+    /// The same with the factors in force at the day's end.
+    pub own_table_conversions: f64,
+    /// Tables of factors commanded.
+    pub tables: u64,
+    /// Hours whose factor is not 1 at the day's end.
+    pub hours_off: u64,
     /// Sum of the absolute changes of the logarithm of the bid.
     pub bid_travel: f64,
     /// Root mean square of an hour's spend less its part of the budget by the supply's shape, in mean hours' budgets.
@@ -82,6 +98,11 @@ impl DayScore {
     /// Nine tenths of the budget were gone in the first half of the day.
     pub fn is_depleted_early(&self) -> bool {
         self.spend_first_half_micros as f64 > EARLY_SHARE * self.budget_micros as f64
+    }
+
+    /// Conversions beyond those of one bid at this spend, over what the best factors by hour would have brought beyond.
+    pub fn share_of_hour_gain(&self) -> f64 {
+        (self.conversions - self.flat_conversions) / (self.table_conversions - self.flat_conversions).max(1e-9)
     }
 
     /// Spend over budget.
@@ -160,7 +181,7 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
     let mut changes = market.changes.into_iter().peekable();
     let mut budget_micros = spec.daily_budget_micros.unwrap_or_default();
     let mut seen = Seen { start_ms, ..Seen::default() };
-    let (mut days, mut spent, mut clicks, mut conversions) = (Vec::new(), 0, 0, 0);
+    let (mut days, mut spent, mut clicks, mut conversions, mut expected_spend) = (Vec::new(), 0, 0, 0, 0);
     let starts = hindsight.as_ref().map(Hindsight::day_starts).unwrap_or_default();
     for (at, from_ms) in starts.iter().enumerate() {
         let to_ms = starts.get(at + 1).copied().unwrap_or(end_ms).min(end_ms);
@@ -195,7 +216,19 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         let conversions_now = world.market().totals().expected.conversions_micro;
         let day_conversions = (conversions_now - conversions) as f64 / 1e6;
         conversions = conversions_now;
+        let spend_now = world.market().totals().expected.spend_micros;
+        let day_spend = (spend_now - expected_spend) as f64;
+        expected_spend = spend_now;
+        let compared = hindsight.as_ref().filter(|_| !trial.hours.is_empty());
+        let table = world.market().buyer().state(&spec.campaign_id).map(|state| state.hour_table.as_slice());
+        let own = table.unwrap_or_default();
+        let compared = compared.and_then(|h| h.at_spend(at, day_spend, spec.bid_max_micros, own)).unwrap_or_default();
         days.push(DayScore {
+            expected_spend_micros: day_spend,
+            flat_conversions: compared[0].conversions,
+            table_conversions: compared[1].conversions,
+            own_table_conversions: compared[2].conversions,
+            hours_off: table.map_or(0, |table| table.iter().filter(|ppm| **ppm != WHOLE_PPM).count() as u64),
             budget_micros,
             spend_micros,
             spend_first_half_micros: half,
@@ -234,6 +267,7 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         score: cpa_over_target.map(|cpa| value_ratio * (1.0 / (cpa * cpa)).min(1.0)),
         alerts: seen.alerts,
         openings: seen.openings,
+        bids: seen.bids,
     }
 }
 
@@ -256,18 +290,21 @@ struct Seen {
     start_ms: Millis,
     alerts: BTreeMap<String, u64>,
     openings: Vec<Opening>,
+    bids: Vec<(Millis, i64)>,
 }
 
 impl Watch for Seen {
     fn outputs(&mut self, now: Millis, outputs: &Outputs) {
         for command in &outputs.adjustments {
             self.day.commands += 1;
+            self.day.tables += u64::from(command.kind == "set_modifier_table");
             let Some(value) = command.value_micros.filter(|_| command.kind == "set_bid") else { continue };
             self.day.bid_commands += 1;
             if self.bid_micros > 0 && value > 0 {
                 self.day.bid_travel += libm::log(value as f64 / self.bid_micros as f64).abs();
             }
             self.bid_micros = value;
+            self.bids.push((now - self.start_ms, value));
         }
         for alert in outputs.alerts.iter().filter(|alert| alert.state == "opened") {
             *self.alerts.entry(alert.kind.clone()).or_default() += 1;

@@ -3,6 +3,7 @@
 //! Scores over many seeds are printed by `paceline simulate`; here stand the limits that no market may break.
 
 use market::Trial;
+use model::time::{DAY_MS, HOUR_MS, MINUTE_MS};
 use replay::trial::{Score, run};
 use std::path::Path;
 
@@ -54,6 +55,33 @@ fn a_conversion_rate_that_halves_is_answered_by_the_bid() {
     let cost = cost_over_target(&score, 7);
     assert!((0.75..1.3).contains(&cost), "{cost} {:?}", score.days);
     assert!(score.days[27].bid_micros < score.days[day - 1].bid_micros, "{:?}", score.days);
+}
+
+#[test]
+fn a_feed_that_dies_upstream_and_looks_idle_is_not_answered_with_a_raise() {
+    let trial = named("S21");
+    let dies = trial.shocks[0].day * DAY_MS + (trial.shocks[0].hour * HOUR_MS as f64) as i64;
+    let lives = dies + (trial.shocks[0].hours * HOUR_MS as f64) as i64;
+    let score = run(&trial, SEED, None);
+    // A quarter of an hour is the span in which one sign of life still counts.
+    let within = |at: i64| (dies + 15 * MINUTE_MS..lives).contains(&at);
+    let raises: Vec<_> = score.bids.windows(2).filter(|pair| within(pair[1].0) && pair[1].1 > pair[0].1).collect();
+    assert!(raises.is_empty(), "{raises:?}");
+    assert!(
+        score.openings.iter().any(|told| told.kind == "delivery_stopped" && (dies..lives).contains(&told.after_ms))
+    );
+}
+
+#[test]
+fn conversions_that_are_not_told_are_one_break_and_the_bid_hardly_moves() {
+    let trial = named("outage");
+    let day = trial.shocks[0].day as usize;
+    let score = run(&trial, SEED, None);
+    let breaks: Vec<_> = score.openings.iter().filter(|told| told.kind == "tracking_break").collect();
+    assert_eq!(breaks.len(), 1, "{breaks:?}");
+    assert_eq!(breaks[0].after_ms / DAY_MS, day as i64);
+    let [before, after] = [day - 1, day + 1].map(|day| score.days[day].bid_micros as f64);
+    assert!((0.8..1.25).contains(&(after / before)), "{before} {after}");
 }
 
 fn named(name: &str) -> Trial {

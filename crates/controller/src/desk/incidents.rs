@@ -45,9 +45,8 @@ impl Desk<'_> {
                     tellings.told.extend(news.into_iter().map(|telling| (*finding, telling)));
                 }
                 Change::Resolved(finding) if finding.kind.is_statistical() => {
-                    if account.incidents.end(finding.kind.as_str(), campaign_id) {
-                        tellings.over.push(*finding);
-                    }
+                    let told = account.incidents.end(finding.kind.as_str(), campaign_id);
+                    tellings.over.extend(told.then_some(*finding));
                 }
                 _ => {}
             }

@@ -71,9 +71,12 @@ impl Desk<'_> {
         let profile = &case.picture.profile;
         let positive = |value: i64| Some(value).filter(|value| *value > 0);
         let (floor, ceiling, step, actuator) = match lever {
-            Lever::Bid => {
-                (positive(spec.bid_min_micros), positive(bid_ceiling(spec)), spec.bid_step_micros, Actuator::Bid)
-            }
+            Lever::Bid => (
+                positive(spec.bid_min_micros),
+                positive(case.pacing.ceiling(spec)),
+                spec.bid_step_micros,
+                Actuator::Bid,
+            ),
             Lever::Budget => {
                 let least = profile.budget_min_micros(&spec.currency);
                 let floor = spec.budget_min_micros.unwrap_or(least).max(least);
@@ -109,7 +112,7 @@ impl Desk<'_> {
 
     pub(super) fn ledger_view(&self, case: &Case<'_>, lever: Lever) -> LedgerView {
         let nothing = (AccountLedger::default(), CampaignLedger::default());
-        let account = self.ledger.accounts.get(case.account_id).unwrap_or(&nothing.0);
+        let account = self.ledger.accounts.get(case.account_id).map_or(&nothing.0, |account| &**account);
         let ledger = account.campaigns.get(case.campaign_id).map_or(&nothing.1, |campaign| &**campaign);
         let slot = ledger.slot(lever);
         let spec = &case.live.spec;

@@ -3,9 +3,10 @@
 use super::{ask, connect, say, say_json};
 use crate::cli::{Check, Output};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::http;
+use crate::registry;
 use crate::service::topology;
 use crate::settings::Settings;
-use avro_codec::Codec;
 use kafka_io::{Admin, From, LogReader, Until};
 use model::fact::{ControlTopic, Fact};
 use serde_json::json;
@@ -85,11 +86,23 @@ fn secret(settings: &Settings) -> Outcome {
 
 /// The cluster's faults and those of the ports are told together; warnings are returned.
 fn environment(settings: &Settings) -> Outcome<Vec<String>> {
+    if let Some(files) = &settings.http.tls {
+        http::acceptor(files)?;
+    }
     let cluster = cluster(settings);
     let mut notes = Vec::new();
     let mut faults = Vec::new();
-    for (setting, address) in [("http.listen", settings.http_listen), ("metrics.listen", settings.metrics_listen)] {
-        match port(setting, address) {
+    match registry::check(settings) {
+        Ok(note) => notes.extend(note),
+        Err(failure) => faults.push(failure),
+    }
+    let metrics = settings.metrics_listen;
+    // Over TLS a service of ours is not asked; the one that holds both ports is known by the other.
+    let asked = if settings.http.tls.is_some() { metrics } else { settings.http_listen };
+    for (setting, address, asked) in
+        [("http.listen", settings.http_listen, asked), ("metrics.listen", metrics, metrics)]
+    {
+        match port(setting, address, asked) {
             Ok(note) => notes.extend(note),
             Err(failure) => faults.push(failure),
         }
@@ -110,13 +123,13 @@ fn cluster(settings: &Settings) -> Outcome<Vec<String>> {
 }
 
 /// Whether the port is free, or held by a running service of ours, which is then said.
-fn port(setting: &str, address: SocketAddr) -> Outcome<Option<String>> {
+fn port(setting: &str, address: SocketAddr, asked: SocketAddr) -> Outcome<Option<String>> {
     let error = match TcpListener::bind(address) {
         Ok(_) => return Ok(None),
         Err(error) => error,
     };
     let in_use = error.kind() == ErrorKind::AddrInUse;
-    match in_use.then(|| ask::reasons_not_live(address)).flatten() {
+    match in_use.then(|| ask::reasons_not_live(asked)).flatten() {
         Some(reasons) => {
             let state =
                 if reasons.is_empty() { "is live".to_owned() } else { format!("is not live: {}", reasons.join(", ")) };
@@ -155,7 +168,7 @@ pub fn automatic_campaigns(settings: &Settings, admin: &Admin) -> Outcome {
     }
     let topic = &settings.topics.campaigns;
     let partitions = admin.partitions(&[topic])?.remove(topic).flatten().unwrap_or(0);
-    let codec = Codec::fixed();
+    let codec = registry::codec(settings, &[])?;
     let mut reader = LogReader::open(&connect(settings, "check"), topology::ANSWER_LIMIT)?;
     let mut automatic = BTreeMap::new();
     for partition in 0..partitions {

@@ -52,9 +52,8 @@ pub fn run(arguments: &Demo) -> Outcome {
     let flight_ms = span_ms.saturating_mul(i64::from(arguments.speed));
     let clock = Clock::accelerated(start_ms, arguments.speed);
     let topology = Topology { event_partitions: EVENT_PARTITIONS, policy_partitions: 1, dead_letter_partitions: 1 };
-    let context = context(settings, clock, topology, false);
-    let shared = Shared { metrics: context.metrics.clone(), published: context.published.clone() };
-    let addresses = http::serve(http::endpoints(&context.settings, shared))?;
+    let context = context(settings, clock, topology, Codec::fixed(), false);
+    let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
     if let Some(page) = addresses.first() {
         eprintln!("the dashboard is at http://{page}/");
     }

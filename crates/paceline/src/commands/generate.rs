@@ -5,8 +5,9 @@ use super::{connect, say, sender};
 use crate::cli::Generate;
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::registry;
 use crate::settings::{Settings, Topics, parse_duration_ms};
-use avro_codec::Codec;
+use avro_codec::{Codec, RecordName};
 use kafka_io::Sender;
 use market::{Emitted, Load, LoadScenario, Record};
 use model::fact::Fact;
@@ -76,6 +77,10 @@ fn sleep_until(started: Instant, at_ms: Millis) {
     std::thread::sleep(Duration::from_millis(at_ms as u64).saturating_sub(started.elapsed()));
 }
 
+/// What is sent: events and the specifications that they belong to.
+const WRITTEN: &[RecordName] =
+    &[RecordName::Impression, RecordName::Click, RecordName::Conversion, RecordName::CampaignSpec];
+
 struct Wire {
     codec: Codec,
     sender: Sender,
@@ -90,7 +95,7 @@ struct Wire {
 impl Wire {
     fn new(settings: &Settings, poison_ppm: u32) -> Outcome<Self> {
         Ok(Self {
-            codec: Codec::fixed(),
+            codec: registry::codec(settings, WRITTEN)?,
             sender: sender(&connect(settings, "generate"))?,
             topics: settings.topics.clone(),
             payload: Vec::new(),

@@ -47,7 +47,7 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
 }
 
 /// Leaves the halt where the service of this machine finds it; it sends it on as soon as it can.
-fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
+pub fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
     let file = halt_file(&settings.state_dir);
     let failed = |error: std::io::Error| {
         Failure::failed(
@@ -62,7 +62,7 @@ fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
 }
 
 /// `global`, `account=ID`, `campaign=ACCOUNT/ID`, or `integrity`, the latch that a gap in the journal sets.
-fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
+pub fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
     let wrong = || {
         Failure::failed(
             format!("--scope {text:?} is not a scope"),
@@ -84,11 +84,21 @@ fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<Stri
     }
 }
 
+/// With a registry the halt goes as JSON: a stop must not wait for an id.
+fn payload(settings: &Settings, halt: &Halt) -> Outcome<Vec<u8>> {
+    if settings.registry.is_some() {
+        let mut record = json!(halt);
+        record["type"] = "Halt".into();
+        return Ok(record.to_string().into_bytes());
+    }
+    Codec::fixed()
+        .encode_fact(&Fact::Halt(Box::new(halt.clone())))
+        .map_err(|error| Failure::failed(format!("encoding the halt: {error}"), "this is a defect; please report it"))
+}
+
 fn publish(settings: &Settings, halt: &Halt) -> Outcome {
     let key = halt.campaign_id.clone().or_else(|| halt.account_id.clone()).unwrap_or_else(|| "global".into());
-    let payload = Codec::fixed().encode_fact(&Fact::Halt(Box::new(halt.clone()))).map_err(|error| {
-        Failure::failed(format!("encoding the halt: {error}"), "this is a defect; please report it")
-    })?;
+    let payload = payload(settings, halt)?;
     let mut sender = sender(&connect(settings, "halt"))?;
     sender.send(&settings.topics.feedback, None, Some(key.as_bytes()), Some(&payload), None)?;
     sender.flush(ANSWER_LIMIT)?;

@@ -1,13 +1,14 @@
-//! Recorded journal and decisions, read for `verify` and `why`.
+//! Recorded journal and decisions, read for `verify`, `why`, `replay` and `export`.
 
 use super::connect;
 use super::run::BUILD;
 use crate::failure::{Failure, Outcome};
+use crate::registry;
 use crate::service::recovery::setup_of;
 use crate::service::topology::{self, ANSWER_LIMIT, Topology};
 use crate::settings::Settings;
 use avro_codec::Codec;
-use controller::{Controller, JournalPosition};
+use controller::{Controller, JournalPosition, Setup};
 use kafka_io::{Admin, From, LogReader, TopicPartition, Until};
 use model::journal::JournalRecord;
 use model::time::Millis;
@@ -33,7 +34,23 @@ impl History {
         let connection = connect(&settings, part);
         let topology = topology::inspect(&settings, &Admin::connect(&connection, ANSWER_LIMIT)?)?;
         let reader = LogReader::open(&connection, PATIENCE)?;
-        Ok(Self { settings, codec: Codec::fixed(), topology, reader })
+        let codec = registry::codec_of_the_logs(&settings)?;
+        Ok(Self { settings, codec, topology, reader })
+    }
+
+    /// Gives up soon after this says so.
+    pub fn stop_when(self, asked: impl Fn() -> bool + Send + 'static) -> Self {
+        Self { reader: self.reader.stop_when(asked), ..self }
+    }
+
+    /// What a controller of a journal partition is set up with.
+    pub fn setup(&self, partition: i32) -> Setup {
+        setup_of(&self.settings, BUILD, partition, self.topology.event_partitions)
+    }
+
+    /// The way to any partition of any topic.
+    pub fn reader(&mut self) -> &mut LogReader {
+        &mut self.reader
     }
 
     /// The topic's name.
@@ -60,7 +77,7 @@ impl History {
                 "a replay needs the journal from its beginning; export it before its retention takes it",
             ));
         }
-        Ok(Controller::new(setup_of(&self.settings, BUILD, partition, self.topology.event_partitions)))
+        Ok(Controller::new(self.setup(partition)))
     }
 
     /// The journal position before which every record has been decided; `None` where the cluster does not know one,
@@ -81,6 +98,17 @@ impl History {
         until: Option<Millis>,
         mut show: impl FnMut(JournalPosition, &JournalRecord) -> Outcome,
     ) -> Outcome<i64> {
+        self.records(partition, end, until, |at, record| show(at, &record))
+    }
+
+    /// The same, each record given away.
+    pub fn records(
+        &mut self,
+        partition: i32,
+        end: Option<i64>,
+        until: Option<Millis>,
+        mut show: impl FnMut(JournalPosition, JournalRecord) -> Outcome,
+    ) -> Outcome<i64> {
         let Self { settings, codec, reader, .. } = self;
         let topic = &settings.topics.journal;
         let mut result = Ok(());
@@ -93,7 +121,7 @@ impl History {
             let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
             next_offset = record.offset + 1;
             result = match codec.journal(record.payload.unwrap_or_default()) {
-                Ok(journal) => show(at, &journal),
+                Ok(journal) => show(at, journal),
                 Err(rejected) => Err(Failure::failed(
                     format!("record {} of {topic}/{partition} does not decode: {}", record.offset, rejected.detail),
                     "only Paceline may write this topic",

@@ -7,20 +7,28 @@ mod bench;
 mod campaigns;
 mod check;
 mod config;
+mod conformance;
 mod demo;
+mod export;
 mod generate;
 mod halt;
 mod history;
 mod import;
 mod policy;
 mod proposals;
+mod replay;
 mod run;
 mod simulate;
 mod tap;
+mod token;
 mod topics;
 mod verify;
 mod why;
 mod wire;
+
+pub use halt::{leave_file as leave_halt_file, parse_scope};
+pub use proposals::specification;
+pub use why::is_other_half;
 
 use crate::cli::{Command, Output, handbook};
 use crate::failure::{Failure, Outcome};
@@ -44,11 +52,15 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Halt(arguments) => halt::run(&arguments, "set"),
         Command::Release(arguments) => halt::run(&arguments, "release"),
         Command::Proposals(command) => proposals::run(&command),
+        Command::Token(command) => token::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Why(arguments) => why::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Analyze(command) => analyze::run(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),
+        Command::Conformance(arguments) => conformance::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -4,9 +4,10 @@ use super::{actor, connect, say, sender};
 use crate::cli::PolicyCommand;
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::registry;
 use crate::service::topology::ANSWER_LIMIT;
 use crate::settings::Settings;
-use avro_codec::Codec;
+use avro_codec::RecordName;
 use kafka_io::{Admin, From, LogReader, Until};
 use model::fact::{ControlTopic, Fact, PolicyVersion};
 use serde_json::json;
@@ -44,7 +45,8 @@ pub fn run(command: &PolicyCommand) -> Outcome {
     }
 }
 
-fn checked(file: &Path) -> Outcome<String> {
+/// The text of a policy file that has no mistakes.
+pub fn checked(file: &Path) -> Outcome<String> {
     let body = std::fs::read_to_string(file)
         .map_err(|error| Failure::failed(format!("cannot read {}: {error}", file.display()), ""))?;
     policy::settings::check(&body).map_err(|mistakes| {
@@ -70,9 +72,11 @@ fn apply(settings: &Settings, name: &str, file: &Path) -> Outcome {
         author: actor(None),
         applied_at: Clock::System.now_ms(),
     };
-    let payload = Codec::fixed().encode_fact(&Fact::PolicyVersion(Box::new(policy))).map_err(|error| {
-        Failure::failed(format!("encoding the policy: {error}"), "a policy file may have at most some 900 kB")
-    })?;
+    let payload = registry::codec(settings, &[RecordName::PolicyVersion])?
+        .encode_fact(&Fact::PolicyVersion(Box::new(policy)))
+        .map_err(|error| {
+            Failure::failed(format!("encoding the policy: {error}"), "a policy file may have at most some 900 kB")
+        })?;
     let mut sender = sender(&connect(settings, "policy"))?;
     sender.send(&settings.topics.policy, None, Some(name.as_bytes()), Some(&payload), None)?;
     sender.flush(PATIENCE)?;
@@ -89,7 +93,7 @@ fn newest(settings: &Settings, name: &str) -> Outcome<Option<PolicyVersion>> {
                 "create it with `paceline topics apply`",
             )
         })?;
-    let codec = Codec::fixed();
+    let codec = registry::codec(settings, &[])?;
     let mut reader = LogReader::open(&connection, PATIENCE)?;
     let mut newest: Option<PolicyVersion> = None;
     for partition in 0..partitions {

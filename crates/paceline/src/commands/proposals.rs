@@ -4,8 +4,9 @@ use super::{actor, connect, say, say_json, sender};
 use crate::cli::{Output, ProposalArgs, ProposalsCommand};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::registry;
 use crate::settings::Settings;
-use avro_codec::Codec;
+use avro_codec::RecordName;
 use kafka_io::{Admin, From, LogReader, Until};
 use model::fact::{ControlTopic, Decision, Fact};
 use model::output::Adjustment;
@@ -30,7 +31,7 @@ pub fn run(command: &ProposalsCommand) -> Outcome {
 
 /// The last state of each proposal, from the topic.
 fn latest(settings: &Settings) -> Outcome<BTreeMap<String, Adjustment>> {
-    let codec = Codec::fixed();
+    let codec = registry::codec(settings, &[])?;
     let mut reader = LogReader::open(&connect(settings, "proposals"), PATIENCE)?;
     let mut latest = BTreeMap::new();
     for partition in 0..settings.journal_partitions {
@@ -73,7 +74,7 @@ fn list(settings: &Settings, output: Output) -> Outcome {
 
 fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
-    if let Some(campaign_id) = specification(&arguments.command_id) {
+    if let Some((campaign_id, _)) = specification(&arguments.command_id) {
         let account_id = account_of(&settings, campaign_id)?;
         return send(&settings, arguments, decision, account_id, campaign_id.to_owned());
     }
@@ -90,16 +91,16 @@ fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
 }
 
 /// `spec/CAMPAIGN/VERSION` names a specification whose numbers jumped and wait for a person.
-fn specification(id: &str) -> Option<&str> {
+pub fn specification(id: &str) -> Option<(&str, i64)> {
     let (campaign_id, version) = id.strip_prefix("spec/")?.rsplit_once('/')?;
-    version.parse::<i64>().is_ok().then_some(campaign_id)
+    Some((campaign_id, version.parse().ok()?))
 }
 
 fn account_of(settings: &Settings, campaign_id: &str) -> Outcome<String> {
     let connection = connect(settings, "proposals");
     let topic = &settings.topics.campaigns;
     let partitions = Admin::connect(&connection, PATIENCE)?.partitions(&[topic])?.remove(topic).flatten().unwrap_or(0);
-    let codec = Codec::fixed();
+    let codec = registry::codec(settings, &[])?;
     let mut reader = LogReader::open(&connection, PATIENCE)?;
     let mut account_id = None;
     for partition in 0..partitions {
@@ -136,9 +137,10 @@ fn send(
         reason: arguments.reason.clone(),
         decided_at: Clock::System.now_ms(),
     };
-    let payload = Codec::fixed().encode_fact(&Fact::Decision(Box::new(record))).map_err(|error| {
-        Failure::failed(format!("encoding the decision: {error}"), "this is a defect; please report it")
-    })?;
+    let payload =
+        registry::codec(settings, &[RecordName::Decision])?.encode_fact(&Fact::Decision(Box::new(record))).map_err(
+            |error| Failure::failed(format!("encoding the decision: {error}"), "this is a defect; please report it"),
+        )?;
     let mut sender = sender(&connect(settings, "proposals"))?;
     sender.send(&settings.topics.feedback, None, Some(campaign_id.as_bytes()), Some(&payload), None)?;
     sender.flush(PATIENCE)?;

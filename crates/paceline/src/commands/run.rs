@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Shared};
 use crate::published::Published;
+use crate::registry;
 use crate::service;
 use crate::service::context::{Context, Stop};
 use crate::service::topology;
@@ -30,20 +31,26 @@ pub fn run(arguments: &Run) -> Outcome {
     }
     check::automatic_campaigns(&settings, &admin)?;
     drop(admin);
-    let context = context(settings, Clock::System, topology, arguments.accept_loss);
-    let shared = Shared { metrics: context.metrics.clone(), published: context.published.clone() };
-    let addresses = http::serve(http::endpoints(&context.settings, shared))?;
+    let codec = registry::codec(&settings, registry::SERVICE_WRITES)?;
+    let context = context(settings, Clock::System, topology, codec, arguments.accept_loss);
+    let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
     tracing::info!(build = %context.build, slot = context.settings.slot, addresses = ?addresses, "serving");
     stop_on_signal(context.stop.clone())?;
     service::run(&context, arguments.role)
 }
 
 /// What the workers share.
-pub fn context(settings: Settings, clock: Clock, topology: topology::Topology, accept_loss: bool) -> Context {
+pub fn context(
+    settings: Settings,
+    clock: Clock,
+    topology: topology::Topology,
+    codec: Codec,
+    accept_loss: bool,
+) -> Context {
     Context {
         settings: Arc::new(settings),
         clock,
-        codec: Codec::fixed(),
+        codec,
         metrics: Arc::new(Metrics::new()),
         published: Arc::new(Published::default()),
         topology,

@@ -4,6 +4,7 @@ use super::import::time::instant;
 use super::{connect, say};
 use crate::cli::Tap;
 use crate::failure::{Failure, Outcome};
+use crate::registry;
 use crate::service::topology::ANSWER_LIMIT;
 use crate::settings::Settings;
 use avro_codec::Codec;
@@ -31,7 +32,7 @@ pub fn run(arguments: &Tap) -> Outcome {
         Ok(from) => from.map_or(From::Earliest, From::Time),
         Err(reason) => return Err(Failure::failed(format!("--from {reason}"), "")),
     };
-    let codec = Codec::fixed();
+    let codec = registry::codec(&settings, &[])?;
     let mut reader = LogReader::open(&connection, PATIENCE)?;
     let mut left = arguments.max.unwrap_or(u64::MAX);
     let mut failed = Ok(());

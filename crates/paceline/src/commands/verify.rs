@@ -11,7 +11,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::settings::Settings;
 use replay::{Difference, OutputTopic, Tally, Verifier};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Compares every journal partition; a difference is shown from both sides.
 pub fn run(arguments: &Verify) -> Outcome {
@@ -66,6 +66,62 @@ fn verify(
     Ok(verifier.finish(until, from_offset))
 }
 
+/// Fields in which two records differ, each with both values.
+fn differing(path: &str, replayed: &Value, committed: &Value, fields: &mut Vec<Value>) {
+    match (replayed, committed) {
+        (a, b) if a == b => {}
+        (Value::Object(a), Value::Object(b)) => {
+            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for name in names {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let of = |record: &serde_json::Map<String, Value>| record.get(name).cloned().unwrap_or_default();
+                differing(&path, &of(a), &of(b), fields);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (at, (a, b)) in a.iter().zip(b).enumerate() {
+                differing(&format!("{path}[{at}]"), a, b, fields);
+            }
+        }
+        (a, b) => fields.push(json!({ "field": path, "replayed": a, "committed": b })),
+    }
+}
+
+/// The first difference for a person: where it is, both explanations, and the fields that differ.
+fn side_by_side(difference: &Value) -> Outcome {
+    let words = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "nothing".into(),
+        other => other.to_string(),
+    };
+    say(&format!(
+        "first difference: {}, decided at journal {}/{}",
+        words(&difference["topic"]),
+        difference["journal_partition"],
+        difference["journal_offset"]
+    ))?;
+    for side in ["replayed", "committed"] {
+        let record = &difference[side];
+        let about = ["command_id", "alert_id", "campaign_id", "kind", "state", "reason", "granularity"];
+        let about: Vec<String> = about.iter().map(|name| &record[name]).filter(|v| !v.is_null()).map(words).collect();
+        let text = record.pointer("/explanation/text").or_else(|| record.get("text")).map_or(String::new(), words);
+        let what = if record.is_null() { "no such record".into() } else { about.join(" ") };
+        say(&format!("  {side:<9} {what}"))?;
+        if !text.is_empty() {
+            say(&format!("            {text}"))?;
+        }
+    }
+    for field in difference["fields"].as_array().into_iter().flatten().filter(|field| field["field"] != "") {
+        say(&format!(
+            "  {}: {} replayed, {} committed",
+            words(&field["field"]),
+            words(&field["replayed"]),
+            words(&field["committed"])
+        ))?;
+    }
+    Ok(())
+}
+
 fn report(
     history: &History,
     output: Output,
@@ -88,12 +144,16 @@ fn report(
         })
         .collect();
     let difference = first.map(|(partition, difference)| {
+        let (replayed, committed) = (show(&difference.replayed), show(&difference.committed));
+        let mut fields = Vec::new();
+        differing("", &replayed, &committed, &mut fields);
         json!({
             "topic": history.topic(difference.topic),
             "journal_partition": partition,
             "journal_offset": difference.journal_offset,
-            "replayed": show(&difference.replayed),
-            "committed": show(&difference.committed),
+            "fields": fields,
+            "replayed": replayed,
+            "committed": committed,
         })
     });
     let document = json!({ "journal_records": records, "topics": topics, "first_difference": difference });
@@ -111,7 +171,7 @@ fn report(
                 ))?;
             }
             if let Some(difference) = &difference {
-                say(&serde_json::to_string_pretty(difference).unwrap_or_default())?;
+                side_by_side(difference)?;
             }
         }
     }
@@ -122,5 +182,25 @@ fn report(
             format!("{count} committed record(s) differ from the replay"),
             "the first is shown on stdout, from both sides",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_fields_that_differ_are_named_with_both_values() {
+        let record = |reason: &str, bid: i64| json!({ "id": "a", "reason": reason, "explanation": { "terms": [{ "value": 1 }, { "value": bid }] } });
+        let mut fields = Vec::new();
+        differing("", &record("daily_cap", 5), &record("forged", 7), &mut fields);
+        let expected = [
+            json!({ "field": "explanation.terms[1].value", "replayed": 5, "committed": 7 }),
+            json!({ "field": "reason", "replayed": "daily_cap", "committed": "forged" }),
+        ];
+        assert_eq!(fields, expected);
+        fields.clear();
+        differing("", &Value::Null, &record("x", 1), &mut fields);
+        assert_eq!(fields.len(), 1, "a record that is on one side only differs as a whole");
     }
 }

@@ -62,20 +62,23 @@ fn command(history: &mut History, id: &str, output: Output) -> Outcome {
     }
 }
 
-/// The command that an approved proposal was issued as, or the proposal that a command was approved from: both are
-/// decided at the same journal record, about the same value of the same campaign.
+/// The command that an approved proposal was issued as, or the proposal that a command was approved from.
 fn other_half<'r>(one: &Adjustment, records: &'r [Adjustment]) -> Option<&'r Adjustment> {
+    records.iter().find(|other| is_other_half(one, other))
+}
+
+/// Whether one is the proposal and the other the command it was issued as: both are decided at the same journal record,
+/// about the same value of the same campaign.
+pub fn is_other_half(one: &Adjustment, other: &Adjustment) -> bool {
     let wanted = match one.state.as_str() {
         "approved" => "issued",
         "issued" if one.reason == Reason::Person.as_str() => "approved",
-        _ => return None,
+        _ => return false,
     };
     let decided = |record: &Adjustment| (record.explanation.journal_partition, record.explanation.journal_offset);
-    records.iter().find(|other| {
-        other.state == wanted
-            && decided(other) == decided(one)
-            && (&other.account_id, &other.campaign_id, &other.kind) == (&one.account_id, &one.campaign_id, &one.kind)
-    })
+    other.state == wanted
+        && decided(other) == decided(one)
+        && (&other.account_id, &other.campaign_id, &other.kind) == (&one.account_id, &one.campaign_id, &one.kind)
 }
 
 /// The record itself, and the other's id beside it.

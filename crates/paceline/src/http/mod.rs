@@ -1,23 +1,53 @@
-//! What the process shows over HTTP: metrics, health that tells the truth, read-only views, the first page.
+//! What the process shows over HTTP: metrics, health that tells the truth, the API, the dashboard's page.
 //!
-//! Views are snapshots published by the workers; a request never touches a worker's state. Missing on purpose: writing,
-//! roles and streams.
+//! Views are snapshots published by the workers; a request never touches a worker's state, and what a person decides
+//! goes to the feedback topic as from the shell. `API.md` beside this file lists the endpoints.
 
+mod access;
+mod audit;
+mod campaigns;
+mod courier;
+mod guard;
+mod openapi;
+mod overview;
 mod page;
+mod paging;
+mod problem;
+mod quality;
+mod records;
 mod server;
+mod session;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod write_limit;
+mod writing;
 
+pub use access::Access;
 pub use server::{Endpoint, serve};
+pub use tls::acceptor;
 
-use crate::published::{KpiQuery, Published};
+use crate::clock::Clock;
+use crate::failure::Outcome;
+use crate::published::Published;
+use crate::service::context::Context;
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
+use audit::Audit;
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{MethodRouter, get, post};
+use courier::Courier;
 use serde_json::json;
 use std::sync::Arc;
+use stream::Streams;
+
+/// A bulk decision of the largest size fits with ids of ours several times over.
+const BODY_BYTES_MAX: usize = 64 * 1_024;
 
 /// What handlers need.
 #[derive(Clone)]
@@ -26,23 +56,82 @@ pub struct Shared {
     pub metrics: Arc<Metrics>,
     /// Views of the workers.
     pub published: Arc<Published>,
+    /// The only clock.
+    pub clock: Clock,
+    /// `version+revision` of this build.
+    pub build: Arc<str>,
+    access: Access,
+    audit: Arc<Audit>,
+    courier: Courier,
+    streams: Streams,
+}
+
+impl Shared {
+    /// What the workers share, as far as handlers need it; starts the thread that brings people's words to the topic.
+    pub fn of(context: &Context) -> Outcome<Self> {
+        let audit = Arc::new(Audit::default());
+        let courier = Courier::start(context, audit.clone())?;
+        Ok(Self {
+            metrics: context.metrics.clone(),
+            published: context.published.clone(),
+            clock: context.clock,
+            build: context.build.clone(),
+            access: Access::of(&context.settings.http, context.settings.http_listen),
+            audit,
+            courier,
+            streams: Streams::default(),
+        })
+    }
 }
 
 /// The two endpoints of the service.
-pub fn endpoints(settings: &Settings, shared: Shared) -> Vec<Endpoint> {
+pub fn endpoints(settings: &Settings, shared: Shared) -> Outcome<Vec<Endpoint>> {
     let health = Router::new().route("/health/live", get(live)).route("/health/ready", get(ready));
     let metrics = health.clone().route("/metrics", get(metrics)).with_state(shared.clone());
-    let api = health
-        .route("/", get(page::index))
-        .route("/api/v1/campaigns", get(campaigns))
-        .route("/api/v1/kpis", get(kpis))
-        .route("/api/v1/adjustments", get(adjustments))
-        .route("/api/v1/alerts", get(alerts))
-        .route("/api/v1/proposals", get(proposals))
+    let mut api = health.merge(page::routes());
+    for (path, _, methods) in routes() {
+        api = api.route(&format!("/api/v1{path}"), methods);
+    }
+    let api = api
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared);
+    let tls = settings.http.tls.as_ref().map(acceptor).transpose()?;
+    Ok(vec![
+        Endpoint { setting: "http.listen", address: settings.http_listen, tls, routes: api },
+        Endpoint { setting: "metrics.listen", address: settings.metrics_listen, tls: None, routes: metrics },
+    ])
+}
+
+type Route = (&'static str, &'static [&'static str], MethodRouter<Shared>);
+
+/// Every path of the API below `/api/v1`, and its methods.
+fn routes() -> Vec<Route> {
+    const GET: &[&str] = &["get"];
+    const POST: &[&str] = &["post"];
     vec![
-        Endpoint { setting: "http.listen", address: settings.http_listen, routes: api },
-        Endpoint { setting: "metrics.listen", address: settings.metrics_listen, routes: metrics },
+        ("/overview", GET, get(overview::get)),
+        ("/campaigns", GET, get(campaigns::list)),
+        ("/campaigns/{account}/{campaign}", GET, get(campaigns::one)),
+        ("/campaigns/{account}/{campaign}/series", GET, get(campaigns::series)),
+        ("/kpis", GET, get(records::kpis)),
+        ("/adjustments", GET, get(records::adjustments)),
+        ("/alerts", GET, get(records::alerts)),
+        ("/proposals", GET, get(records::proposals)),
+        ("/proposals/bulk", POST, post(writing::bulk)),
+        ("/proposals/{id}", GET, get(records::proposal)),
+        ("/proposals/{id}/approve", POST, post(writing::approve)),
+        ("/proposals/{id}/reject", POST, post(writing::reject)),
+        ("/halts", &["get", "post"], get(records::halts).post(writing::halt)),
+        ("/halts/release", POST, post(writing::release)),
+        ("/explanations/{command_id}", GET, get(records::explanation)),
+        ("/data-quality", GET, get(quality::get)),
+        ("/audit", GET, get(audit::list)),
+        ("/session", &["get", "post", "delete"], get(session::get).post(session::login).delete(session::logout)),
+        ("/stream", GET, get(stream::get)),
+        ("/openapi.json", GET, get(openapi::get)),
     ]
 }
 
@@ -67,25 +156,4 @@ fn answer(verdict: Result<(), Vec<String>>) -> Response {
         Err(reasons) => (StatusCode::SERVICE_UNAVAILABLE, reasons),
     };
     (status, axum::Json(json!({ "ok": reasons.is_empty(), "reasons": reasons }))).into_response()
-}
-
-async fn campaigns(State(shared): State<Shared>) -> Response {
-    axum::Json(json!({ "campaigns": shared.published.campaigns() })).into_response()
-}
-
-async fn kpis(State(shared): State<Shared>, Query(query): Query<KpiQuery>) -> Response {
-    let (rows, more) = shared.published.kpis(&query);
-    axum::Json(json!({ "rows": rows, "truncated": more })).into_response()
-}
-
-async fn adjustments(State(shared): State<Shared>) -> Response {
-    axum::Json(json!({ "adjustments": shared.published.adjustments() })).into_response()
-}
-
-async fn alerts(State(shared): State<Shared>) -> Response {
-    axum::Json(json!({ "alerts": shared.published.alerts() })).into_response()
-}
-
-async fn proposals(State(shared): State<Shared>) -> Response {
-    axum::Json(json!({ "proposals": shared.published.proposals() })).into_response()
 }

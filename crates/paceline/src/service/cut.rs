@@ -13,6 +13,9 @@ use std::sync::Arc;
 
 /// Original bytes kept of a dead letter: enough to mend and retry nearly all; a broker's limit for a record is 1 MiB.
 const DEAD_LETTER_BYTES_MAX: usize = 900_000;
+/// Headers of a dead letter, in order; the last one only where the value was cut.
+pub const DEAD_LETTER_HEADERS: [&str; 7] =
+    ["topic", "partition", "offset", "timestamp", "reason", "detail", "cut_from_bytes"];
 const DEAD_LETTER_KEY_BYTES_MAX: usize = 1_024;
 /// A position's metadata begins with this; the rest is the clock of the last cut, a hint where to look in the journal.
 pub const CLOCK_HINT: &str = "clock=";
@@ -62,17 +65,18 @@ impl CutWriter {
         reason: &'static str,
         detail: String,
     ) -> DeadLetter {
+        let [topic, partition, at, timestamp, why, words, cut_from] = DEAD_LETTER_HEADERS.map(Cow::Borrowed);
         let mut headers: Vec<(Cow<'static, str>, Vec<u8>)> = vec![
-            (Cow::Borrowed("topic"), place.topic.as_bytes().to_vec()),
-            (Cow::Borrowed("partition"), place.partition.to_string().into_bytes()),
-            (Cow::Borrowed("offset"), offset.to_string().into_bytes()),
-            (Cow::Borrowed("timestamp"), timestamp_ms.to_string().into_bytes()),
-            (Cow::Borrowed("reason"), reason.as_bytes().to_vec()),
-            (Cow::Borrowed("detail"), detail.into_bytes()),
+            (topic, place.topic.as_bytes().to_vec()),
+            (partition, place.partition.to_string().into_bytes()),
+            (at, offset.to_string().into_bytes()),
+            (timestamp, timestamp_ms.to_string().into_bytes()),
+            (why, reason.as_bytes().to_vec()),
+            (words, detail.into_bytes()),
         ];
         let payload = payload.map(|bytes| {
             if bytes.len() > DEAD_LETTER_BYTES_MAX {
-                headers.push((Cow::Borrowed("cut_from_bytes"), bytes.len().to_string().into_bytes()));
+                headers.push((cut_from, bytes.len().to_string().into_bytes()));
             }
             bytes[..bytes.len().min(DEAD_LETTER_BYTES_MAX)].to_vec()
         });

@@ -1,6 +1,8 @@
 //! The workers of a process, started and ended together.
 
 mod already;
+#[cfg(test)]
+mod asyncapi;
 pub mod context;
 mod cut;
 mod evidence;

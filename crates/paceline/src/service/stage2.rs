@@ -12,7 +12,7 @@ use super::snapshot_writer::{Frozen, SnapshotWriter};
 use super::span::{SPAN_HEADER, Span};
 use super::stage1::start_committer;
 use crate::failure::{Failure, Kind, Outcome};
-use crate::published::CampaignView;
+use crate::published::{CampaignEntry, HaltView};
 use crate::snapshots::Chunk;
 use avro_codec::RecordName;
 use controller::{Authority, Controller, JournalPosition, Outputs};
@@ -228,6 +228,7 @@ impl Stage2 {
                     "only Paceline may write this topic; remove what another program wrote there",
                 )
             })?;
+            context.published.note_halts(&journal);
             let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
             owned.last_timestamp_ms = record.timestamp_ms;
             owned.last_clock_ms = journal.clock;
@@ -384,16 +385,25 @@ impl Stage2 {
         }
         let mut paces: BTreeMap<String, i64> = BTreeMap::new();
         let mut halted = 0;
+        let published = &self.context.published;
+        let (mut halts, mut policy_version, mut now) = (Vec::new(), 0, 0);
         for owned in self.partitions.values() {
             let state = owned.controller.view();
             for summary in state.campaigns() {
                 let whys = state.why(&summary.account_id, &summary.campaign_id);
-                let view = CampaignView::of(&summary, &whys);
-                *paces.entry(view.pace.clone()).or_default() += 1;
-                halted += i64::from(view.halted);
-                self.context.published.put_campaign(view);
+                *paces.entry(summary.pace.clone()).or_default() += 1;
+                halted += i64::from(summary.halted);
+                published.put_campaign(CampaignEntry::of(summary, &whys), state.now());
             }
+            halts.extend(state.halts().into_iter().map(HaltView::from));
+            halts.extend(state.integrity_hold().map(HaltView::integrity));
+            state.proposals().for_each(|proposal| published.know_proposal(proposal));
+            state.alerts().for_each(|alert| published.know_alert(alert));
+            policy_version = policy_version.max(state.policy_version());
+            now = now.max(state.now());
         }
+        published.put_halts(halts);
+        published.end_pass(policy_version, now);
         self.context.metrics.halted_campaigns.set(halted);
         self.count_states();
         for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
@@ -552,7 +562,7 @@ impl OutTopics {
 }
 
 /// CloudEvents 1.0 in Kafka's binary mode.
-fn cloud_event(name: RecordName, id: &str) -> Vec<(Cow<'static, str>, Vec<u8>)> {
+pub fn cloud_event(name: RecordName, id: &str) -> Vec<(Cow<'static, str>, Vec<u8>)> {
     let header = |name: &'static str, value: &str| (Cow::Borrowed(name), value.as_bytes().to_vec());
     vec![
         header("ce_specversion", "1.0"),

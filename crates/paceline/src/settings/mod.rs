@@ -3,9 +3,13 @@
 //! Parsed once into plain types; unknown keys are refused, relations between settings are checked, and all mistakes are
 //! told at once. Order: built-in defaults, files in the order given, environment.
 
+mod http;
 mod reader;
+mod registry;
 
+pub use http::{HttpSettings, TlsFiles, TokenRole, TokenSetting};
 pub use reader::{Effective, parse_duration_ms};
+pub use registry::RegistrySettings;
 
 use crate::failure::{Failure, Outcome};
 use model::event::EventKind;
@@ -31,6 +35,8 @@ pub struct Settings {
     pub brokers: String,
     /// The client library's own settings, passed through.
     pub kafka_properties: BTreeMap<String, String>,
+    /// The schema registry; where absent, the ids of `schemas/index.toml` hold.
+    pub registry: Option<RegistrySettings>,
     /// Stable name of this process.
     pub slot: String,
     /// Consumer groups and transactional ids begin with it.
@@ -45,6 +51,8 @@ pub struct Settings {
     pub minute_rows: bool,
     /// Dashboard and API.
     pub http_listen: SocketAddr,
+    /// Who may use the API, and over what.
+    pub http: HttpSettings,
     /// Prometheus.
     pub metrics_listen: SocketAddr,
     /// Secret of the keyed hashes; a built-in one where absent.
@@ -183,14 +191,7 @@ impl Settings {
             reader.mistake(format!("kafka.brokers: {brokers:?} is not a list of host:port"));
         }
         let kafka_properties = reader.open_table("kafka.properties", "setting of the Kafka client, passed through");
-        let registry =
-            reader.text("registry.url", "", "schema registry; not supported yet, ids are those of schemas/index.toml");
-        if !registry.is_empty() {
-            reader.mistake(
-                "registry.url: a registry is not supported yet; leave it out, the ids of schemas/index.toml hold"
-                    .into(),
-            );
-        }
+        let registry = registry::read(reader);
         let slot =
             reader.text("slot", "0", "stable name of this process; two processes with one slot fence each other");
         let group = reader.text("group", "paceline", "consumer groups and transactional ids begin with it");
@@ -228,9 +229,12 @@ impl Settings {
         if epoch.interval_ms < 50 || epoch.interval_max_ms < epoch.interval_ms {
             reader.mistake("epoch.interval: must be at least 50ms and not above epoch.interval_max".into());
         }
+        let http_listen = address(reader, "http.listen", "127.0.0.1:8080", "dashboard and API");
+        let http = HttpSettings::read(reader, http_listen);
         Self {
             brokers,
             kafka_properties,
+            registry,
             slot,
             group,
             state_dir: PathBuf::from(reader.text(
@@ -247,7 +251,8 @@ impl Settings {
             },
             topics: Topics::read(reader),
             minute_rows: reader.flag("kpis.minute_rows", false, "publish a KPI row for each closed minute too"),
-            http_listen: address(reader, "http.listen", "127.0.0.1:8080", "dashboard and API"),
+            http_listen,
+            http,
             metrics_listen: address(reader, "metrics.listen", "127.0.0.1:9464", "Prometheus metrics"),
             user_key_secret: reader.secret(
                 "user_key.secret",
@@ -311,13 +316,5 @@ mod tests {
         assert!(settings.minute_rows);
         let row = effective.iter().find(|setting| setting.path == "kpis.minute_rows").unwrap();
         assert_eq!(row.origin, "PACELINE__KPIS__MINUTE_ROWS");
-    }
-
-    #[test]
-    fn a_registry_is_refused_until_there_is_a_client() {
-        let environment = BTreeMap::from([("PACELINE__REGISTRY__URL".to_owned(), "http://x".to_owned())]);
-        let failure = Settings::load_with(&[], &environment).unwrap_err();
-        assert_eq!(failure.kind.exit_code(), 78);
-        assert!(failure.mistakes[0].contains("registry.url"));
     }
 }

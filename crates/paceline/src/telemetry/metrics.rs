@@ -57,6 +57,8 @@ pub struct Metrics {
     pub campaigns: IntGaugeVec,
     pub halted_campaigns: IntGauge,
     pub latency: HistogramVec,
+    pub http_refused: IntCounterVec,
+    pub http_resyncs: IntCounter,
 }
 
 impl Metrics {
@@ -206,6 +208,17 @@ impl Metrics {
                 "From an event's broker timestamp to its published command or committed cut.",
                 &["stage"],
             ),
+            http_refused: counters(
+                r,
+                "paceline_http_refused_total",
+                "HTTP requests that were refused before they were looked at.",
+                &["reason"],
+            ),
+            http_resyncs: counter(
+                r,
+                "paceline_http_stream_resyncs_total",
+                "Times that a stream's listener was too slow and was told to read the lists again.",
+            ),
             registry,
         };
         metrics.prepare();
@@ -232,6 +245,9 @@ impl Metrics {
         for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
             self.campaigns.with_label_values(&[pace]);
         }
+        for reason in ["host", "origin", "token", "role", "streams", "busy", "too_slow"] {
+            self.http_refused.with_label_values(&[reason]);
+        }
         for kind in ["assigned", "revoked"] {
             self.rebalances.with_label_values(&[kind]);
         }
@@ -242,6 +258,11 @@ impl Metrics {
         for known in LIFECYCLE_STATES {
             self.lifecycle_state.with_label_values(&[known]).set(i64::from(known == state));
         }
+    }
+
+    /// Every family with its series, for who reads numbers and not text.
+    pub fn families(&self) -> Vec<prometheus::proto::MetricFamily> {
+        self.registry.gather()
     }
 
     /// The exposition text.

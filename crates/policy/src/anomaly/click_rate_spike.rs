@@ -152,6 +152,10 @@ mod tests {
         ];
         looks.iter().for_each(|look| assert_eq!(row.take(look, &settings, 0), Change::None));
         assert_eq!(row, before);
-        row.take(&ClickHour { impressions: i64::MAX, clicks: i64::MAX, start_ms: i64::MAX, ..hour }, &settings, i64::MAX);
+        row.take(
+            &ClickHour { impressions: i64::MAX, clicks: i64::MAX, start_ms: i64::MAX, ..hour },
+            &settings,
+            i64::MAX,
+        );
     }
 }

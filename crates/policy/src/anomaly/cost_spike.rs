@@ -149,7 +149,10 @@ mod tests {
         for (start_ms, spend_micros, billable) in
             [(3 * HOUR, 5, 1), (2 * HOUR, 5, 1), (4 * HOUR, 5, 0), (4 * HOUR, -5, 1), (4 * HOUR, i64::MIN, -1)]
         {
-            assert_eq!(row.take(&PriceHour { start_ms, spend_micros, billable, raised_ppm: 0 }, &settings, 0), Change::None);
+            assert_eq!(
+                row.take(&PriceHour { start_ms, spend_micros, billable, raised_ppm: 0 }, &settings, 0),
+                Change::None
+            );
         }
         assert_eq!(row, before);
     }

@@ -171,8 +171,7 @@ mod tests {
     fn a_budget_that_stops_binding_while_it_is_open_makes_the_note_a_warning() {
         let mut row = UnderspendRisk::default();
         let mut look = |minute: i64, binding| {
-            let change =
-                row.observe(&UnderspendEvidence { binding, ..poor() }, &Settings::default(), minute * MINUTE);
+            let change = row.observe(&UnderspendEvidence { binding, ..poor() }, &Settings::default(), minute * MINUTE);
             if let Change::Opened(finding) = change { Some(finding.severity) } else { None }
         };
         assert_eq!([look(0, Binding::Budget), look(60, Binding::Budget)], [None, Some(Severity::Info)]);

@@ -98,8 +98,7 @@ impl<T: Clone> Incidents<T> {
             .kinds
             .entry(alarm.kind.to_owned())
             .or_insert_with(|| Family { members: BTreeMap::new(), is_one: false });
-        let fresh =
-            Standing { at_ms: alarm.at_ms, ln_chance: 0.0, is_told: family.is_one, what: alarm.what.clone() };
+        let fresh = Standing { at_ms: alarm.at_ms, ln_chance: 0.0, is_told: family.is_one, what: alarm.what.clone() };
         let member = family.members.entry(alarm.member.to_owned()).or_insert(fresh);
         // Compared so that NaN changes nothing.
         if alarm.ln_chance < member.ln_chance {

@@ -24,6 +24,7 @@ pub struct GuardedProposal {
 pub struct Checked {
     kind: &'static str,
     value: Option<i64>,
+    factors: Vec<i64>,
     is_ppm: bool,
     holder: Option<Holder>,
     reason: Reason,
@@ -130,8 +131,9 @@ fn checked(draft: Draft, proposal: &Proposal, limits: &Limits<'_>, ledger: &Ledg
     };
     let life_end_ms = now_ms.saturating_add(limits.raise_life_ms.max(0));
     let cut_end_ms = now_ms.saturating_add(limits.settings.cut_expires_ms);
-    let leased = draft.raises_spend && draft.value.is_some();
-    let fallback = match (leased, ledger.in_force) {
+    let leased = draft.is_leased();
+    // Factors fall back to those in force before, which no single value can say.
+    let fallback = match (leased && draft.value.is_some(), ledger.in_force) {
         (true, Some(in_force)) => {
             Some(Fallback { value: harmless(proposal, in_force, ledger.baseline), when_ms: life_end_ms })
         }
@@ -140,6 +142,7 @@ fn checked(draft: Draft, proposal: &Proposal, limits: &Limits<'_>, ledger: &Ledg
     Checked {
         kind: proposal.action.kind(),
         value: draft.value,
+        factors: draft.factors,
         is_ppm: matches!(proposal.action, Action::SetTargetRoas(_)),
         holder,
         reason: proposal.reason,
@@ -185,7 +188,7 @@ impl GuardedProposal {
 }
 
 impl Checked {
-    /// The contract's word: set_bid, set_daily_budget, set_target, pause, resume.
+    /// The contract's word: set_bid, set_modifier_table, set_daily_budget, set_target, pause, resume.
     pub fn kind(&self) -> &'static str {
         self.kind
     }
@@ -198,6 +201,11 @@ impl Checked {
     /// The value in parts per million, if it is a ratio.
     pub fn value_ppm(&self) -> Option<i64> {
         self.value.filter(|_| self.is_ppm)
+    }
+
+    /// Factors in parts per million, empty for every other kind.
+    pub fn factors(&self) -> &[i64] {
+        &self.factors
     }
 
     /// Whose pause it is, or was.

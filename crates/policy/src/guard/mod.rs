@@ -12,11 +12,13 @@
 
 mod breaker;
 mod command;
+mod factors;
 mod rules;
 mod worst_case;
 
 pub use breaker::{BreakerCause, BreakerCounts, breaker};
 pub use command::{Checked, Edit, Fallback, GuardedCommand, GuardedProposal, ROUNDED_DOWN, WhyProposed};
+pub use factors::{FactorView, check_factors};
 pub use worst_case::{WorstCase, worst_case_micros};
 
 use crate::explain::Reason;
@@ -50,6 +52,8 @@ pub enum Action {
     SetTargetCpa(f64),
     /// A target return in parts per million: here more is less spend.
     SetTargetRoas(f64),
+    /// Factors on the bid by hour; they pass [`check_factors`], not [`check`].
+    SetModifierTable,
     /// Stop, on behalf of a holder, until an instant if its cause ends by itself.
     Pause(Holder, Option<Millis>),
     /// Run again: a holder's cause is over and it was the last.
@@ -170,6 +174,9 @@ pub enum GuardHold {
 
 /// Passes one proposal through all rules, in the order of section 12.
 pub fn check(proposal: &Proposal, limits: &Limits<'_>, ledger: &LedgerView, now_ms: Millis) -> Verdict {
+    if proposal.action == Action::SetModifierTable {
+        return Verdict::Hold(GuardHold::NoBounds);
+    }
     match rules::pass(proposal, limits, ledger, now_ms) {
         Ok(passed) => command::verdict(passed, proposal, limits, ledger, now_ms),
         Err(why) => Verdict::Hold(why),
@@ -183,6 +190,7 @@ impl Action {
             Action::SetBid(_) => "set_bid",
             Action::SetDailyBudget(_) => "set_daily_budget",
             Action::SetTargetCpa(_) | Action::SetTargetRoas(_) => "set_target",
+            Action::SetModifierTable => "set_modifier_table",
             Action::Pause(..) => "pause",
             Action::Resume(_) => "resume",
         }
@@ -194,7 +202,7 @@ impl Action {
             Action::SetBid(v) | Action::SetDailyBudget(v) | Action::SetTargetCpa(v) | Action::SetTargetRoas(v) => {
                 Some(*v)
             }
-            Action::Pause(..) | Action::Resume(_) => None,
+            Action::SetModifierTable | Action::Pause(..) | Action::Resume(_) => None,
         }
     }
 

@@ -12,6 +12,8 @@ use crate::settings::{Guard as Settings, Millis};
 pub(super) struct Draft {
     /// The value as it stands now; none for pause and resume.
     pub(super) value: Option<i64>,
+    /// Factors in parts per million; empty where the command is none of factors.
+    pub(super) factors: Vec<i64>,
     pub(super) edits: Vec<Edit>,
     pub(super) raises_spend: bool,
     pub(super) worst_case_micros: i64,
@@ -25,7 +27,7 @@ pub(super) fn pass(
 ) -> Result<Draft, GuardHold> {
     let asked = finite(&proposal.action)?;
     let raises_spend = raises_spend(proposal, asked.map(|asked| bounded(asked, limits)), ledger);
-    let mut draft = Draft { value: asked, edits: Vec::new(), raises_spend, worst_case_micros: 0 };
+    let mut draft = Draft { value: asked, factors: Vec::new(), edits: Vec::new(), raises_spend, worst_case_micros: 0 };
     let emergency = proposal.reason.is_emergency() && !draft.raises_spend;
     halted(proposal, ledger, emergency)?;
     held_account(limits, ledger, emergency)?;
@@ -70,12 +72,12 @@ fn raises_spend(proposal: &Proposal, asked: Option<i64>, ledger: &LedgerView) ->
     }
 }
 
-fn halted(proposal: &Proposal, ledger: &LedgerView, emergency: bool) -> Result<(), GuardHold> {
+pub(super) fn halted(proposal: &Proposal, ledger: &LedgerView, emergency: bool) -> Result<(), GuardHold> {
     let by_the_halt = emergency && proposal.reason == crate::explain::Reason::Halt;
     if ledger.halted && !by_the_halt { Err(GuardHold::Halted) } else { Ok(()) }
 }
 
-fn held_account(limits: &Limits<'_>, ledger: &LedgerView, emergency: bool) -> Result<(), GuardHold> {
+pub(super) fn held_account(limits: &Limits<'_>, ledger: &LedgerView, emergency: bool) -> Result<(), GuardHold> {
     if limits.protected {
         Err(GuardHold::Protected)
     } else if !emergency && breaker(&ledger.breaker, limits.settings).is_some() {
@@ -213,7 +215,7 @@ fn whole_units(draft: &mut Draft, in_force: i64, limits: &Limits<'_>) -> Result<
     Ok(())
 }
 
-fn fresh(draft: &Draft, ledger: &LedgerView, emergency: bool) -> Result<(), GuardHold> {
+pub(super) fn fresh(draft: &Draft, ledger: &LedgerView, emergency: bool) -> Result<(), GuardHold> {
     match ledger.freshness {
         Freshness::Dead if !emergency => Err(GuardHold::DeadData),
         Freshness::Stale if draft.raises_spend => Err(GuardHold::StaleData),
@@ -224,11 +226,22 @@ fn fresh(draft: &Draft, ledger: &LedgerView, emergency: bool) -> Result<(), Guar
 
 /// Worst case under silence; a raise must find it within the allowance.
 fn money(draft: &mut Draft, limits: &Limits<'_>, ledger: &LedgerView, now_ms: Millis) -> Result<(), GuardHold> {
-    let leased = draft.raises_spend && draft.value.is_some();
     let growth = match (draft.value, ledger.in_force) {
         (Some(value), Some(in_force)) if in_force > 0 && value > in_force => value as f64 / in_force as f64,
         _ => 1.0,
     };
+    money_of(draft, growth, limits, ledger, now_ms)
+}
+
+/// The same for a raise of the bid by `growth`.
+pub(super) fn money_of(
+    draft: &mut Draft,
+    growth: f64,
+    limits: &Limits<'_>,
+    ledger: &LedgerView,
+    now_ms: Millis,
+) -> Result<(), GuardHold> {
+    let leased = draft.is_leased();
     let until_ms = if leased { now_ms.saturating_add(limits.raise_life_ms.max(0)) } else { ledger.day_end_ms };
     let input = WorstCase {
         exposure: ledger.exposure,
@@ -258,16 +271,31 @@ fn conservation(draft: &Draft, proposal: &Proposal) -> Result<(), GuardHold> {
     }
 }
 
-fn cool_down(limits: &Limits<'_>, ledger: &LedgerView, skips: bool, now_ms: Millis) -> Result<(), GuardHold> {
+pub(super) fn cool_down(
+    limits: &Limits<'_>,
+    ledger: &LedgerView,
+    skips: bool,
+    now_ms: Millis,
+) -> Result<(), GuardHold> {
     let too_soon = |last: Millis| limits.cool_down_ms > 0 && now_ms.saturating_sub(last) < limits.cool_down_ms;
     if !skips && ledger.last_command_ms.is_some_and(too_soon) { Err(GuardHold::CoolDown) } else { Ok(()) }
 }
 
 impl Draft {
-    fn set(&mut self, value: i64, edit: Edit) {
-        self.value = Some(value);
+    /// A raise of a value, or of some factor, lives only as long as it is affirmed.
+    pub(super) fn is_leased(&self) -> bool {
+        self.raises_spend && (self.value.is_some() || !self.factors.is_empty())
+    }
+
+    /// Notes what was changed, once.
+    pub(super) fn edited(&mut self, edit: Edit) {
         if !self.edits.contains(&edit) {
             self.edits.push(edit);
         }
+    }
+
+    fn set(&mut self, value: i64, edit: Edit) {
+        self.value = Some(value);
+        self.edited(edit);
     }
 }

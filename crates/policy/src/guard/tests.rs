@@ -487,3 +487,73 @@ fn all_rules_hold(
     }
     Ok(())
 }
+
+mod factors {
+    use super::super::{FactorView, check_factors};
+    use super::*;
+    use crate::explain::Reason;
+    use crate::gates::Freshness;
+    use crate::settings::Modifiers;
+
+    fn passed(wanted: &[f64], in_force: &[i64], ledger: &LedgerView, now: i64) -> Verdict {
+        let limits = Limits { ceiling: Some(1_500_000), cool_down_ms: HOUR, ..limits() };
+        let proposal = Proposal {
+            action: Action::SetModifierTable,
+            reason: Reason::Modifiers,
+            group_sum_micros: None,
+            approved: false,
+        };
+        let view = FactorView { wanted, in_force, settings: &Modifiers::default() };
+        check_factors(&proposal, &view, &limits, ledger, now)
+    }
+
+    fn quiet() -> LedgerView {
+        LedgerView {
+            in_force: Some(1_000_000),
+            freshness: Freshness::Fresh,
+            day_end_ms: 86_400_000,
+            day_ceiling_micros: 100_000_000,
+            allowance_micros: 100_000_000,
+            ..LedgerView::default()
+        }
+    }
+
+    fn table(verdict: &Verdict) -> Vec<i64> {
+        match verdict {
+            Verdict::Emit(command) => command.checked().factors().to_vec(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn no_hour_bids_more_than_the_campaign_may_nor_jumps() {
+        let mut wanted = [1.0; 24];
+        wanted[3] = 0.1;
+        wanted[18] = 9.0;
+        let verdict = passed(&wanted, &[], &quiet(), 0);
+        let first = table(&verdict);
+        assert_eq!((first[3], first[18], first[7]), (600_000, 1_500_000, 1_000_000), "steps of -40 % and +50 %");
+        let second = table(&passed(&wanted, &first, &quiet(), 0));
+        assert_eq!((second[3], second[18]), (360_000, 1_500_000), "1.5 times the bid is the campaign's highest");
+        let Verdict::Emit(command) = verdict else { panic!() };
+        assert!(command.checked().raises_spend() && command.checked().lease_until_ms() == Some(300_000));
+    }
+
+    #[test]
+    fn a_table_is_held_like_a_raise_and_one_that_only_cuts_is_not() {
+        let (mut up, mut down) = ([1.0; 24], [1.0; 24]);
+        (up[5], down[5]) = (1.2, 0.8);
+        let held = LedgerView { increases_held: true, ..quiet() };
+        assert_eq!(passed(&up, &[], &held, 0), Verdict::Hold(GuardHold::IncreasesHeld));
+        assert_eq!(table(&passed(&down, &[], &held, 0))[5], 800_000);
+        let poor = LedgerView { allowance_micros: -1, ..quiet() };
+        assert_eq!(passed(&up, &[], &poor, 0), Verdict::Hold(GuardHold::WorstCase));
+        let halted = LedgerView { halted: true, ..quiet() };
+        assert_eq!(passed(&down, &[], &halted, 0), Verdict::Hold(GuardHold::Halted));
+        let again = LedgerView { last_command_ms: Some(0), ..quiet() };
+        assert_eq!(passed(&down, &[], &again, 3_599_999), Verdict::Hold(GuardHold::CoolDown));
+        assert_eq!(passed(&[1.0; 24], &[], &quiet(), 0), Verdict::Hold(GuardHold::NoChange));
+        assert_eq!(passed(&[f64::NAN; 24], &[], &quiet(), 0), Verdict::Hold(GuardHold::NotFinite));
+        assert_eq!(passed(&[1.0; 7], &[], &quiet(), 0), Verdict::Hold(GuardHold::NoBounds));
+    }
+}

@@ -152,6 +152,8 @@ settings! {
         target: Target = Target::default(),
         /// Section 6.
         composition: Composition = Composition::default(),
+        /// Section 7.
+        modifiers: Modifiers = Modifiers::default(),
         /// Section 9.
         anomaly: Anomaly = Anomaly::default(),
         /// Section 10.
@@ -314,6 +316,30 @@ settings! {
     Composition {
         /// A bid is published when its log has moved by this.
         publish_step: f64 = 0.06,
+    }
+}
+
+settings! {
+    /// Modifiers: factors on the bid by hour and other dimensions.
+    Modifiers {
+        /// Local hour of the daily evaluation, when little is bought.
+        local_hour: i64 = 4,
+        /// Least factor of one dimension, before all are made neutral together.
+        least: f64 = 0.5,
+        /// Greatest factor of one dimension.
+        most: f64 = 2.0,
+        /// Least product over dimensions.
+        product_least: f64 = 0.3,
+        /// Greatest product over dimensions.
+        product_most: f64 = 3.0,
+        /// Share of false ones among the cells that get a factor.
+        false_discovery_rate: f64 = 0.1,
+        /// Standard deviation of the logarithm of the differences that are looked for.
+        log_ratio_sd: f64 = 0.4,
+        /// A table is published when the log of some factor has moved by this.
+        publish_step: f64 = 0.10,
+        /// Rates forget half of what they saw in this time.
+        half_life_ms: Millis = 28 * DAY,
     }
 }
 
@@ -588,6 +614,10 @@ settings! {
         approval_budget_units: i64 = 200,
         /// A target's greatest step.
         target_step: f64 = 0.15,
+        /// A modifier's greatest rise at one command; there is one a day.
+        modifier_step_up: f64 = 0.50,
+        /// Its greatest fall.
+        modifier_step_down: f64 = 0.40,
         /// Rate assumed to rise with this power of a raised bid in the worst case.
         worst_case_elasticity: f64 = 4.0,
         /// Traffic may grow by this while nobody looks, in the worst case.

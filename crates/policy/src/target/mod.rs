@@ -5,9 +5,9 @@
 //! a lower bid; no input gives a bid that is not a number. What a cell remembers is the highest bid that the target
 //! allowed, not the bid that was sent: money that a day bound by its budget bought cheaply is spent on days with room.
 //!
-//! Missing on purpose: seasonality and data exclusions (nobody declares them yet), the share of the delay curve that a
-//! tracking break swallows (no detector yet; the ten pseudo-conversions hold the bid meanwhile), a cap on single values,
-//! targets that a platform follows by itself (`set_target`).
+//! Missing on purpose: seasonality and data exclusions (nobody declares them yet; what a tracking break swallows is taken
+//! off the share that a cell should have shown, before it comes here), a cap on single values, targets that a platform
+//! follows by itself (`set_target`).
 
 mod cpa;
 mod curve;

@@ -7,8 +7,9 @@ use super::{connect, say, sender};
 use crate::cli::CampaignsCommand;
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
+use crate::registry;
 use crate::settings::Settings;
-use avro_codec::Codec;
+use avro_codec::RecordName;
 use model::fact::{CampaignSpec, Fact};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -62,7 +63,7 @@ pub fn run(command: &CampaignsCommand) -> Outcome {
     {
         return Err(secret_wanted(&format!("campaign {} is in mode auto", spec.campaign_id)));
     }
-    let codec = Codec::fixed();
+    let codec = registry::codec(&settings, &[RecordName::CampaignSpec])?;
     let mut sender = sender(&connect(&settings, "campaigns"))?;
     for (_, spec) in &specs {
         let payload = codec

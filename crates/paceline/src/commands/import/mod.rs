@@ -11,6 +11,7 @@ use crate::cli::{Import, ImportKind};
 use crate::clock::Clock;
 use crate::commands::{connect, sender};
 use crate::failure::{Failure, Outcome};
+use crate::registry;
 use crate::settings::{Settings, Topics};
 use avro_codec::{Codec, RecordName};
 use map::{Kind, RecordMap, Row};
@@ -18,7 +19,7 @@ use model::event::{Click, Conversion, EventKind, Impression, partition_key};
 use model::fact::StatsReport;
 use model::time::{DAY_MS, Millis};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Mistakes shown; the count of the rest is told.
@@ -40,7 +41,9 @@ pub fn run(arguments: &Import) -> Outcome {
     let mut prepared = prepare(arguments, &maps)?;
     let weeks = shift_weeks(arguments.shift_weeks.as_deref(), &prepared)?;
     prepared.sort_by_key(|record| record.at);
-    let encoded = encode(prepared, weeks)?;
+    let kinds: BTreeSet<_> = prepared.iter().filter_map(|record| RecordName::from_name(record.kind.schema())).collect();
+    let codec = registry::codec(&settings, &kinds.into_iter().collect::<Vec<_>>())?;
+    let encoded = encode(&codec, prepared, weeks)?;
     send(&settings, encoded, weeks)
 }
 
@@ -224,15 +227,14 @@ struct Encoded {
     payload: Vec<u8>,
 }
 
-fn encode(prepared: Vec<Prepared>, weeks: i64) -> Outcome<Vec<Encoded>> {
-    let codec = Codec::fixed();
+fn encode(codec: &Codec, prepared: Vec<Prepared>, weeks: i64) -> Outcome<Vec<Encoded>> {
     let mut encoded = Vec::with_capacity(prepared.len());
     for (at, mut record) in prepared.into_iter().enumerate() {
         for name in record.kind.instants() {
             let moved = record.fields[*name].as_i64().unwrap_or_default() + weeks * WEEK_MS;
             record.fields.insert((*name).into(), json!(moved));
         }
-        let made = encode_one(&codec, record.kind, Value::Object(record.fields));
+        let made = encode_one(codec, record.kind, Value::Object(record.fields));
         encoded.push(made.map_err(|reason| {
             Failure::failed(
                 format!("record {} in event-time order would be refused: {reason}; nothing was sent", at + 1),

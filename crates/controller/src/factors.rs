@@ -1,0 +1,191 @@
+//! A campaign's factors on the bid by hour: what we asked for, what was confirmed, what holds when the lease ends.
+//!
+//! What always holds: as for single values ([`crate::slot`]); a table with a raise in it goes back to the one before when
+//! its lease ends. Missing on purpose: tables that somebody else set (no read-back tells them).
+
+use crate::slot::{Answer, Issued, lease_end};
+use model::WHOLE_PPM;
+use model::fact::Ack;
+use model::output::Adjustment;
+use model::time::Millis;
+use serde::{Deserialize, Serialize};
+
+/// The life of one table. Empty tables are tables of ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FactorSlot {
+    /// What the ad-buying system has said that it has.
+    pub confirmed: Vec<i64>,
+    /// Sequence of the last confirmed command, 0 before the first.
+    pub confirmed_sequence: i64,
+    /// The last issued table.
+    pub last: Option<IssuedTable>,
+    /// What was last observed or proposed, where nothing may be issued, and when.
+    pub shown: Option<(Vec<i64>, Millis)>,
+}
+
+/// An issued table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedTable {
+    /// Command, sequence, instants and the lease's own end; its values are not used.
+    pub issued: Issued,
+    /// Parts per million.
+    pub table: Vec<i64>,
+    /// What was in force before, for the lease's end.
+    pub before: Vec<i64>,
+    /// Nobody has answered yet.
+    pub is_pending: bool,
+    /// The lease has run out.
+    pub has_lapsed: bool,
+}
+
+impl FactorSlot {
+    /// The table to reckon with: the unanswered one, else the confirmed one.
+    pub fn assumed(&self) -> &[i64] {
+        match &self.last {
+            Some(last) if last.is_pending => &last.table,
+            _ => &self.confirmed,
+        }
+    }
+
+    /// Takes an issued command; `true` if it replaces one that nobody answered.
+    pub fn issue(&mut self, command: &Adjustment) -> bool {
+        let before = self.assumed().to_vec();
+        let unanswered = self.last.as_ref().is_some_and(|last| last.is_pending);
+        self.last = Some(IssuedTable {
+            issued: Issued {
+                command_id: command.command_id.clone(),
+                sequence: command.sequence,
+                issued_at: command.issued_at,
+                expires_at: command.expires_at,
+                fallback: command.fallback.as_ref().map(|fallback| (0, fallback.when)),
+                ..Issued::default()
+            },
+            table: command.table.clone().unwrap_or_default(),
+            before,
+            is_pending: true,
+            has_lapsed: false,
+        });
+        unanswered
+    }
+
+    /// Takes an acknowledgement.
+    pub fn answer(&mut self, ack: &Ack, now: Millis) -> Answer {
+        let Some(last) = self.last.as_mut().filter(|last| last.issued.command_id == ack.command_id) else {
+            return Answer::NotMine;
+        };
+        if !last.is_pending {
+            return Answer::NotMine;
+        }
+        last.is_pending = ack.result == "deferred";
+        if ack.result != "applied" {
+            return Answer::Refused;
+        }
+        self.confirmed.clone_from(&last.table);
+        self.confirmed_sequence = last.issued.sequence;
+        Answer::Applied(ack.applied_at.unwrap_or(now).saturating_sub(last.issued.issued_at).max(0))
+    }
+
+    /// Whether the lease of a table with a raise has run out.
+    pub fn is_over(&self, lease: (Option<Millis>, i64), now: Millis) -> bool {
+        self.last.as_ref().and_then(|last| lease_end(&last.issued, lease)).is_some_and(|end| now > end)
+    }
+
+    /// Goes back to the table before once the lease has run out; `true` if it did.
+    pub fn lapse(&mut self, lease: (Option<Millis>, i64), now: Millis) -> bool {
+        if !self.is_over(lease, now) {
+            return false;
+        }
+        let Some(last) = &mut self.last else { return false };
+        last.issued.fallback = None;
+        (last.is_pending, last.has_lapsed) = (false, true);
+        self.confirmed = std::mem::take(&mut last.before);
+        true
+    }
+
+    /// Whether a raise lives here that ends without a lease.
+    pub fn is_leased(&self) -> bool {
+        self.last.as_ref().is_some_and(|last| last.issued.fallback.is_some())
+    }
+
+    /// When the last table was issued.
+    pub fn issued_at(&self) -> Option<Millis> {
+        self.last.as_ref().map(|last| last.issued.issued_at)
+    }
+
+    /// Whether the last table has waited this long for an answer.
+    pub fn is_lost(&self, now: Millis, limit_ms: Millis) -> bool {
+        self.last.as_ref().is_some_and(|last| last.is_pending && now.saturating_sub(last.issued.issued_at) >= limit_ms)
+    }
+
+    /// What is certain to be in force, where the last command was lost; else what is assumed.
+    pub fn known(&self, is_lost: bool) -> &[i64] {
+        if is_lost { &self.confirmed } else { self.assumed() }
+    }
+}
+
+/// The factor of an hour of the week; an empty table is one of ones.
+pub fn of_hour(table: &[i64], hour_of_week: usize) -> f64 {
+    let at = hour_of_week % table.len().max(1);
+    table.get(at).map_or(1.0, |ppm| (*ppm).max(0) as f64 / WHOLE_PPM as f64)
+}
+
+/// The highest bid at which no hour's factor leads above `ceiling`.
+pub fn below(ceiling: i64, table: &[i64]) -> i64 {
+    let most = table.iter().copied().max().unwrap_or(WHOLE_PPM).max(WHOLE_PPM);
+    let bid = i128::from(ceiling) * i128::from(WHOLE_PPM) / i128::from(most);
+    i64::try_from(bid).unwrap_or(ceiling)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::output::Fallback;
+
+    fn command(sequence: i64, factor: i64, leased: bool) -> Adjustment {
+        Adjustment {
+            command_id: format!("c{sequence}"),
+            sequence,
+            table: Some(vec![factor; 24]),
+            issued_at: sequence * 1_000,
+            fallback: leased.then_some(Fallback { value_micros: None, when: sequence * 1_000 + 500 }),
+            ..Adjustment::default()
+        }
+    }
+
+    fn ack(sequence: i64, result: &str) -> Ack {
+        Ack { command_id: format!("c{sequence}"), result: result.into(), ..Ack::default() }
+    }
+
+    #[test]
+    fn a_table_with_a_raise_goes_back_to_the_one_before_when_its_lease_ends() {
+        let mut slot = FactorSlot::default();
+        slot.issue(&command(1, 900_000, false));
+        assert_eq!(slot.answer(&ack(1, "applied"), 1_200), Answer::Applied(200));
+        assert!(!slot.issue(&command(2, 1_500_000, true)));
+        assert_eq!((slot.assumed()[0], slot.known(true)[0]), (1_500_000, 900_000));
+        slot.answer(&ack(2, "applied"), 2_200);
+        assert!(!slot.lapse((Some(9_000), 2), 8_000), "the account's lease covers it");
+        assert!(slot.lapse((None, 0), 8_000));
+        assert_eq!(slot.assumed()[0], 900_000);
+        assert!(!slot.lapse((None, 0), 9_000), "once");
+    }
+
+    #[test]
+    fn a_refused_table_is_not_in_force_and_an_old_answer_changes_nothing() {
+        let mut slot = FactorSlot::default();
+        slot.issue(&command(1, 900_000, false));
+        assert_eq!(slot.answer(&ack(1, "rejected"), 1_200), Answer::Refused);
+        assert!(slot.assumed().is_empty());
+        assert_eq!(slot.answer(&ack(1, "applied"), 1_300), Answer::NotMine);
+        slot.issue(&command(2, 800_000, false));
+        assert!(slot.is_lost(5_000, 3_000) && !slot.is_lost(2_500, 3_000));
+        assert!(slot.issue(&command(3, 700_000, false)), "nobody answered the second");
+    }
+
+    #[test]
+    fn the_bid_stays_below_the_ceiling_of_the_best_hour() {
+        assert_eq!(below(3_000_000, &[500_000, 1_500_000]), 2_000_000);
+        assert_eq!(below(3_000_000, &[500_000]), 3_000_000);
+        assert_eq!((below(3, &[]), of_hour(&[], 7), of_hour(&[500_000; 24], 167)), (3, 1.0, 0.5));
+    }
+}

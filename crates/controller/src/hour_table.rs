@@ -1,0 +1,259 @@
+//! What a campaign's clicks were worth by local hour of the day, and the factors on the bid that follow.
+//!
+//! What always holds: memory is fixed (about 4 kB a campaign that has a goal to judge by, none for others); a conversion is
+//! counted once, when it is first seen, in the hour of its click; a click counts by what of its conversions became
+//! visible since the evaluation before, so young clicks do not look worse than old ones. Evaluations come once a local
+//! day, at a fixed hour, and are belief: they are the same whether anything is decided or not.
+//!
+//! Missing on purpose: hours of the week (they need eight weeks of what the memory here does not keep), clicks taken back
+//! by corrections, a cap on single values, other dimensions than the hour.
+
+use crate::calendar::{Calendar, Day};
+use crate::campaign::Live;
+use crate::picture::local_day;
+use model::fact::CampaignSpec;
+use model::output::Term;
+use model::time::{DAY_MS, HOUR_MS, Millis};
+use policy::arithmetic::half_to_even;
+use policy::modifier::{self, Evidence, Measured};
+use policy::settings::Modifiers as Settings;
+use policy::target::SeenShare;
+use serde::{Deserialize, Serialize};
+
+/// Whether hours of this campaign can be told apart, and may be.
+pub fn are_followed(spec: &CampaignSpec) -> bool {
+    let has_goal = matches!(spec.bid_strategy.as_str(), "max_conversions" | "max_value" | "target_cpa" | "target_roas");
+    let is_ours = spec.bid_control == "paceline" && spec.spend_source != "stats";
+    has_goal && is_ours && !spec.forbidden_dimensions.iter().any(|name| name == DIMENSION)
+}
+
+/// The dimension's name, as a specification may forbid it.
+pub const DIMENSION: &str = "hour";
+const HOURS: usize = 24;
+/// Clicks of older days have shown nearly all.
+const DAYS_KEPT: usize = 14;
+
+/// The memory of one campaign.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ByHour {
+    /// Clicks before are not known, so neither are their conversions counted.
+    begun: Millis,
+    days: Vec<ClickDay>,
+    fresh: [Fresh; HOURS],
+    cells: [Cell; HOURS],
+    /// Until when was seen what the last evaluation saw.
+    seen_until: Option<Millis>,
+    /// Local date of the last evaluation.
+    evaluated: Option<i32>,
+    /// Factors that are wanted; empty where all are 1.
+    wanted: Vec<f64>,
+}
+
+/// Clicks of one local day by hour.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ClickDay {
+    date: i32,
+    start: Millis,
+    clicks: [u32; HOURS],
+}
+
+/// What was seen since the last evaluation.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Fresh {
+    conversions_micro: i64,
+    value_micros: i64,
+    /// Sum of value x value / conversions, in whole units of the currency.
+    squares: f32,
+    spend_micros: i64,
+}
+
+/// What was seen before, decayed, and what it proves.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Cell {
+    exposure: f32,
+    worth: f32,
+    squares: f32,
+    spend: f32,
+    evidence: Evidence,
+}
+
+impl ByHour {
+    /// Begun with the first event that is counted.
+    pub fn new(begun: Millis) -> Self {
+        Self {
+            begun,
+            days: Vec::new(),
+            fresh: [Fresh::default(); HOURS],
+            cells: [Cell::default(); HOURS],
+            seen_until: None,
+            evaluated: None,
+            wanted: Vec::new(),
+        }
+    }
+
+    /// Adds clicks and what they cost.
+    pub fn touch(&mut self, calendar: &Calendar, at: Millis, clicks: i64, spend_micros: i64) {
+        let day = calendar.day_of(at);
+        let hour = local_hour(calendar, &day, at);
+        let spend = &mut self.fresh[hour].spend_micros;
+        *spend = spend.saturating_add(spend_micros.max(0));
+        let clicks = u32::try_from(clicks.max(0)).unwrap_or(u32::MAX);
+        match self.days.binary_search_by_key(&day.date, |known| known.date) {
+            Ok(at) => self.days[at].clicks[hour] = self.days[at].clicks[hour].saturating_add(clicks),
+            // A click that is older than all that is kept has shown all that it will.
+            Err(0) if self.days.len() >= DAYS_KEPT => {}
+            Err(at) => {
+                let mut new = ClickDay { date: day.date, start: day.start, clicks: [0; HOURS] };
+                new.clicks[hour] = clicks;
+                self.days.insert(at, new);
+                self.forget_oldest();
+            }
+        }
+    }
+
+    /// Adds conversions to the hour of the click that they are credited to.
+    pub fn credit(&mut self, calendar: &Calendar, touched: Millis, credits_micro: i64, value_micros: i64) {
+        if touched < self.begun {
+            return;
+        }
+        let hour = local_hour(calendar, &calendar.day_of(touched), touched);
+        let fresh = &mut self.fresh[hour];
+        fresh.conversions_micro = fresh.conversions_micro.saturating_add(credits_micro);
+        fresh.value_micros = fresh.value_micros.saturating_add(value_micros);
+        if credits_micro > 0 {
+            let value = value_micros as f64 / 1e6;
+            fresh.squares += (value * value / (credits_micro as f64 / 1e6)) as f32;
+        }
+    }
+
+    /// Whether the day's instant has come.
+    pub fn is_due(&self, day: &Day, now: Millis, settings: &Settings) -> bool {
+        let instant = day.start.saturating_add(settings.local_hour.clamp(0, 23) * HOUR_MS);
+        now >= instant && self.evaluated != Some(day.date)
+    }
+
+    /// The daily evaluation: what was newly seen is counted, tested and turned into factors.
+    pub fn evaluate(&mut self, date: i32, seen_until: Millis, seen: &SeenShare, by_value: bool, settings: &Settings) {
+        self.evaluated = Some(date);
+        let before = self.seen_until.unwrap_or(Millis::MIN);
+        if seen_until <= before {
+            return;
+        }
+        let matured = self.matured(before, seen_until, seen);
+        self.seen_until = Some(seen_until);
+        self.test(&matured, settings);
+        self.count(&matured, seen_until.saturating_sub(before), by_value, settings);
+        let evidence = self.cells.map(|cell| cell.evidence);
+        let on = modifier::proven(&evidence, settings);
+        let factors = modifier::factors(&self.cells.map(|cell| cell.measured()), &on, settings);
+        self.wanted = if on.contains(&true) { factors } else { Vec::new() };
+    }
+
+    /// The wanted factors, one for each hour.
+    pub fn wanted(&self) -> [f64; HOURS] {
+        std::array::from_fn(|hour| *self.wanted.get(hour).unwrap_or(&1.0))
+    }
+
+    /// What speaks for the factors, for explanations: the hours whose factor is not that of the others.
+    pub fn terms(&self, settings: &Settings) -> Vec<Term> {
+        let milli = |x: f64| half_to_even(x * 1e3).unwrap_or(i64::MAX);
+        let evidence = self.cells.map(|cell| cell.evidence);
+        let on = modifier::proven(&evidence, settings);
+        let rates = modifier::rates_over_mean(&self.cells.map(|cell| cell.measured()));
+        let mut terms = Vec::new();
+        for hour in (0..HOURS).filter(|hour| on[*hour]) {
+            let mut term = |what: &str, value| terms.push(Term { name: format!("hour_{hour:02}_{what}"), value });
+            term("clicks_matured_milli", milli(f64::from(self.cells[hour].exposure)));
+            term("rate_over_mean_ppm", policy::arithmetic::ppm(rates[hour]));
+            term("e_value_milli", milli(evidence[hour].e_value().min(1e12)));
+        }
+        terms
+    }
+
+    /// Heap memory.
+    pub fn held_bytes(&self) -> usize {
+        size_of::<Self>() + self.days.capacity() * size_of::<ClickDay>() + self.wanted.capacity() * size_of::<f64>()
+    }
+
+    /// Clicks by hour, each by the share of its conversions that became visible in between.
+    fn matured(&self, before: Millis, seen_until: Millis, seen: &SeenShare) -> [f64; HOURS] {
+        let mut matured = [0.0; HOURS];
+        for day in &self.days {
+            for (hour, clicks) in day.clicks.iter().enumerate().filter(|(_, clicks)| **clicks > 0) {
+                let middle = day.start.saturating_add(hour as Millis * HOUR_MS + HOUR_MS / 2);
+                let share = |until: Millis| {
+                    let age = until.saturating_sub(middle);
+                    if age > 0 { seen.at(age) } else { 0.0 }
+                };
+                matured[hour] += f64::from(*clicks) * (share(seen_until) - share(before)).max(0.0);
+            }
+        }
+        matured
+    }
+
+    /// The tested cell of an hour is the hour with both neighbours.
+    fn test(&mut self, matured: &[f64; HOURS], settings: &Settings) {
+        let seen = self.fresh.map(|fresh| fresh.conversions_micro.max(0) as f64 / 1e6);
+        let (all_seen, all_matured): (f64, f64) = (seen.iter().sum(), matured.iter().sum());
+        for hour in 0..HOURS {
+            let around = [(hour + HOURS - 1) % HOURS, hour, (hour + 1) % HOURS];
+            let sum = |of: &[f64; HOURS]| around.iter().map(|at| of[*at]).sum::<f64>();
+            self.cells[hour].evidence.take(sum(&seen), all_seen, sum(matured) / all_matured, settings);
+        }
+    }
+
+    fn count(&mut self, matured: &[f64; HOURS], passed: Millis, by_value: bool, settings: &Settings) {
+        let kept = libm::exp2(-(passed.min(365 * DAY_MS) as f64) / settings.half_life_ms.max(1) as f64);
+        for ((cell, fresh), matured) in self.cells.iter_mut().zip(&mut self.fresh).zip(matured) {
+            let fresh = std::mem::take(fresh);
+            let conversions = fresh.conversions_micro as f64 / 1e6;
+            let (worth, squares) = if by_value {
+                (fresh.value_micros as f64 / 1e6, f64::from(fresh.squares))
+            } else {
+                (conversions, conversions)
+            };
+            let add = |sum: &mut f32, new: f64| *sum = (f64::from(*sum) * kept + new) as f32;
+            add(&mut cell.exposure, *matured);
+            add(&mut cell.worth, worth);
+            add(&mut cell.squares, squares);
+            add(&mut cell.spend, fresh.spend_micros as f64 / 1e6);
+        }
+    }
+
+    /// What the oldest clicks have still to show is little, and no hour is favoured by forgetting it.
+    fn forget_oldest(&mut self) {
+        if self.days.len() > DAYS_KEPT {
+            self.days.remove(0);
+        }
+    }
+}
+
+impl Cell {
+    fn measured(&self) -> Measured {
+        Measured {
+            exposure: f64::from(self.exposure),
+            worth: f64::from(self.worth),
+            squares: f64::from(self.squares),
+            spend: f64::from(self.spend),
+        }
+    }
+}
+
+/// 0 to 23, as the wall clock has it; a day on which the clock was set is looked at hour by hour.
+fn local_hour(calendar: &Calendar, day: &Day, at: Millis) -> usize {
+    let by_length = || (at.saturating_sub(day.start).div_euclid(HOUR_MS)).clamp(0, HOURS as i64 - 1) as usize;
+    if day.end.saturating_sub(day.start) == DAY_MS {
+        return by_length();
+    }
+    let Some(zone) = calendar.zone_at(at) else { return by_length() };
+    let hours = zone.local_hours(&local_day(day));
+    let found = hours.iter().find(|hour| (hour.start_ms..hour.end_ms).contains(&at));
+    found.map_or_else(by_length, |hour| usize::from(hour.hour).min(HOURS - 1))
+}
+
+impl Live {
+    /// Whether the campaign's goal is the value of conversions, not their number.
+    pub fn goes_for_value(&self) -> bool {
+        matches!(self.spec.bid_strategy.as_str(), "max_value" | "target_roas")
+    }
+}

@@ -1,0 +1,96 @@
+//! `paceline replay` and `paceline export`.
+
+use super::{ConfigFiles, Output};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// `paceline replay`
+#[derive(Args, Debug, Clone)]
+pub struct Replay {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// Replay the journal, from the broker or from --files
+    #[arg(long, required = true)]
+    pub journal: bool,
+    /// Folder that `paceline export journal` wrote; the broker's topics where absent
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<PathBuf>,
+    /// First instant reported on (epoch ms or RFC 3339); what came before is replayed, but not told
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Last instant replayed
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Policy (TOML) to replay under instead of the recorded ones
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Folder of another run over the same journal, to lay beside this one
+    #[arg(long, value_name = "DIR")]
+    pub compare: Option<PathBuf>,
+    /// Folder to make: summary.json, decisions.parquet, kpis.parquet, alerts.parquet, report.html
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Journal partitions replayed at once; as many as cores where absent. The result does not depend on it
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// Print how many alerts each day and campaign would have had, as CSV
+    #[arg(long)]
+    pub rehearse: bool,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// What `paceline export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportWhat {
+    /// KPI rows, every revision.
+    Kpis,
+    /// Commands and proposals.
+    Decisions,
+    /// Alerts, each change of their lives.
+    Alerts,
+    /// Refused records: where they came from and why.
+    DeadLetters,
+    /// The whole journal, for `paceline replay --files`.
+    Journal,
+}
+
+/// Form of exported tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Default)]
+pub enum ExportFormat {
+    /// A folder of files by day, which DuckDB, Polars and pandas read.
+    #[default]
+    Parquet,
+    /// One file, or stdout.
+    Csv,
+    /// One JSON object a line: one file, or stdout.
+    Ndjson,
+}
+
+/// `paceline export`
+#[derive(Args, Debug, Clone)]
+pub struct Export {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// What to write
+    #[arg(value_enum)]
+    pub what: ExportWhat,
+    /// First instant (epoch ms or RFC 3339); the beginning where absent
+    #[arg(long)]
+    pub from: Option<String>,
+    /// Last instant; the end where absent
+    #[arg(long)]
+    pub to: Option<String>,
+    /// Form of tables; the journal has one of its own
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+    /// Folder (Parquet, journal) or file (CSV, JSON lines) to make
+    #[arg(long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Write keys and bytes of dead letters too; they hold personal data
+    #[arg(long)]
+    pub unmask: bool,
+}

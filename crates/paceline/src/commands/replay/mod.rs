@@ -1,0 +1,216 @@
+//! `paceline replay`: the recorded journal through the controller again, into a folder of tables and a report.
+//!
+//! What always holds: it reads; no producer is made and no topic is written. The folder appears whole or not at all, and
+//! its bytes depend on the journal, the build and the policy, not on threads or clocks. A Ctrl-C leaves nothing behind.
+
+pub mod out;
+mod progress;
+pub mod source;
+
+use super::import::time::instant;
+use super::run::{BUILD, stop_on_signal};
+use super::{say, say_json};
+use crate::cli::{Output, Replay};
+use crate::failure::{Failure, Kind, Outcome};
+use crate::service::context::Stop;
+use model::time::Millis;
+use out::Out;
+use progress::Progress;
+use replay::compare::{Baseline, Comparison, compare};
+use replay::figures::Words;
+use replay::summary::{self, About};
+use replay::{Figures, Part, report, tables};
+use sha2::{Digest, Sha256};
+use source::Source;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Replays, writes and tells.
+pub fn run(arguments: &Replay) -> Outcome {
+    let bound = |name: &str, text: &Option<String>| {
+        text.as_deref().map(instant).transpose().map_err(|reason| Failure::failed(format!("--{name} {reason}"), ""))
+    };
+    let (from, to) = (bound("from", &arguments.from)?, bound("to", &arguments.to)?);
+    let policy = arguments.policy.as_deref().map(super::policy::checked).transpose()?;
+    let baseline = arguments.compare.as_deref().map(read_baseline).transpose()?;
+    let source = Source::open(&arguments.config.files, arguments.files.as_deref())?;
+    let out = Out::begin(&arguments.out)?;
+    let stop = Arc::new(Stop::default());
+    stop_on_signal(stop.clone())?;
+    let about = about(arguments, policy.as_deref(), source.journal(), (from, to));
+    let threads = arguments.threads.map_or_else(cores, usize::from);
+    let work = Work { source: &source, out: out.folder(), policy: policy.as_deref(), from, to, stop: &stop };
+    let figures = work.run(threads)?;
+    let comparison = baseline.map(|baseline| compared(&figures, &about, &baseline, arguments)).transpose()?;
+    replay::complete(out.folder()).map_err(|error| out::unwritable(out.folder(), &error))?;
+    let document = summary::document(&figures, &about, comparison.as_ref());
+    let text = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
+    out.write("summary.json", &text)?;
+    out.write("report.html", &report::html(&figures, &about, comparison.as_ref()))?;
+    if stop.is_asked() {
+        return Err(stopped());
+    }
+    out.finish()?;
+    match arguments.output {
+        Output::Json => say_json(&document, Output::Json),
+        Output::Text if arguments.rehearse => rehearsal(&figures),
+        Output::Text => words(&figures, comparison.as_ref(), &arguments.out),
+    }
+}
+
+/// All that the threads share.
+struct Work<'a> {
+    source: &'a Source,
+    out: &'a Path,
+    policy: Option<&'a str>,
+    from: Option<Millis>,
+    to: Option<Millis>,
+    stop: &'a Arc<Stop>,
+}
+
+impl Work<'_> {
+    /// Each thread takes the next partition; figures are put together in the partitions' order.
+    fn run(&self, threads: usize) -> Outcome<Figures> {
+        let partitions = self.source.partitions();
+        let progress = Progress::new(self.source.records(), self.source.deltas());
+        let (next, failed) = (AtomicUsize::new(0), Mutex::new(None::<Failure>));
+        let done: Vec<Mutex<Option<Figures>>> = partitions.iter().map(|_| Mutex::new(None)).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..threads.min(partitions.len()).max(1) {
+                scope.spawn(|| {
+                    while let Some((at, partition)) = take(&next, &partitions) {
+                        match self.partition(partition, &progress) {
+                            Ok(figures) => *locked(&done[at]) = Some(figures),
+                            Err(failure) => {
+                                // The others hear of it with their next record.
+                                self.stop.ask();
+                                let mut first = locked(&failed);
+                                if first.as_ref().is_none_or(|first| first.kind == Kind::Stopped) {
+                                    *first = Some(failure);
+                                }
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        progress.end();
+        if let Some(failure) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(failure);
+        }
+        let mut figures = Figures::default();
+        for one in done {
+            if let Some(one) = one.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                figures.take(one);
+            }
+        }
+        Ok(figures)
+    }
+
+    fn partition(&self, partition: i32, progress: &Progress) -> Outcome<Figures> {
+        let setup = self.source.setup(partition);
+        let mut part = Part::new(self.out, setup, self.policy, self.from);
+        let stop = self.stop.clone();
+        self.source.read(partition, self.to, stop, |at, record| {
+            progress.tick(record.deltas.len());
+            part.apply(at, record).map_err(|error| out::unwritable(self.out, &error))
+        })?;
+        part.finish().map_err(|error| out::unwritable(self.out, &error))
+    }
+}
+
+fn take(next: &AtomicUsize, partitions: &[i32]) -> Option<(usize, i32)> {
+    let at = next.fetch_add(1, Ordering::Relaxed);
+    partitions.get(at).map(|partition| (at, *partition))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn stopped() -> Failure {
+    Failure::new(Kind::Stopped, "stopped before the end, nothing was written", "start it again")
+}
+
+fn about(
+    arguments: &Replay,
+    policy: Option<&str>,
+    journal: &str,
+    (from, to): (Option<Millis>, Option<Millis>),
+) -> About {
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    About {
+        build: BUILD.to_owned(),
+        tzdb: window::calendar::tzdb_version().to_owned(),
+        journal: journal.to_owned(),
+        from,
+        to,
+        policy_sha256: policy.map(|body| hex(&Sha256::digest(body.as_bytes()))),
+        policy_file: arguments.policy.as_deref().and_then(name),
+    }
+}
+
+/// A digest as it is written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn read_baseline(folder: &Path) -> Outcome<Baseline> {
+    Baseline::read(folder).map_err(|error| {
+        Failure::failed(
+            format!("cannot read the run in {}: {error}", folder.display()),
+            "--compare takes a folder that `paceline replay --out` wrote",
+        )
+    })
+}
+
+fn compared(figures: &Figures, about: &About, baseline: &Baseline, arguments: &Replay) -> Outcome<Comparison> {
+    match baseline.mismatch(figures, about) {
+        None => Ok(compare(figures, baseline)),
+        Some(mismatch) => Err(Failure::failed(
+            format!(
+                "{} cannot be compared with: {mismatch}",
+                arguments.compare.as_deref().unwrap_or(Path::new("")).display()
+            ),
+            "replay both from the same export (`paceline export journal`), with the same --from and --to",
+        )),
+    }
+}
+
+/// Alerts that would have opened, as CSV.
+fn rehearsal(figures: &Figures) -> Outcome {
+    say("day,account_id,campaign_id,kind,opened")?;
+    for ((day, account, campaign, kind), count) in &figures.opened {
+        say(&format!("{},{},{},{kind},{count}", tables::day_name(*day), quoted(account), quoted(campaign)))?;
+    }
+    Ok(())
+}
+
+/// A CSV field.
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field.into() }
+}
+
+fn words(figures: &Figures, comparison: Option<&Comparison>, out: &Path) -> Outcome {
+    let sum = |words: &Words| words.values().sum::<u64>();
+    let commands = summary::words(figures, |campaign| &campaign.kinds);
+    let proposals = summary::words(figures, |campaign| &campaign.proposals);
+    let (records, deltas) = figures.spans.iter().fold((0, 0), |(a, b), span| (a + span.records, b + span.deltas));
+    say(&format!("{records} journal records with {deltas} rows, {} campaigns", figures.campaigns.len()))?;
+    for (currency, sums) in summary::totals(figures) {
+        let plan = sums.plan_ratio_ppm().map_or(String::new(), |ppm| format!(", {} of plan", report::percent(ppm)));
+        say(&format!("{} {currency} spent{plan}", report::money(sums.spend_micros)))?;
+    }
+    let opened: u64 = figures.opened.values().sum();
+    say(&format!("{} commands, {} states of proposals, {opened} alerts", sum(&commands), sum(&proposals)))?;
+    for change in comparison.iter().flat_map(|comparison| comparison.totals().into_values()) {
+        say(&report::change_words(&change, comparison.is_some_and(|comparison| comparison.is_identified)))?;
+    }
+    say(&format!("written to {}: open report.html", out.display()))
+}

@@ -1,0 +1,148 @@
+//! Where a replay's journal comes from: the broker's topics or an export's files.
+//!
+//! What always holds: both give the same records at the same offsets with the same timestamps; a journal that does not
+//! begin at offset 0 is refused, because its state cannot be built. It reads only.
+
+use crate::commands::export::archive::{Archive, FILES_ADVICE};
+use crate::commands::history::History;
+use crate::failure::{Failure, Kind, Outcome};
+use crate::service::context::Stop;
+use crate::settings::Settings;
+use avro_codec::Codec;
+use controller::{JournalPosition, Setup};
+use model::journal::JournalRecord;
+use model::time::Millis;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// An open source.
+pub enum Source {
+    /// The broker.
+    Topics(Box<Topics>),
+    /// An export.
+    Files(Archive),
+}
+
+/// What is known of the broker's journal.
+pub struct Topics {
+    settings: Settings,
+    setups: Vec<Setup>,
+    records: u64,
+}
+
+impl Source {
+    /// Opens the export in `files`, or asks the broker.
+    pub fn open(config: &[PathBuf], files: Option<&Path>) -> Outcome<Self> {
+        if let Some(files) = files {
+            return Archive::open(files).map(Source::Files);
+        }
+        let (settings, _) = Settings::load(config)?;
+        let mut history = History::open(settings.clone(), "replay")?;
+        let mut records = 0;
+        let mut setups = Vec::new();
+        for partition in 0..settings.journal_partitions {
+            let (low, high) = history.reader().watermarks(&settings.topics.journal, partition)?;
+            whole(&settings.topics.journal, partition, low)?;
+            records += (high - low).max(0) as u64;
+            setups.push(history.setup(partition));
+        }
+        Ok(Source::Topics(Box::new(Topics { settings, setups, records })))
+    }
+
+    /// The journal's topic.
+    pub fn journal(&self) -> &str {
+        match self {
+            Source::Topics(topics) => &topics.settings.topics.journal,
+            Source::Files(archive) => archive.topic(),
+        }
+    }
+
+    /// All partitions.
+    pub fn partitions(&self) -> Vec<i32> {
+        match self {
+            Source::Topics(topics) => topics.setups.iter().map(|setup| setup.partition).collect(),
+            Source::Files(archive) => archive.partitions(),
+        }
+    }
+
+    /// How many records there are, at most.
+    pub fn records(&self) -> u64 {
+        match self {
+            Source::Topics(topics) => topics.records,
+            Source::Files(archive) => archive.records(),
+        }
+    }
+
+    /// How many rows these records hold, where the source says it.
+    pub fn deltas(&self) -> Option<u64> {
+        None
+    }
+
+    /// What a controller of a partition is set up with.
+    pub fn setup(&self, partition: i32) -> Setup {
+        match self {
+            Source::Topics(topics) => {
+                topics.setups.iter().find(|setup| setup.partition == partition).cloned().unwrap_or_default()
+            }
+            Source::Files(archive) => archive.setup(partition),
+        }
+    }
+
+    /// Gives every record of a partition to `show`, up to the first that is younger than `to`.
+    pub fn read(
+        &self,
+        partition: i32,
+        to: Option<Millis>,
+        stop: Arc<Stop>,
+        mut show: impl FnMut(JournalPosition, JournalRecord) -> Outcome,
+    ) -> Outcome {
+        match self {
+            Source::Topics(topics) => {
+                let asked = stop.clone();
+                let history = History::open(topics.settings.clone(), "replay")?;
+                let mut history = history.stop_when(move || asked.is_asked());
+                history.records(partition, None, to, |at, record| heard(&stop).and_then(|()| show(at, record)))?;
+                Ok(())
+            }
+            Source::Files(archive) => {
+                let codec = Codec::fixed();
+                archive.read(partition, |archived| {
+                    heard(&stop)?;
+                    if to.is_some_and(|to| archived.timestamp_ms > to) {
+                        return Ok(false);
+                    }
+                    let at = JournalPosition { offset: archived.offset, timestamp_ms: archived.timestamp_ms };
+                    let record =
+                        codec.journal(archived.payload.as_deref().unwrap_or_default()).map_err(|rejected| {
+                            Failure::failed(
+                                format!(
+                                    "record {} of journal partition {partition} does not decode: {rejected}",
+                                    at.offset
+                                ),
+                                FILES_ADVICE,
+                            )
+                        })?;
+                    show(at, record).map(|()| true)
+                })
+            }
+        }
+    }
+}
+
+/// Refuses a partition whose beginning is gone.
+pub fn whole(topic: &str, partition: i32, low: i64) -> Outcome {
+    if low <= 0 {
+        return Ok(());
+    }
+    Err(Failure::setup(
+        format!("partition {partition} of {topic} begins at offset {low}: what came before is gone"),
+        "a replay needs the journal from its beginning; export it before its retention takes it",
+    ))
+}
+
+fn heard(stop: &Stop) -> Outcome {
+    if stop.is_asked() {
+        return Err(Failure::new(Kind::Stopped, "stopped before the end, nothing was written", "start it again"));
+    }
+    Ok(())
+}

@@ -1,0 +1,135 @@
+// What the portfolio tells of a campaign, column by column; each figure with what it is measured against below it.
+
+import { h } from "./dom.js";
+import { amount, clock, isKnown, measure, missing, money, percent, range } from "./format.js";
+import { pace, spark } from "./spark.js";
+import { Words, holder, words } from "./words.js";
+
+export const keyOf = row => `${row.account_id}/${row.campaign_id}`;
+
+export function columns() {
+  return [
+    {
+      label: "Campaign",
+      class: "name",
+      sort: "name",
+      cell: row => [
+        h(
+          "a",
+          { href: campaignLink(row), title: row.name || row.campaign_id, "data-focus": `c ${keyOf(row)}` },
+          row.name || row.campaign_id,
+        ),
+        sub(`${row.account_id} \u00b7 ${row.time_zone || "UTC"}`),
+      ],
+    },
+    { label: "Pace", class: "pace-cell", sort: "pace", cell: row => [pace(row.pace), sub(held(row))] },
+    { label: "Through the day", class: "spark-cell", cell: row => spark(row) },
+    {
+      label: "Spent today",
+      class: "n",
+      sort: "spend",
+      first: "desc",
+      cell: row => [
+        money(row.spend_day_micros, row.currency),
+        sub(isKnown(row.plan_micros) ? ["plan ", amount(row.plan_micros, row.currency)] : "no plan yet"),
+      ],
+    },
+    {
+      label: "Budget today",
+      class: "n",
+      sort: "budget",
+      first: "desc",
+      cell: row =>
+        isKnown(row.budget_day_micros)
+          ? [money(row.budget_day_micros, row.currency), sub(share(row))]
+          : missing("no_budget"),
+    },
+    {
+      label: "Day will end at",
+      class: "n",
+      cell: row =>
+        row.forecast_day
+          ? [
+              money(row.forecast_day.mid_micros, row.currency),
+              sub(
+                range(
+                  amount(row.forecast_day.low_micros, row.currency),
+                  amount(row.forecast_day.high_micros, row.currency),
+                ),
+              ),
+            ]
+          : missing(row.forecast_day_reason),
+    },
+    { label: "KPI and goal", class: "goal", cell: goal },
+    {
+      label: "Bid",
+      class: "n",
+      cell: row =>
+        isKnown(row.bid_micros) ? [money(row.bid_micros, row.currency), sub(bidState(row))] : missing("no bid known"),
+    },
+    { label: "Mode", sort: "mode", cell: row => [Words(row.mode), sub(words(row.status))] },
+    { label: "Last command", class: "last", cell: last },
+  ];
+}
+
+const sub = (...content) => h("span", { class: "sub" }, content);
+
+export const campaignLink = row =>
+  `#/campaign/${encodeURIComponent(row.account_id)}/${encodeURIComponent(row.campaign_id)}`;
+
+const share = row =>
+  row.budget_day_micros > 0 ? `${percent((1e6 * row.spend_day_micros) / row.budget_day_micros, 0)} spent` : "";
+
+const bidState = row =>
+  !isKnown(row.bid_confirmed_micros)
+    ? "not confirmed"
+    : row.bid_confirmed_micros === row.bid_micros
+      ? "confirmed"
+      : `confirmed ${amount(row.bid_confirmed_micros, row.currency)}`;
+
+function held(row) {
+  if (row.halted) return "halted";
+  if (row.pause_holders?.length) return `held by ${row.pause_holders.map(holder).join(", ")}`;
+  return row.binding && row.binding !== "none" ? `bound by ${words(row.binding)}` : "nothing binds it";
+}
+
+/** A KPI against its goal: the sign says which side is good, the word whether it is there. */
+export function goal(row) {
+  const goal = row.goal;
+  if (!goal) return missing(row.goal_reason ?? "no_goal");
+  const show = value => measure(value, goal.unit, row.currency, goal.metric);
+  const verdict =
+    goal.on_track === true
+      ? h("span", { class: "verdict good" }, "on track")
+      : goal.on_track === false
+        ? h("span", { class: "verdict bad" }, "off track")
+        : null;
+  const actual = isKnown(goal.actual)
+    ? [h("span", { class: "figure" }, show(goal.actual)), " ", verdict]
+    : missing(goal.actual_reason);
+  return [
+    h("span", {}, `${words(goal.metric)} `, actual),
+    isKnown(goal.target)
+      ? sub(`goal ${goal.direction === "at_most" ? "\u2264" : "\u2265"} ${show(goal.target)}`)
+      : sub("no target number"),
+  ];
+}
+
+function last(row) {
+  const command = row.last_command;
+  if (!command) return missing(row.last_command_reason ?? "none so far");
+  return [
+    h(
+      "span",
+      { title: command.text },
+      h(
+        "a",
+        { href: `${campaignLink(row)}?command=${command.command_id}`, "data-focus": `l ${command.command_id}` },
+        Words(command.kind),
+      ),
+      ` ${clock(command.at, row.time_zone)}`,
+      command.state === "proposed" ? h("span", { class: "tag" }, "proposed") : null,
+    ),
+    h("span", { class: "sub", title: command.text }, command.text),
+  ];
+}

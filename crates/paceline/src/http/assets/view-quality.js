@@ -1,0 +1,180 @@
+// Whether the figures can be trusted: how far each source is read, what came late, twice or broken.
+
+import * as api from "./api.js";
+import { h, replace } from "./dom.js";
+import { clock, count, duration, isKnown, missing, percent } from "./format.js";
+import { known, listen } from "./live.js";
+import { empty, reading } from "./states.js";
+import { liveTable } from "./table.js";
+import { Words, words } from "./words.js";
+
+const REREAD_MS = 3000;
+
+export const title = () => "Data quality";
+
+export function mount(root, route, signal) {
+  const health = h("div", { class: "totals" });
+  const sources = liveTable({
+    caption: "Sources",
+    columns: sourceColumns(),
+    keyOf: row => `${row.topic}/${row.partition}`,
+    rowClass: row => (row.isSlowest ? "is-slowest" : ""),
+  });
+  const events = liveTable({ caption: "Events", columns: eventColumns(), keyOf: row => row.event_type });
+  const letters = liveTable({
+    caption: "Dead letters",
+    columns: letterColumns(),
+    keyOf: row => `${row.topic} ${row.reason}`,
+  });
+  const commits = liveTable({
+    caption: "Transactions",
+    columns: commitColumns(),
+    keyOf: row => `${row.stage} ${row.result}`,
+  });
+  const matching = liveTable({ caption: "Matching", columns: matchingColumns(), keyOf: row => row.what });
+  root.append(
+    h("h1", { tabindex: "-1" }, "Data quality"),
+    h(
+      "p",
+      { class: "lead" },
+      "How far each source is read, and what came late, twice or broken. Counts are since this process started; times are UTC.",
+    ),
+  );
+  const reread = reading(
+    root,
+    signal,
+    () => api.get("/data-quality", signal),
+    (data, place) => {
+      if (!health.isConnected)
+        place.append(
+          health,
+          section("Sources", sources),
+          section("Events", events),
+          section("Dead letters", letters),
+          section("Matching of conversions and what was forgotten", matching),
+          section("Transactions", commits),
+        );
+      const marks = data.sources.filter(one => !one.idle && isKnown(one.watermark)).map(one => one.watermark);
+      const slowest = marks.length > 1 ? Math.min(...marks) : null;
+      replace(health, tiles(data));
+      sources.set(
+        data.sources.map(one => ({
+          ...one,
+          isSlowest: slowest !== null && one.watermark === slowest && slowest < Math.max(...marks),
+        })),
+        empty("No partition is read by this process yet."),
+      );
+      events.set(data.events, empty("No event has been read yet."));
+      letters.set(
+        data.dead_letters.filter(one => one.count > 0),
+        empty("No record had to be set aside."),
+      );
+      matching.set(
+        (data.stage1 ?? []).filter(one => one.count > 0),
+        empty("Nothing has been matched or forgotten yet."),
+      );
+      commits.set(data.transactions, empty("No transaction yet."));
+    },
+  );
+  const timer = setInterval(reread, REREAD_MS);
+  signal.addEventListener("abort", () => clearInterval(timer));
+  listen("resync", reread, signal);
+}
+
+const section = (name, table) => h("section", { class: "few" }, h("h2", {}, name), table.element);
+
+function tiles(data) {
+  const read = data.events.reduce((sum, one) => sum + one.consumed, 0);
+  const dead = data.dead_letters.reduce((sum, one) => sum + one.count, 0);
+  const health = known.overview?.health;
+  return [
+    tile(
+      "Service",
+      health ? (health.ok ? "ready" : "not ready") : "n/a",
+      health?.ok === false ? health.reasons.join("; ") : "owns its partitions and can commit",
+    ),
+    tile(
+      "Behind the newest event",
+      isKnown(data.watermark_delay_seconds) ? duration(data.watermark_delay_seconds * 1000) : "n/a",
+      isKnown(data.watermark_delay_seconds)
+        ? "all that is older is counted"
+        : words(data.watermark_delay_reason ?? "no watermark yet"),
+    ),
+    tile(
+      "Waiting to be read",
+      isKnown(data.lag_records) ? count(data.lag_records) : "n/a",
+      isKnown(data.lag_records) ? "records" : words(data.lag_reason ?? "not known"),
+    ),
+    tile(
+      "Set aside",
+      count(dead),
+      read > 0 ? `${percent((1e6 * dead) / (read + dead), 3)} of what was read` : "nothing was read yet",
+    ),
+  ];
+}
+
+const tile = (name, figure, more) =>
+  h(
+    "section",
+    { class: "total", "aria-label": name },
+    h("p", { class: "sub" }, name),
+    h("p", { class: "total-figure" }, figure),
+    h("p", { class: "sub" }, more),
+  );
+
+function sourceColumns() {
+  return [
+    {
+      label: "Source",
+      class: "name",
+      cell: row => [row.topic, h("span", { class: "sub" }, `partition ${row.partition}`)],
+    },
+    {
+      label: "Read until",
+      class: "n",
+      cell: row => (isKnown(row.watermark) ? clock(row.watermark, "UTC", false, true) : missing(row.watermark_reason)),
+    },
+    {
+      label: "Waiting",
+      class: "n",
+      cell: row =>
+        isKnown(row.lag_records)
+          ? [count(row.lag_records), h("span", { class: "unit" }, " records")]
+          : missing(row.lag_reason),
+    },
+    {
+      label: "State",
+      cell: row =>
+        row.idle ? "Idle: read to its end and quiet" : row.isSlowest ? h("b", {}, "Holds the others back") : "Reading",
+    },
+  ];
+}
+
+function eventColumns() {
+  const of = (part, row) =>
+    row.consumed > 0 ? h("span", { class: "unit" }, ` ${percent((1e6 * part) / row.consumed, 2)}`) : null;
+  return [
+    { label: "Event", class: "name", cell: row => Words(row.event_type) },
+    { label: "Read", class: "n", cell: row => count(row.consumed) },
+    { label: "Late", class: "n", cell: row => [count(row.late), of(row.late, row)] },
+    { label: "Copies dropped", class: "n", cell: row => [count(row.duplicate), of(row.duplicate, row)] },
+    { label: "Forgotten ids", class: "n", cell: row => count(row.dedupe_evicted) },
+  ];
+}
+
+const letterColumns = () => [
+  { label: "Topic", class: "name", cell: row => row.topic },
+  { label: "Reason", cell: row => Words(row.reason) },
+  { label: "Records", class: "n", cell: row => count(row.count) },
+];
+
+const matchingColumns = () => [
+  { label: "What", class: "name", cell: row => Words(row.what) },
+  { label: "Records", class: "n", cell: row => count(row.count) },
+];
+
+const commitColumns = () => [
+  { label: "Stage", class: "name", cell: row => Words(row.stage) },
+  { label: "Result", cell: row => Words(row.result) },
+  { label: "Transactions", class: "n", cell: row => count(row.count) },
+];

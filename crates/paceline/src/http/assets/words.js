@@ -1,0 +1,152 @@
+// Closed words of the service as sentences for people. A word that is not here is shown as it is, with spaces.
+
+const WORDS = {
+  on_plan: "on plan",
+  set_bid: "Bid",
+  set_daily_budget: "Daily budget",
+  set_modifier: "Modifier",
+  set_modifiers: "Modifiers",
+  pause: "Pause",
+  resume: "Resume",
+  unpause: "Resume",
+  cpa: "CPA",
+  cpc: "CPC",
+  cpm: "CPM",
+  ctr: "CTR",
+  cvr: "CVR",
+  roas: "ROAS",
+  roi: "ROI",
+  spend: "spend",
+  conversions: "conversions",
+  spend_day_micros: "Spend of the day",
+  no_budget: "no budget",
+  no_plan: "no plan yet",
+  no_goal: "no goal",
+  no_rows_yet: "no closed window yet",
+  no_window: "the pacing has no window yet",
+  nothing_left_to_spend: "nothing left to spend",
+  no_events_today: "no events today",
+  nothing_to_divide_by: "nothing to divide by in these windows",
+  nothing_to_divide_by_today: "nothing to divide by today",
+  no_flight_budget: "no flight budget",
+  not_recorded: "not recorded",
+  given_before_this_process_started: "given before this process started",
+  no_flight_end: "the flight has no end",
+};
+
+const WHY_NOTHING = {
+  halted_global: "everything is halted",
+  halted_account: "the account is halted",
+  halted_campaign: "the campaign is halted",
+  no_spec: "there is no specification",
+  ended: "it has ended",
+  before_flight: "the flight has not begun",
+  after_flight: "the flight is over",
+  paused_by_person: "a person paused it",
+  protected: "it is protected, so nothing touches it",
+  not_ours: "this lever is not Paceline's",
+  no_bid_bounds: "no least and greatest bid are set",
+  no_bounds: "no bounds are set",
+  no_budget: "no budget",
+  human_override: "a person has set the value, which is left alone",
+  awaiting_ack: "the last command is not acknowledged yet",
+  awaiting_approval: "a proposal waits for approval",
+  learning: "the platform is still learning",
+  integrity_gap: "the journal has a gap, so only decreases pass",
+  stale_data: "the data are stale, so only decreases pass",
+  dead_data: "no data arrive, so only a hard stop passes",
+  cool_down: "the last change is too young (cool-down)",
+  dead_band: "the change would be too small to matter (dead band)",
+  raise_limit: "no further raise is allowed for now",
+  increases_held: "increases are held",
+  no_events: "there are no events to judge by",
+  no_change: "the value is right as it is",
+  cut_limit: "no further cut is allowed for now",
+  outside_bounds: "the value would leave its bounds",
+  nothing_in_force: "no value in force is known",
+  below_unit: "the change is smaller than the platform's unit",
+  ceiling_reached: "the ceiling is reached",
+  period_spent: "the period's budget is spent",
+  worst_case: "the worst case would cost more than is allowed",
+  conservation: "the sum of budgets must not grow",
+  halted: "it is halted",
+  breaker: "the circuit breaker is open",
+  no_spec_yet: "there is no specification",
+};
+
+const GUARD = {
+  floor: "raised to the least value allowed",
+  ceiling: "lowered to the greatest value allowed",
+  step_up: "held the raise to one step",
+  step_down: "held the cut to one step",
+  hour_up: "held the raise to what one hour allows",
+  hour_down: "held the cut to what one hour allows",
+  day_up: "held the raise to what one day allows",
+  day_down: "held the cut to what one day allows",
+  period: "held it to what the period has left",
+  account_increases: "held it to what the account may raise",
+  rounded_down: "rounded down to what the platform takes",
+};
+
+const HOLDERS = {
+  daily_cap: "the day's ceiling",
+  flight_cap: "the flight's budget",
+  month_cap: "the month's ceiling",
+  halt: "a halt",
+  flight: "the flight's dates",
+  person: "a person",
+  schedule: "the schedule",
+  account_cap: "the account's ceiling",
+};
+
+const TERMS = {
+  spend_day_micros: "Spent today",
+  unseen_micros: "Estimated spend not seen yet",
+  ceiling_micros: "Ceiling of the day",
+  plan_share_ppm: "Share of the plan due by now",
+  data_age_ms: "Age of the newest data",
+  apply_ms: "Time until a command acts",
+  budget_day_micros: "Budget of the day",
+  cost_per_event_micros: "Cost of one event",
+  need_micros: "Needed in the window",
+  error_ppm: "Deviation from the need",
+  gain_ppm: "Gain of the controller",
+  step_micro_nats: "Step of the bid",
+  propensity_ppm: "Propensity",
+  budget_log_bid_micro_nats: "Bid that the budget asks for",
+  target_log_bid_micro_nats: "Bid that the target asks for",
+  target_mean_cap_micro_nats: "Greatest bid that the target allows",
+  target_window_ms: "Window of the target",
+  target_due_micro: "Conversions due",
+  target_seen_micro: "Conversions seen",
+  target_error_ppm: "Deviation from the target",
+};
+
+/** Words of a code. */
+export const words = code => WORDS[code] ?? String(code ?? "").replaceAll("_", " ");
+
+/** The same, as the beginning of a line. */
+export const Words = code => capital(words(code));
+
+/** "bid: cool_down" as a sentence. */
+export function whyNothing(text) {
+  const [lever, reason] = splitOnce(text, ": ");
+  const told = WHY_NOTHING[reason ?? lever] ?? words(reason ?? lever);
+  return reason ? `${capital(words(lever))}: ${told}.` : `${capital(told)}.`;
+}
+
+/** Who holds a campaign. */
+export const holder = code => HOLDERS[code] ?? words(code);
+
+/** A number that was computed with. */
+export const term = name => TERMS[name] ?? capital(words(name.replace(/_(micros|ppm|ms|micro_nats|micro)$/, "")));
+
+/** What the guard changed. */
+export const guardEdit = code => GUARD[code] ?? words(code);
+
+const capital = text => text.charAt(0).toUpperCase() + text.slice(1);
+
+function splitOnce(text, by) {
+  const at = text.indexOf(by);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + by.length)];
+}

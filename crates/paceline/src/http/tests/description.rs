@@ -1,0 +1,92 @@
+//! The description and what is served are the same.
+
+use super::*;
+use model::output::{Alert, KpiRow};
+use serde_json::json;
+use std::collections::BTreeSet;
+
+fn document() -> Value {
+    serde_json::from_str(super::super::openapi::DOCUMENT).unwrap()
+}
+
+#[test]
+fn every_route_is_described_and_nothing_else() {
+    let served: BTreeSet<(String, String)> = super::super::routes()
+        .into_iter()
+        .flat_map(|(path, methods, _)| methods.iter().map(move |method| (path.to_owned(), (*method).to_owned())))
+        .collect();
+    let described: BTreeSet<(String, String)> = document()["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(|method| (path.clone(), method.clone())))
+        .collect();
+    assert_eq!(served, described);
+    let api = Api::new();
+    for (path, method) in served {
+        let path =
+            path.replace("{account}", "a").replace("{campaign}", "c").replace("{id}", "i").replace("{command_id}", "k");
+        let answer = api.send(request(&method.to_uppercase(), &path).body(Body::empty()).unwrap());
+        assert_ne!(answer.status(), 405, "{method} {path} is described and not served");
+    }
+}
+
+#[test]
+fn answers_have_the_fields_that_are_described() {
+    let api = Api::new();
+    let mut entry = campaign("acme", "c1", 5);
+    entry.view.pause_holders = vec!["daily_cap".into()];
+    let row =
+        KpiRow { account_id: "acme".into(), campaign_id: "c1".into(), granularity: "hour".into(), ..KpiRow::default() };
+    entry.open = vec![row];
+    api.published().put_campaign(entry, 0);
+    api.published().put_adjustment(&command("k", "pause", "issued", 1));
+    api.published().put_proposal(&command("p", "set_bid", "proposed", 1));
+    api.published().put_alert(&Alert { alert_id: "a".into(), ..Alert::default() });
+    assert_eq!(api.post("/halts", &json!({ "scope": "global", "reason": "x" })).0, 202);
+    let document = document();
+    for path in [
+        "/overview",
+        "/campaigns",
+        "/campaigns/{account}/{campaign}",
+        "/campaigns/{account}/{campaign}/series",
+        "/kpis",
+        "/adjustments",
+        "/alerts",
+        "/proposals",
+        "/explanations/{command_id}",
+        "/halts",
+        "/data-quality",
+        "/audit",
+        "/session",
+    ] {
+        let asked = path.replace("{account}", "acme").replace("{campaign}", "c1").replace("{command_id}", "k");
+        let schema = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        conforms(&document, schema, &api.document(&asked), path);
+    }
+}
+
+/// Required fields are there, and no field is there that is not described. The types are schemathesis' business.
+fn conforms(document: &Value, schema: &Value, value: &Value, at: &str) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let name = name.trim_start_matches("#/components/schemas/");
+        return conforms(document, &document["components"]["schemas"][name], value, at);
+    }
+    if let (Some(schemas), false) = (schema["anyOf"].as_array(), value.is_null()) {
+        return conforms(document, &schemas[0], value, at);
+    }
+    for required in schema["required"].as_array().into_iter().flatten() {
+        assert!(value.get(required.as_str().unwrap()).is_some(), "{at}: {required} is missing");
+    }
+    if let (Some(fields), Some(described)) = (value.as_object(), schema["properties"].as_object()) {
+        for (name, field) in fields {
+            match described.get(name) {
+                Some(schema) => conforms(document, schema, field, &format!("{at}.{name}")),
+                None => assert!(schema["additionalProperties"] != false, "{at}: {name} is not described"),
+            }
+        }
+    }
+    for item in value.as_array().into_iter().flatten() {
+        conforms(document, &schema["items"], item, &format!("{at}[]"));
+    }
+}

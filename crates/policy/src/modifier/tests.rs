@@ -1,0 +1,109 @@
+//! Factors where there is a difference, and where there is none.
+
+use super::*;
+use proptest::prelude::*;
+
+/// Deterministic counts with about the spread of chance.
+fn noisy(mean: f64, seed: u64) -> f64 {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x1234_5678;
+    let mut normal = 0.0;
+    for _ in 0..12 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        normal += (state >> 11) as f64 / (1_u64 << 53) as f64;
+    }
+    (mean + (normal - 6.0) * mean.sqrt()).round().max(0.0)
+}
+
+fn day(rates: &[f64; 24], clicks: f64, seed: u64) -> Vec<Measured> {
+    let cell = |(hour, rate): (usize, &f64)| {
+        let worth = noisy(clicks * rate, seed * 24 + hour as u64);
+        Measured { exposure: clicks, worth, squares: worth, spend: clicks }
+    };
+    rates.iter().enumerate().map(cell).collect()
+}
+
+fn play(rates: &[f64; 24], clicks: f64, days: u64, seed: u64) -> (Vec<Measured>, Vec<bool>) {
+    let settings = Settings::default();
+    let mut sums = vec![Measured::default(); 24];
+    let mut evidence = [Evidence::default(); 24];
+    for number in 0..days {
+        let cells = day(rates, clicks, seed * 1_000 + number);
+        let all: f64 = cells.iter().map(|cell| cell.worth).sum();
+        for hour in 0..24 {
+            let around = [(hour + 23) % 24, hour, (hour + 1) % 24];
+            evidence[hour].take(around.iter().map(|h| cells[*h].worth).sum(), all, 3.0 / 24.0, &settings);
+            sums[hour].exposure += cells[hour].exposure;
+            sums[hour].worth += cells[hour].worth;
+            sums[hour].squares += cells[hour].squares;
+            sums[hour].spend += cells[hour].spend;
+        }
+    }
+    (sums, proven(&evidence, &settings))
+}
+
+#[test]
+fn an_evening_that_converts_three_times_as_often_is_found_within_days_and_gets_its_factor() {
+    let mut rates = [0.04; 24];
+    rates[17..20].fill(0.12);
+    let (cells, on) = play(&rates, 100.0, 10, 1);
+    assert!(on[17] && on[18] && on[19], "{on:?}");
+    let factors = factors(&cells, &on, &Settings::default());
+    assert!(factors[18] / factors[3] > 1.7, "{factors:?}");
+    assert!(factors[18] <= Settings::default().product_most);
+    let logs: f64 = factors.iter().zip(&cells).map(|(factor, cell)| cell.spend * libm::log(*factor)).sum();
+    assert!(logs.abs() < 1e-6, "neutral on the whole: {logs}");
+}
+
+#[test]
+fn without_a_difference_hardly_any_campaign_gets_a_factor_within_four_weeks() {
+    let found = (0..200).filter(|seed| play(&[0.05; 24], 80.0, 28, *seed).1.iter().any(|on| *on)).count();
+    assert!(found <= 10, "{found} of 200");
+}
+
+#[test]
+fn nothing_is_said_of_equal_cells_and_little_of_few_conversions() {
+    let equal = vec![Measured { exposure: 100.0, worth: 5.0, squares: 5.0, spend: 1.0 }; 4];
+    assert_eq!(rates_over_mean(&equal), [1.0; 4]);
+    let mut few = vec![Measured { exposure: 10.0, worth: 1.0, squares: 1.0, spend: 1.0 }; 4];
+    few[0].worth = 4.0;
+    few[0].squares = 4.0;
+    let many: Vec<Measured> = few
+        .iter()
+        .map(|c| Measured { exposure: c.exposure * 100.0, worth: c.worth * 100.0, squares: c.squares * 100.0, ..*c })
+        .collect();
+    let (few, many) = (rates_over_mean(&few), rates_over_mean(&many));
+    assert!(few[0] < many[0] && few[0] >= 1.0 && many[0] > 2.0, "{few:?} {many:?}");
+}
+
+#[test]
+fn a_table_is_published_when_one_factor_has_moved_by_a_tenth() {
+    let settings = Settings::default();
+    assert!(!is_worth_a_command(&[1_000_000, 1_090_000], &[], &settings));
+    assert!(is_worth_a_command(&[1_000_000, 1_110_000], &[], &settings));
+    assert!(!is_worth_a_command(&[900_000, 1_900_000], &[950_000, 2_000_000], &settings));
+    assert!(is_worth_a_command(&[1_000_000], &[700_000], &settings));
+}
+
+proptest! {
+    #[test]
+    fn any_numbers_give_finite_factors_within_bounds(
+        cells in prop::collection::vec((any::<f64>(), any::<f64>(), any::<f64>(), any::<f64>(), any::<bool>()), 0..30),
+        seen in any::<f64>(), all in any::<f64>(), share in any::<f64>(),
+    ) {
+        let settings = Settings::default();
+        let on: Vec<bool> = cells.iter().map(|cell| cell.4).collect();
+        let cells: Vec<Measured> = cells
+            .iter()
+            .map(|c| Measured { exposure: c.0, worth: c.1, squares: c.2, spend: c.3 })
+            .collect();
+        for factor in factors(&cells, &on, &settings) {
+            prop_assert!((settings.product_least..=settings.product_most).contains(&factor), "{factor}");
+        }
+        let mut evidence = Evidence::default();
+        evidence.take(seen, all, share, &settings);
+        evidence.take(3.0, 10.0, 0.2, &settings);
+        prop_assert!(evidence.e_value() >= 0.0);
+    }
+}

@@ -1,0 +1,505 @@
+//! What a replay counts while it goes: everything that the summary, the report and a comparison say.
+//!
+//! What always holds: figures of a partition depend on its journal alone, and those of a run on its partitions in their
+//! order; money is whole micros. The tables hold every decision, row and alert; here are sums, marks for a time line,
+//! and the few that matter most. Missing on purpose: sums over currencies.
+
+use crate::replayer::Replayer;
+use controller::{Counters, Granularity, Outputs};
+use model::fact::CampaignSpec;
+use model::output::{Adjustment, Alert, KpiRow};
+use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
+use std::collections::BTreeMap;
+
+/// How often spend is laid beside its plan.
+pub const SAMPLE_MS: Millis = 15 * MINUTE_MS;
+/// Commands and alerts that a report lists one by one; the tables hold all.
+pub const LISTED_MAX: usize = 300;
+
+/// An account and its campaign.
+pub type Name = (String, String);
+
+/// Counts of words.
+pub type Words = BTreeMap<String, u64>;
+
+/// All figures of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Figures {
+    /// What was read of each journal partition.
+    pub spans: Vec<Span>,
+    /// By account and campaign.
+    pub campaigns: BTreeMap<Name, Campaign>,
+    /// Spend and plan of the day so far, by currency, then instant.
+    pub samples: BTreeMap<String, BTreeMap<Millis, Sample>>,
+    /// Commands with most money at stake.
+    pub commands: Vec<Adjustment>,
+    /// Alerts that opened, those with most money at stake.
+    pub alerts: Vec<Alert>,
+    /// Alerts that opened: by UTC day, account, campaign, kind.
+    pub opened: BTreeMap<(i64, String, String, String), u64>,
+    /// Severities of alerts that opened.
+    pub severities: Words,
+    /// Alerts still open at the end.
+    pub still_open: u64,
+    /// Versions of the policy that decided, with how many records.
+    pub policy_versions: BTreeMap<i64, u64>,
+    /// What was counted aside.
+    pub quality: Quality,
+}
+
+/// What was read of a journal partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Span {
+    pub partition: i32,
+    /// First offset read, and the one after the last.
+    pub from_offset: i64,
+    pub next_offset: i64,
+    pub records: u64,
+    pub deltas: u64,
+    pub facts: u64,
+    /// Timestamps of the first and the last record that is reported on.
+    pub first_ms: Option<Millis>,
+    pub last_ms: Option<Millis>,
+}
+
+/// Spend beside its plan at one instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sample {
+    /// Spent in the local days so far, of campaigns that have a plan.
+    pub spend_micros: i64,
+    /// Planned by then.
+    pub planned_micros: i64,
+    /// Planned for the whole days.
+    pub whole_micros: i64,
+}
+
+/// One campaign of a run.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct Campaign {
+    pub spec: CampaignSpec,
+    /// Local days by their start, and UTC hours.
+    pub days: BTreeMap<Millis, Window>,
+    pub hours: BTreeMap<Millis, Window>,
+    /// Issued commands in their order.
+    pub steps: Vec<Step>,
+    /// Issued commands by kind, by reason; proposals by state.
+    pub kinds: Words,
+    pub reasons: Words,
+    pub proposals: Words,
+    /// What the guard changed.
+    pub guard_edits: Words,
+    /// Why nothing was commanded, sampled each hour, as `lever: word`.
+    pub nothing: Words,
+    /// Alerts that opened, by kind.
+    pub alerts: Words,
+    /// Plans of local days as they stood last, by the day's start.
+    pub plans: BTreeMap<Millis, i64>,
+    /// Instants at which an alert opened, and its kind.
+    pub alert_marks: Vec<(Millis, String)>,
+}
+
+/// The last word on an hour or a day.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)]
+pub struct Window {
+    pub revision: i64,
+    pub end: Millis,
+    /// As the campaign's own calendar writes its start.
+    pub local: String,
+    /// Still open where the replay ends.
+    pub is_open: bool,
+    pub spend_micros: i64,
+    pub plan_micros: Option<i64>,
+    pub impressions: i64,
+    pub clicks: i64,
+    pub invalid_clicks: i64,
+    /// Conversions (in micro-conversions) and value: as claimed, and as credited by the models.
+    pub claimed: (i64, i64),
+    pub last: (i64, i64),
+    pub linear: (i64, i64),
+    /// Platform reports count, not events.
+    pub is_reported: bool,
+    pub pace: String,
+    pub binding: String,
+}
+
+/// An issued command on the time line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Step {
+    pub at: Millis,
+    pub lever: Lever,
+    /// Bid or budget, where it is one.
+    pub value_micros: Option<i64>,
+    pub reason: String,
+}
+
+/// What a command moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Lever {
+    Bid,
+    Budget,
+    Pause,
+    Resume,
+    Other,
+}
+
+/// What was counted aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Quality {
+    pub counters: Counters,
+    pub quarantined_rows: u64,
+    pub refused_by_quarantine: i64,
+    pub integrity_holds: u64,
+    pub answers_set_aside: u64,
+    /// The furthest that the aggregator said it was behind.
+    pub lag_records_max: i64,
+}
+
+impl Window {
+    /// Conversions (in micro-conversions) and value by the rule of the rows' own ratios: by the campaign's model, or as
+    /// claimed where it has no credits.
+    pub fn outcome(&self, spec: &CampaignSpec) -> (i64, i64) {
+        let credited = if spec.attribution_model == "linear" { self.linear } else { self.last };
+        if self.is_reported || credited == (0, 0) { self.claimed } else { credited }
+    }
+}
+
+impl Lever {
+    /// Of a kind of command.
+    pub fn of(kind: &str) -> Self {
+        match kind {
+            "set_bid" => Lever::Bid,
+            "set_daily_budget" | "set_flight_budget" => Lever::Budget,
+            "pause" => Lever::Pause,
+            "resume" => Lever::Resume,
+            _ => Lever::Other,
+        }
+    }
+}
+
+/// Counts one partition.
+#[derive(Debug, Default)]
+pub struct Counter {
+    figures: Figures,
+    span: Span,
+    from: Option<Millis>,
+    sampled: Millis,
+    hour: Millis,
+}
+
+impl Counter {
+    /// Counts what is decided from `from` on.
+    pub fn new(partition: i32, from: Option<Millis>) -> Self {
+        let span = Span { partition, from_offset: i64::MAX, ..Span::default() };
+        Self { span, from, sampled: Millis::MIN, hour: Millis::MIN, figures: Figures::default() }
+    }
+
+    /// Whether what is decided at this instant is reported on.
+    pub fn counts(&self, now: Millis) -> bool {
+        self.from.is_none_or(|from| now >= from)
+    }
+
+    /// A record that was read.
+    pub fn read(&mut self, offset: i64, now: Millis, deltas: usize, facts: usize, lag_records: i64) {
+        let counts = self.counts(now);
+        let span = &mut self.span;
+        span.from_offset = span.from_offset.min(offset);
+        span.next_offset = offset.saturating_add(1);
+        span.records += 1;
+        span.deltas += deltas as u64;
+        span.facts += facts as u64;
+        if counts {
+            span.first_ms = span.first_ms.or(Some(now));
+            span.last_ms = Some(span.last_ms.map_or(now, |last| last.max(now)));
+            self.figures.quality.lag_records_max = self.figures.quality.lag_records_max.max(lag_records);
+        }
+    }
+
+    /// What the record led to.
+    pub fn decided(&mut self, now: Millis, outputs: &Outputs, replayer: &Replayer) {
+        let figures = &mut self.figures;
+        *figures.policy_versions.entry(replayer.view().policy_version()).or_default() += 1;
+        outputs.adjustments.iter().for_each(|command| figures.command(command));
+        for proposal in &outputs.proposals {
+            let campaign = figures.campaign(&proposal.account_id, &proposal.campaign_id);
+            *campaign.proposals.entry(proposal.state.clone()).or_default() += 1;
+        }
+        outputs.alerts.iter().for_each(|alert| figures.alert(alert));
+        let from = self.from.unwrap_or(Millis::MIN);
+        outputs.kpis.iter().filter(|row| row.window_end > from).for_each(|row| figures.row(row, false));
+        self.sample(now, replayer);
+    }
+
+    /// Looks at the state at fixed instants of virtual time.
+    fn sample(&mut self, now: Millis, replayer: &Replayer) {
+        let slot = now.div_euclid(SAMPLE_MS) * SAMPLE_MS;
+        if slot != self.sampled {
+            self.sampled = slot;
+            self.plan(slot, replayer);
+        }
+        let hour = now.div_euclid(HOUR_MS) * HOUR_MS;
+        if hour != self.hour {
+            self.hour = hour;
+            let names: Vec<Name> = self.figures.campaigns.keys().cloned().collect();
+            for (account, campaign) in names {
+                for why in replayer.view().why(&account, &campaign) {
+                    let word = format!("{}: {}", why.lever, why.reason);
+                    *self.figures.campaign(&account, &campaign).nothing.entry(word).or_default() += 1;
+                }
+            }
+        }
+    }
+
+    fn plan(&mut self, slot: Millis, replayer: &Replayer) {
+        for day in replayer.view().days_now() {
+            let Some((planned, whole)) = day.planned_by_now_micros.zip(day.planned_micros) else { continue };
+            self.figures.campaign(day.account_id, day.campaign_id).plans.insert(day.start, whole);
+            let samples = match self.figures.samples.get_mut(day.currency) {
+                Some(samples) => samples,
+                None => self.figures.samples.entry(day.currency.to_owned()).or_default(),
+            };
+            let sample = samples.entry(slot).or_default();
+            sample.spend_micros = sample.spend_micros.saturating_add(day.spend_micros);
+            sample.planned_micros = sample.planned_micros.saturating_add(planned);
+            sample.whole_micros = sample.whole_micros.saturating_add(whole);
+        }
+    }
+
+    /// The end of the partition: open windows are taken as they stand.
+    pub fn finish(mut self, replayer: &Replayer) -> Figures {
+        let view = replayer.view();
+        let from = self.from.unwrap_or(Millis::MIN);
+        if self.span.last_ms.is_some() {
+            self.plan(view.now(), replayer);
+        }
+        for summary in view.campaigns() {
+            let (account, campaign) = (&summary.account_id, &summary.campaign_id);
+            for granularity in [Granularity::Hour, Granularity::Day] {
+                for row in view.kpis(account, campaign, granularity) {
+                    if row.window_end > from && self.figures.misses(&row) {
+                        self.figures.row(&row, true);
+                    }
+                }
+            }
+            let campaign = self.figures.campaign(account, campaign);
+            for (start, plan) in &campaign.plans {
+                // A row of a day that closed after the next one was planned does not say its plan.
+                if let Some(day) = campaign.days.get_mut(start) {
+                    day.plan_micros = day.plan_micros.or(Some(*plan));
+                }
+            }
+            campaign.spec = summary.spec;
+        }
+        let (rows, refused) = view.quarantine_counts();
+        let quality = &mut self.figures.quality;
+        quality.counters = view.counters();
+        quality.quarantined_rows = rows as u64;
+        quality.refused_by_quarantine = refused;
+        quality.integrity_holds = u64::from(view.integrity_hold().is_some());
+        quality.answers_set_aside = replayer.answers_set_aside();
+        self.figures.still_open = view.alerts().count() as u64;
+        if self.span.records == 0 {
+            self.span.from_offset = 0;
+        }
+        self.figures.spans.push(self.span);
+        self.figures.keep_few();
+        self.figures
+    }
+}
+
+impl Figures {
+    /// Takes another partition's figures; partitions come in their order.
+    pub fn take(&mut self, other: Figures) {
+        self.spans.extend(other.spans);
+        // Campaigns lie in one partition each; a name that comes twice is one that has moved with its account's id.
+        self.campaigns.extend(other.campaigns);
+        merge_samples(&mut self.samples, other.samples);
+        self.commands.extend(other.commands);
+        self.alerts.extend(other.alerts);
+        add(&mut self.opened, other.opened);
+        add(&mut self.severities, other.severities);
+        add(&mut self.policy_versions, other.policy_versions);
+        self.still_open += other.still_open;
+        self.quality.take(&other.quality);
+        self.keep_few();
+    }
+
+    /// First and last instant that is reported on.
+    pub fn range(&self) -> Option<(Millis, Millis)> {
+        let first = self.spans.iter().filter_map(|span| span.first_ms).min()?;
+        let last = self.spans.iter().filter_map(|span| span.last_ms).max()?;
+        Some((first, last))
+    }
+
+    fn campaign(&mut self, account: &str, campaign: &str) -> &mut Campaign {
+        self.campaigns.entry((account.to_owned(), campaign.to_owned())).or_default()
+    }
+
+    fn command(&mut self, command: &Adjustment) {
+        let campaign = self.campaign(&command.account_id, &command.campaign_id);
+        *campaign.kinds.entry(command.kind.clone()).or_default() += 1;
+        *campaign.reasons.entry(command.reason.clone()).or_default() += 1;
+        for edit in &command.explanation.guard_edits {
+            *campaign.guard_edits.entry(edit.clone()).or_default() += 1;
+        }
+        let lever = Lever::of(&command.kind);
+        let (value_micros, reason) = (command.value_micros, command.reason.clone());
+        campaign.steps.push(Step { at: command.issued_at, lever, value_micros, reason });
+        self.commands.push(command.clone());
+        if self.commands.len() >= LISTED_MAX * 4 {
+            self.keep_few();
+        }
+    }
+
+    fn alert(&mut self, alert: &Alert) {
+        if alert.state != "opened" {
+            return;
+        }
+        let (account, name) = (alert.account_id.clone(), alert.campaign_id.clone());
+        if let Some((account, name)) = account.as_ref().zip(name.as_ref()) {
+            let campaign = self.campaign(account, name);
+            *campaign.alerts.entry(alert.kind.clone()).or_default() += 1;
+            campaign.alert_marks.push((alert.opened_at, alert.kind.clone()));
+        }
+        let day = alert.opened_at.div_euclid(DAY_MS);
+        let key = (day, account.unwrap_or_default(), name.unwrap_or_default(), alert.kind.clone());
+        *self.opened.entry(key).or_default() += 1;
+        *self.severities.entry(alert.severity.clone()).or_default() += 1;
+        self.alerts.push(alert.clone());
+        if self.alerts.len() >= LISTED_MAX * 4 {
+            self.keep_few();
+        }
+    }
+
+    fn row(&mut self, row: &KpiRow, is_open: bool) {
+        if row.basis != "conversion_time" {
+            return;
+        }
+        let campaign = self.campaign(&row.account_id, &row.campaign_id);
+        let windows = match row.granularity.as_str() {
+            "hour" => &mut campaign.hours,
+            "day" => &mut campaign.days,
+            _ => return,
+        };
+        let window = windows.entry(row.window_start).or_default();
+        if row.revision < window.revision {
+            return;
+        }
+        let plan_micros = row.plan_micros.or(window.plan_micros);
+        let credit = |model: &str| {
+            let credit = row.attributed.iter().find(|credit| credit.model == model);
+            credit.map(|credit| (credit.conversions_micro, credit.value_micros)).unwrap_or_default()
+        };
+        *window = Window {
+            revision: row.revision,
+            end: row.window_end,
+            local: row.window_start_local.clone(),
+            is_open,
+            spend_micros: row.spend_micros,
+            plan_micros,
+            impressions: row.impressions,
+            clicks: row.clicks,
+            invalid_clicks: row.invalid_clicks,
+            claimed: (row.conversions.saturating_mul(model::CONVERSION_MICRO), row.value_micros),
+            last: credit("last"),
+            linear: credit("linear"),
+            is_reported: row.spend_source == "stats",
+            pace: row.pace.clone(),
+            binding: row.binding.clone(),
+        };
+    }
+
+    /// Whether no row was published of this window: it is still open.
+    fn misses(&self, row: &KpiRow) -> bool {
+        let known = self.campaigns.get(&(row.account_id.clone(), row.campaign_id.clone()));
+        known.is_none_or(|campaign| {
+            let windows = if row.granularity == "hour" { &campaign.hours } else { &campaign.days };
+            !windows.contains_key(&row.window_start)
+        })
+    }
+
+    /// Keeps those with most money at stake, then orders them by time.
+    fn keep_few(&mut self) {
+        self.commands.sort_by(|a, b| {
+            let stake = |command: &Adjustment| command.risk.at_stake_micros;
+            (stake(b), a.issued_at, &a.command_id).cmp(&(stake(a), b.issued_at, &b.command_id))
+        });
+        self.commands.truncate(LISTED_MAX);
+        self.commands.sort_by(|a, b| (a.issued_at, &a.command_id).cmp(&(b.issued_at, &b.command_id)));
+        self.alerts.sort_by(|a, b| {
+            let rank = |alert: &Alert| (alert.severity == "critical", alert.money_at_stake_micros);
+            rank(b).cmp(&rank(a)).then_with(|| (a.opened_at, &a.alert_id).cmp(&(b.opened_at, &b.alert_id)))
+        });
+        self.alerts.truncate(LISTED_MAX);
+        self.alerts.sort_by(|a, b| (a.opened_at, &a.alert_id).cmp(&(b.opened_at, &b.alert_id)));
+    }
+}
+
+impl Quality {
+    fn take(&mut self, other: &Quality) {
+        let (sum, more) = (&mut self.counters, &other.counters);
+        for (sum, more) in [
+            (&mut sum.records, more.records),
+            (&mut sum.duplicate_records, more.duplicate_records),
+            (&mut sum.misfit_records, more.misfit_records),
+            (&mut sum.malformed_deltas, more.malformed_deltas),
+            (&mut sum.malformed_corrections, more.malformed_corrections),
+            (&mut sum.unclaimed_deltas, more.unclaimed_deltas),
+            (&mut sum.late.minutes, more.late.minutes),
+            (&mut sum.late.hours, more.late.hours),
+            (&mut sum.late.days, more.late.days),
+            (&mut sum.stale_specs, more.stale_specs),
+            (&mut sum.repeated_reports, more.repeated_reports),
+            (&mut sum.breakdown_reports, more.breakdown_reports),
+            (&mut sum.refused_reports, more.refused_reports),
+            (&mut sum.repeated_corrections, more.repeated_corrections),
+            (&mut sum.unknown_time_zones, more.unknown_time_zones),
+            (&mut self.refused_by_quarantine, other.refused_by_quarantine),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        self.quarantined_rows += other.quarantined_rows;
+        self.integrity_holds += other.integrity_holds;
+        self.answers_set_aside += other.answers_set_aside;
+        self.lag_records_max = self.lag_records_max.max(other.lag_records_max);
+    }
+}
+
+fn add<K: Ord, V: std::ops::AddAssign + Default>(sum: &mut BTreeMap<K, V>, more: BTreeMap<K, V>) {
+    for (key, value) in more {
+        *sum.entry(key).or_default() += value;
+    }
+}
+
+/// Adds series of two partitions; where one says nothing at an instant, its last word of the same day stands.
+fn merge_samples(
+    sum: &mut BTreeMap<String, BTreeMap<Millis, Sample>>,
+    more: BTreeMap<String, BTreeMap<Millis, Sample>>,
+) {
+    for (currency, series) in more {
+        let known = sum.entry(currency).or_default();
+        let instants: std::collections::BTreeSet<Millis> = known.keys().chain(series.keys()).copied().collect();
+        let at = |series: &BTreeMap<Millis, Sample>, at: Millis| {
+            let before = series.range(..=at).next_back();
+            before.filter(|(when, _)| at - **when < CARRIED_MS).map(|(_, sample)| *sample).unwrap_or_default()
+        };
+        let merged = instants.into_iter().map(|when| {
+            let (a, b) = (at(known, when), at(&series, when));
+            let sample = Sample {
+                spend_micros: a.spend_micros.saturating_add(b.spend_micros),
+                planned_micros: a.planned_micros.saturating_add(b.planned_micros),
+                whole_micros: a.whole_micros.saturating_add(b.whole_micros),
+            };
+            (when, sample)
+        });
+        *known = merged.collect();
+    }
+}
+
+/// A partition that is silent so long has stopped.
+const CARRIED_MS: Millis = HOUR_MS;

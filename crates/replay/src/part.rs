@@ -1,0 +1,275 @@
+//! One journal partition's share of a run: replayed, counted and written to its own files.
+//!
+//! What always holds: its files and figures depend on its journal alone, so a run's bytes do not depend on how many
+//! partitions are replayed at once. It owns no producer: there is no way from here to a topic.
+
+use crate::figures::{Counter, Figures};
+use crate::replayer::Replayer;
+use crate::tables::Folder;
+use controller::{JournalPosition, Setup};
+use model::journal::JournalRecord;
+use model::output::{Adjustment, Alert, KpiRow};
+use model::time::Millis;
+use std::io;
+use std::path::Path;
+
+/// The tables of a run, as their folders are named.
+pub const TABLES: [&str; 3] = ["decisions.parquet", "kpis.parquet", "alerts.parquet"];
+
+/// A partition on its way.
+pub struct Part {
+    replayer: Replayer,
+    counter: Counter,
+    decisions: Folder<Adjustment>,
+    kpis: Folder<KpiRow>,
+    alerts: Folder<Alert>,
+}
+
+impl Part {
+    /// Before the partition's first record; what is decided before `from` is neither written nor counted.
+    pub fn new(out: &Path, setup: Setup, policy: Option<&str>, from: Option<Millis>) -> Self {
+        let part = format!("part-{:05}", setup.partition);
+        let [decisions, kpis, alerts] = TABLES.map(|table| out.join(table));
+        Self {
+            counter: Counter::new(setup.partition, from),
+            replayer: Replayer::new(setup, policy),
+            decisions: Folder::new(&decisions, &part),
+            kpis: Folder::new(&kpis, &part),
+            alerts: Folder::new(&alerts, &part),
+        }
+    }
+
+    /// Replays the next record.
+    ///
+    /// # Errors
+    /// Where a table cannot be written.
+    pub fn apply(&mut self, at: JournalPosition, record: JournalRecord) -> io::Result<()> {
+        self.counter.read(at.offset, at.timestamp_ms, record.deltas.len(), record.facts.len(), record.lag_records);
+        let outputs = self.replayer.apply(at, record);
+        let now = self.replayer.view().now();
+        if !self.counter.counts(now) {
+            return Ok(());
+        }
+        self.counter.decided(now, &outputs, &self.replayer);
+        outputs.adjustments.iter().chain(&outputs.proposals).try_for_each(|row| self.decisions.push(row))?;
+        outputs.kpis.iter().try_for_each(|row| self.kpis.push(row))?;
+        outputs.alerts.iter().try_for_each(|row| self.alerts.push(row))
+    }
+
+    /// Closes the files and gives the figures.
+    ///
+    /// # Errors
+    /// Where a table cannot be written.
+    pub fn finish(self) -> io::Result<Figures> {
+        self.decisions.finish()?;
+        self.kpis.finish()?;
+        self.alerts.finish()?;
+        Ok(self.counter.finish(&self.replayer))
+    }
+}
+
+/// Leaves a file without rows for each table that got none.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn complete(out: &Path) -> io::Result<()> {
+    let [decisions, kpis, alerts] = TABLES.map(|table| out.join(table));
+    if !decisions.exists() {
+        Folder::<Adjustment>::leave_empty(&decisions)?;
+    }
+    if !kpis.exists() {
+        Folder::<KpiRow>::leave_empty(&kpis)?;
+    }
+    if !alerts.exists() {
+        Folder::<Alert>::leave_empty(&alerts)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::{Baseline, compare};
+    use crate::figures::Figures;
+    use crate::summary::{self, About};
+    use crate::tables::scan;
+    use crate::{GIVEN_VERSION, report};
+    use model::fact::{CampaignSpec, Fact, PolicyVersion};
+    use model::journal::{CopiedFact, Delta, NO_TOUCH, Range};
+    use model::time::{HOUR_MS, MINUTE_MS};
+    use parquet::record::RowAccessor;
+    use std::fs;
+    use std::path::PathBuf;
+
+    const START: Millis = 1_767_571_200_000;
+    const MINUTES: i64 = 20 * 60;
+
+    /// A day of three campaigns in one partition, a record a minute; the first spends far too fast.
+    fn journal(partition: i32) -> Vec<(JournalPosition, JournalRecord)> {
+        let name = |campaign: usize| format!("campaign-{campaign}");
+        let fact = |record: Fact| CopiedFact {
+            topic: "ads.campaigns".into(),
+            partition: 0,
+            offset: 0,
+            timestamp: START,
+            record,
+        };
+        let spec = |campaign: usize| CampaignSpec {
+            campaign_id: name(campaign),
+            account_id: format!("account-{partition}"),
+            version: 1,
+            channel: "search".into(),
+            status: "active".into(),
+            time_zone: "UTC".into(),
+            currency: "EUR".into(),
+            daily_budget_micros: Some(10_000_000),
+            daily_cap: "hard".into(),
+            bid_control: "paceline".into(),
+            budget_control: "paceline".into(),
+            bid_strategy: "max_clicks".into(),
+            attribution_model: "last".into(),
+            spend_source: "events".into(),
+            bid_micros: 100_000,
+            bid_min_micros: 10_000,
+            bid_max_micros: 1_000_000,
+            mode: "auto".into(),
+            ..CampaignSpec::default()
+        };
+        let record = |minute: i64| {
+            let now = START + minute * MINUTE_MS + 30_000;
+            let deltas = (0..3).map(|campaign| Delta {
+                account: 1,
+                campaign: campaign + 3,
+                currency: 2,
+                minute: now.div_euclid(MINUTE_MS),
+                touch_minute: NO_TOUCH,
+                impressions: 50,
+                clicks: 2,
+                billable: 2,
+                spend_micros: [60_000, 7_000, 5_000][campaign as usize],
+                ..Delta::default()
+            });
+            let range = Range {
+                topic: "ads.clicks".into(),
+                from: minute,
+                to: minute + 1,
+                watermark: now,
+                epoch: minute,
+                ..Range::default()
+            };
+            let mut facts: Vec<CopiedFact> = Vec::new();
+            if minute == 0 {
+                facts.extend((0..3).map(|campaign| fact(Fact::CampaignSpec(Box::new(spec(campaign))))));
+                let policy = PolicyVersion { name: "default".into(), version: 3, ..PolicyVersion::default() };
+                facts.push(fact(Fact::PolicyVersion(Box::new(policy))));
+            }
+            let dictionary = ["".to_owned(), format!("account-{partition}"), "EUR".into()];
+            let record = JournalRecord {
+                epoch: minute,
+                parts: 1,
+                clock: now,
+                ranges: vec![range],
+                dictionary: dictionary.into_iter().chain((0..3).map(name)).collect(),
+                deltas: deltas.collect(),
+                facts,
+                ..JournalRecord::default()
+            };
+            (JournalPosition { offset: minute, timestamp_ms: now }, record)
+        };
+        (0..MINUTES).map(record).collect()
+    }
+
+    fn run(name: &str, policy: Option<&str>, from: Option<Millis>) -> (PathBuf, Figures) {
+        let folder = std::env::temp_dir().join(format!("paceline-part-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let mut figures = Figures::default();
+        for partition in 0..2 {
+            let setup = Setup { partition, build: "test".into(), input_partitions: 1, ..Setup::default() };
+            let mut part = Part::new(&folder, setup, policy, from);
+            journal(partition).into_iter().try_for_each(|(at, record)| part.apply(at, record)).unwrap();
+            figures.take(part.finish().unwrap());
+        }
+        complete(&folder).unwrap();
+        (folder, figures)
+    }
+
+    fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        let mut folders = vec![folder.to_owned()];
+        while let Some(next) = folders.pop() {
+            for entry in fs::read_dir(next).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push((path.strip_prefix(folder).unwrap().to_owned(), fs::read(&path).unwrap()));
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn a_run_tells_what_was_spent_and_commanded_and_twice_gives_the_same_bytes() {
+        let (first, figures) = run("first", None, None);
+        let (second, again) = run("second", None, None);
+        assert_eq!(files(&first), files(&second));
+        let about = About::default();
+        let document = summary::document(&figures, &about, None);
+        assert_eq!(document, summary::document(&again, &about, None));
+        assert_eq!(report::html(&figures, &about, None), report::html(&again, &about, None));
+        assert_eq!(document["totals"][0]["spend_micros"], 2 * MINUTES * 72_000, "{document:#}");
+        assert_eq!(document["policy"]["records_by_version"]["3"], 2 * MINUTES);
+        let issued: u64 = summary::words(&figures, |campaign| &campaign.kinds).values().sum();
+        assert!(issued > 0, "the campaign that spends too fast is cut");
+        let mut rows = 0;
+        scan(&first.join(TABLES[0]), &mut |row| rows += u64::from(row.get_string(4).unwrap() == "issued")).unwrap();
+        assert_eq!(rows, issued);
+        let mut hours = 0;
+        scan(&first.join(TABLES[1]), &mut |row| hours += u32::from(row.get_string(2).unwrap() == "hour")).unwrap();
+        assert!(hours >= 3 * 2 * 19, "{hours} rows of hours");
+        [first, second].iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
+    }
+
+    #[test]
+    fn another_policy_is_compared_with_honest_bounds() {
+        let (folder, recorded) = run("recorded", None, None);
+        let about = About::default();
+        let text = summary::document(&recorded, &about, None).to_string();
+        fs::write(folder.join("summary.json"), text).unwrap();
+        let baseline = Baseline::read(&folder).unwrap();
+        assert_eq!(baseline.mismatch(&recorded, &about), None);
+        let same = compare(&recorded, &baseline);
+        assert!(same.is_identified && same.campaigns.values().all(|change| change.is_same()), "{same:?}");
+
+        let policy = "[defaults.guard]\nbid_step_down = 0.05\n";
+        let (other_folder, other) = run("other", Some(policy), None);
+        assert!(other.policy_versions.keys().eq([GIVEN_VERSION].iter()));
+        let other_about = About { policy_sha256: Some("x".into()), ..About::default() };
+        let comparison = compare(&other, &baseline);
+        let total = &comparison.totals()["EUR"];
+        assert_eq!(total.recorded_micros(), 2 * MINUTES * 72_000, "what was spent stays what was recorded");
+        assert!(total.least_micros() <= total.recorded_micros());
+        assert!(total.most_micros().is_none_or(|most| most <= total.recorded_micros()));
+        let page = report::html(&other, &other_about, Some(&comparison));
+        assert!(page.contains("not identified") && !page.contains("<script") && !page.contains("src="));
+        let wrong = About { from: Some(1), ..other_about };
+        assert!(baseline.mismatch(&other, &wrong).is_some(), "another window is another run");
+        [folder, other_folder].iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
+    }
+
+    #[test]
+    fn what_came_before_the_window_is_replayed_but_not_told() {
+        let (folder, all) = run("all", None, None);
+        let from = START + 10 * HOUR_MS;
+        let (late_folder, late) = run("late", None, Some(from));
+        let commands = |figures: &Figures, from: Millis| {
+            let steps = figures.campaigns.values().flat_map(|campaign| &campaign.steps);
+            steps.filter(|step| step.at >= from).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(commands(&late, 0), commands(&all, from), "the state is that of the whole journal");
+        assert_eq!(late.range().unwrap().0, from + 30_000);
+        [folder, late_folder].iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
+    }
+}

@@ -1,0 +1,523 @@
+//! The parts of the page, top-down as it is read.
+
+use super::chart::{self, Lane};
+use super::words::*;
+use crate::compare::{Change, Comparison};
+use crate::figures::{Campaign, Figures, LISTED_MAX, Name, Words};
+use crate::summary::{About, Sums, limits as limits_of, quality_lines, totals as totals_of, words};
+use crate::tables::day_name;
+use model::time::{DAY_MS, Millis};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Campaigns that get a line of their own: a line is about 1 kB.
+const CAMPAIGNS_MAX: usize = 1_200;
+/// Lanes of the time line.
+const LANES_MAX: usize = 14;
+/// Lines of smaller lists.
+const LINES_MAX: usize = 40;
+
+/// What the run was.
+pub fn head(figures: &Figures, about: &About) -> String {
+    let range = figures.range();
+    let title = match (&about.policy_file, range) {
+        (Some(file), _) => format!("Replay under {file}"),
+        (None, _) => "Replay under the recorded policy".into(),
+    };
+    let when = range.map_or("no record".into(), |(first, last)| {
+        format!("{} to {} UTC, {}", instant(first), instant(last), span(last - first))
+    });
+    let records: u64 = figures.spans.iter().map(|span| span.records).sum();
+    let deltas: u64 = figures.spans.iter().map(|span| span.deltas).sum();
+    let versions: Vec<String> = figures
+        .policy_versions
+        .keys()
+        .map(|version| match version {
+            0 => "built-in".into(),
+            version if *version == crate::GIVEN_VERSION => "the given file".into(),
+            version => format!("version {version}"),
+        })
+        .collect();
+    let tags = [
+        format!("{} campaigns", whole(figures.campaigns.len() as i64)),
+        format!("{} journal records, {} rows", whole(records as i64), whole(deltas as i64)),
+        format!("{} partitions of {}", figures.spans.len(), about.journal),
+        format!("policy: {}", versions.join(", ")),
+        format!("build {}", about.build),
+        format!("time zones {}", about.tzdb),
+    ];
+    let tags: String = tags.iter().map(|tag| format!("<span class=\"tag\">{}</span>", escape(tag))).collect();
+    let links: String = [
+        ("spend", "Spend and plan"),
+        ("campaigns", "Campaigns"),
+        ("time", "Time line"),
+        ("commands", "Commands"),
+        ("guard", "Guard"),
+        ("alerts", "Alerts"),
+        ("quality", "Data quality"),
+        ("limits", "Limits"),
+    ]
+    .iter()
+    .map(|(id, name)| format!("<a href=\"#{id}\">{name}</a>"))
+    .collect();
+    format!("<header><h1>{}</h1><p class=\"lead\">{when}</p>{tags}<nav>{links}</nav></header>", escape(&title))
+}
+
+/// The figures that are asked for first, by currency.
+pub fn totals(figures: &Figures) -> String {
+    let issued: u64 = words(figures, |campaign| &campaign.kinds).values().sum();
+    let proposals: u64 = words(figures, |campaign| &campaign.proposals).values().sum();
+    let opened: u64 = figures.opened.values().sum();
+    let mut page = String::new();
+    for (currency, sums) in &totals_of(figures) {
+        let none = || "\u{2013}".to_owned();
+        let planned = match sums.planned_days {
+            0 => "of plan: no day had one".to_owned(),
+            _ => format!("of the {} planned", money(sums.plan_micros)),
+        };
+        let shown = [
+            (money(sums.spend_micros), format!("{currency} spent")),
+            (sums.plan_ratio_ppm().map_or_else(none, percent), planned),
+            (whole(sums.clicks), format!("clicks, {} each", sums.cpc_micros().map_or_else(none, money))),
+            (conversions(sums.conversions_micro), "conversions".to_owned()),
+            (sums.cpa_micros().map_or_else(none, money), "cost of a conversion".to_owned()),
+            (sums.roas_ppm().map_or_else(none, times), "value over spend".to_owned()),
+        ];
+        page += &tiles(&shown);
+    }
+    page += &tiles(&[
+        (whole(issued as i64), "commands issued".to_owned()),
+        (whole(proposals as i64), "states of proposals".to_owned()),
+        (whole(opened as i64), format!("alerts, {} open at the end", figures.still_open)),
+        (
+            whole(words(figures, |campaign| &campaign.guard_edits).values().sum::<u64>() as i64),
+            "edits by the guard".into(),
+        ),
+    ]);
+    page
+}
+
+fn tiles(shown: &[(String, String)]) -> String {
+    let tiles = shown.iter().map(|(value, name)| {
+        format!("<div class=\"tile\"><b>{}</b><span>{}</span></div>", escape(value), escape(name))
+    });
+    format!("<div class=\"tiles\">{}</div>", tiles.collect::<String>())
+}
+
+/// Spend against plan: through the days, and by day.
+pub fn spend(figures: &Figures) -> String {
+    let mut page = heading(
+        "spend",
+        "Spend against plan",
+        "Through the day: what all campaigns with a plan had spent of their local days, beside what their plans had spent \
+         by then. By day: each local day's spend and its plan; days that are open at the end are pale.",
+    );
+    let key = "<div class=\"key\"><span><svg width=\"18\" height=\"8\"><path class=\"s\" d=\"M0 4H18\"/></svg>spend</span>\
+               <span><svg width=\"18\" height=\"8\"><path class=\"p\" d=\"M0 4H18\"/></svg>plan</span></div>";
+    for (currency, sums) in totals_of(figures) {
+        let through = figures.samples.get(&currency).filter(|series| series.len() > 1);
+        let through = through.map(|series| chart::spend_of_days(series, &currency)).unwrap_or_default();
+        let days = by_day(figures, &currency);
+        let columns = if days.len() > 1 { chart::days(&days, &currency) } else { String::new() };
+        if through.is_empty() && columns.is_empty() {
+            let spent = money(sums.spend_micros);
+            let _ = write!(page, "<p>{spent} {} spent; no campaign has a plan yet.</p>", escape(&currency));
+            continue;
+        }
+        let _ = write!(page, "<div class=\"card\">{through}{columns}{key}</div>");
+    }
+    page
+}
+
+/// Spend, plan and whether the day is open, of all campaigns of a currency, by the UTC day of the local day's middle.
+fn by_day(figures: &Figures, currency: &str) -> BTreeMap<Millis, (i64, Option<i64>, bool)> {
+    let mut days: BTreeMap<Millis, (i64, Option<i64>, bool)> = BTreeMap::new();
+    for campaign in figures.campaigns.values().filter(|campaign| campaign.spec.currency == currency) {
+        for (start, window) in &campaign.days {
+            let middle = start.saturating_add(DAY_MS / 2).div_euclid(DAY_MS) * DAY_MS;
+            let day = days.entry(middle).or_default();
+            day.0 = day.0.saturating_add(window.spend_micros);
+            day.1 = match (day.1, window.plan_micros) {
+                (sum, None) => sum,
+                (sum, Some(plan)) => Some(sum.unwrap_or(0).saturating_add(plan)),
+            };
+            day.2 |= window.is_open;
+        }
+    }
+    days
+}
+
+/// What the other run did otherwise.
+pub fn comparison(figures: &Figures, comparison: &Comparison) -> String {
+    let lead = format!(
+        "This run beside {}. Recorded spend is split by how this run's values stood in each hour; the bounds are what \
+         follows from that and no more.",
+        comparison.baseline
+    );
+    let mut page = heading("compare", "Compared with another run", &lead);
+    let head = "<tr><th>Campaign</th><th class=n>Commands</th><th class=n>Alerts</th><th class=n>Paused</th>\
+                <th class=n>Recorded</th><th class=n>Same</th><th class=n>Below</th><th class=n>Above</th>\
+                <th class=n>Both</th><th>Spend under this run\u{2019}s commands</th></tr>";
+    let mut lines = String::new();
+    for change in comparison.totals().values() {
+        lines += &change_line(&format!("All in {}", escape(&change.currency)), change, comparison.is_identified);
+    }
+    let mut changed: Vec<(&Name, &Change)> =
+        comparison.campaigns.iter().filter(|(_, change)| !change.is_same()).collect();
+    let moved =
+        |change: &Change| change.below_micros.saturating_add(change.above_micros).saturating_add(change.mixed_micros);
+    changed.sort_by(|a, b| (moved(b.1), a.0).cmp(&(moved(a.1), b.0)));
+    for (name, change) in changed.iter().take(LINES_MAX) {
+        lines += &change_line(&campaign_name(figures, name), change, comparison.is_identified);
+    }
+    let _ = write!(page, "<div class=\"card\"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>");
+    let same = comparison.campaigns.len() - changed.len();
+    let _ = write!(
+        page,
+        "<p class=\"soft\">{} campaigns change, {same} do not.{}</p>",
+        changed.len(),
+        left_out(changed.len(), LINES_MAX)
+    );
+    page + &list(&comparison.limits())
+}
+
+fn change_line(name: &str, change: &Change, is_identified: bool) -> String {
+    let [before, after] = change.paused_ms;
+    let spend = if is_identified { bounds(change) } else { "not identified".into() };
+    format!(
+        "<tr><td>{name}</td><td class=n>{} \u{2192} {}</td><td class=n>{} \u{2192} {}</td><td class=n>{} \u{2192} {}</td>\
+         <td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td>{spend}</td></tr>",
+        change.commands[0],
+        change.commands[1],
+        change.alerts[0],
+        change.alerts[1],
+        span(before),
+        span(after),
+        money(change.recorded_micros()),
+        money(change.same_micros),
+        money(change.below_micros),
+        money(change.above_micros),
+        money(change.mixed_micros),
+    )
+}
+
+/// Every campaign: what it spent of its plan, what it reached of its target.
+pub fn campaigns(figures: &Figures) -> String {
+    let mut page = heading(
+        "campaigns",
+        "Campaigns: spend against plan, KPIs against targets",
+        "By spend. The bar is spend over plan, of days that had one, and its mark is the whole plan; the line is spend by \
+         day, or by hour where there are few days. Conversions are those known when the journal ends.",
+    );
+    let named = by_weight(figures);
+    let head = "<tr><th>Campaign</th><th>Spend</th><th class=n>Spent</th><th>Of plan</th><th class=n>Clicks</th>\
+                <th class=n>CPC</th><th class=n>Conv.</th><th class=n>CPA</th><th class=n>ROAS</th><th>Target</th>\
+                <th class=n>Commands</th><th>Last pace, bound by</th></tr>";
+    let lines: String =
+        named.iter().take(CAMPAIGNS_MAX).map(|(name, campaign, sums)| campaign_line(name, campaign, sums)).collect();
+    let _ = write!(page, "<div class=\"card\"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>");
+    page + &left_out(named.len(), CAMPAIGNS_MAX)
+}
+
+fn campaign_line(name: &Name, campaign: &Campaign, sums: &Sums) -> String {
+    let none = || "\u{2013}".to_owned();
+    let spec = &campaign.spec;
+    let windows = if campaign.days.len() > 4 { &campaign.days } else { &campaign.hours };
+    let plan = sums.plan_ratio_ppm();
+    let commands: u64 = campaign.kinds.values().sum();
+    let last = campaign.hours.values().next_back();
+    let stands = last.map_or_else(none, |hour| format!("{}, {}", spoken(&hour.pace), spoken(&hour.binding)));
+    format!(
+        "<tr><td>{}<small>{} \u{b7} {}</small></td><td>{}</td><td class=n>{} {}</td><td class=w>{}{}</td><td class=n>{}</td>\
+         <td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{}</td><td>{}</td><td class=n>{}</td>\
+         <td>{stands}</td></tr>",
+        escape(label(name, campaign)),
+        escape(&name.0),
+        escape(&spec.mode),
+        chart::spark(windows),
+        money(sums.spend_micros),
+        escape(&spec.currency),
+        plan.map(chart::meter).unwrap_or_default(),
+        plan.map_or_else(none, percent),
+        whole(sums.clicks),
+        sums.cpc_micros().map_or_else(none, money),
+        conversions(sums.conversions_micro),
+        sums.cpa_micros().map_or_else(none, money),
+        sums.roas_ppm().map_or_else(none, times),
+        target(campaign, sums),
+        whole(commands as i64),
+    )
+}
+
+/// The target, and how far what was reached is from it; a goal that was missed is said in words.
+fn target(campaign: &Campaign, sums: &Sums) -> String {
+    let spec = &campaign.spec;
+    let said = |target: String, over: Option<i64>, is_cost: bool| {
+        let Some(ppm) = over else { return format!("{target}<small>nothing to compare</small>") };
+        let is_good = if is_cost { ppm <= 1_000_000 } else { ppm >= 1_000_000 };
+        let (class, word) = if is_good { ("good", "met") } else { ("bad", "missed") };
+        format!("{target}<small class=\"{class}\">{word}: {} of it</small>", percent(ppm))
+    };
+    if let Some(cpa) = spec.target_cpa_micros {
+        let over = sums.cpa_micros().and_then(|reached| crate::summary::ratio(reached, 1_000_000, cpa));
+        return said(format!("CPA {}", money(cpa)), over, true);
+    }
+    if let Some(roas) = spec.target_roas_ppm {
+        let over = sums.roas_ppm().and_then(|reached| crate::summary::ratio(reached, 1_000_000, roas));
+        return said(format!("ROAS {}", times(roas)), over, false);
+    }
+    format!("<span class=\"soft\">{}</span>", escape(&spoken(&spec.bid_strategy)))
+}
+
+/// Commands and alerts over time, of the campaigns with most of them.
+pub fn time_line(figures: &Figures) -> String {
+    let Some((first, last)) = figures.range() else { return String::new() };
+    let mut busy: Vec<(&Name, &Campaign)> =
+        figures.campaigns.iter().filter(|(_, c)| !c.steps.is_empty() || !c.alert_marks.is_empty()).collect();
+    let weight = |campaign: &Campaign| campaign.steps.len() + campaign.alert_marks.len();
+    busy.sort_by(|a, b| (weight(b.1), a.0).cmp(&(weight(a.1), b.0)));
+    if busy.is_empty() {
+        return String::new();
+    }
+    let lanes: Vec<Lane<'_>> = busy
+        .iter()
+        .take(LANES_MAX)
+        .map(|(name, campaign)| Lane { name: label(name, campaign).to_owned(), campaign })
+        .collect();
+    let lead = "The busiest campaigns. Each mark is a command or an alert, or several of a kind close together; rest the \
+                pointer on one to read its reason.";
+    let drawn = chart::lanes(&lanes, first, last);
+    let rest = left_out(busy.len(), LANES_MAX);
+    format!("{}<div class=\"card\">{drawn}{}</div>{rest}", heading("time", "Time line", lead), chart::key())
+}
+
+/// Commands with their reasons.
+pub fn commands(figures: &Figures) -> String {
+    let reasons = words(figures, |campaign| &campaign.reasons);
+    let total: u64 = reasons.values().sum();
+    let lead = match total as usize {
+        0 => "None was issued.".to_owned(),
+        total if total <= LISTED_MAX => "Every issued command, in its order.".to_owned(),
+        total => format!(
+            "The {LISTED_MAX} of {} issued commands with most money at stake, in their order; decisions.parquet holds all.",
+            whole(total as i64)
+        ),
+    };
+    let mut page = heading("commands", "Commands and their reasons", &lead);
+    let _ = write!(
+        page,
+        "<div class=\"cols\"><div>{}</div><div>{}</div></div>",
+        counts("By kind", &words(figures, |campaign| &campaign.kinds)),
+        counts("By reason", &reasons)
+    );
+    if figures.commands.is_empty() {
+        return page;
+    }
+    let mut lines = String::new();
+    for command in &figures.commands {
+        let name = (command.account_id.clone(), command.campaign_id.clone());
+        let value = command.value_micros.map_or(String::new(), money);
+        let before = command.expected_previous.value_micros.filter(|_| command.value_micros.is_some());
+        let edits = match command.explanation.guard_edits.as_slice() {
+            [] => String::new(),
+            edits => format!("<small>guard: {}</small>", escape(&spoken(&edits.join(", ")))),
+        };
+        let _ = write!(
+            lines,
+            "<tr><td class=w>{}</td><td>{}</td><td class=w>{}</td><td class=n>{}{value}</td><td class=w>{}</td>\
+             <td>{}{edits}</td><td class=n>{}</td></tr>",
+            second(command.issued_at),
+            campaign_name(figures, &name),
+            escape(&spoken(&command.kind)),
+            before.map_or(String::new(), |before| format!("{} \u{2192} ", money(before))),
+            escape(&spoken(&command.reason)),
+            escape(&command.explanation.text),
+            money(command.risk.at_stake_micros),
+        );
+    }
+    let head = "<tr><th>UTC</th><th>Campaign</th><th>Command</th><th class=n>Value</th><th>Reason</th><th>Why</th>\
+                <th class=n>At stake</th></tr>";
+    let _ = write!(page, "<div class=\"card\"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>");
+    page
+}
+
+/// What the guard changed and held back.
+pub fn guard(figures: &Figures) -> String {
+    let lead = "The guard is the only way out. What it changed in issued commands, what became proposals instead of \
+                commands, and, looked at once an hour in each campaign, why nothing was commanded.";
+    let mut page = heading("guard", "What the guard stopped", lead);
+    let _ = write!(
+        page,
+        "<div class=\"cols\"><div>{}</div><div>{}</div><div>{}</div></div>",
+        counts("Changed by the guard", &words(figures, |campaign| &campaign.guard_edits)),
+        counts("Proposals by state", &words(figures, |campaign| &campaign.proposals)),
+        counts("Why nothing, hourly looks", &words(figures, |campaign| &campaign.nothing))
+    );
+    page
+}
+
+/// Alerts by day, kind and campaign, and the worst of them.
+pub fn alerts(figures: &Figures) -> String {
+    let total: u64 = figures.opened.values().sum();
+    let lead = match figures.range() {
+        Some((first, last)) if total > 0 => {
+            let days = ((last - first) / DAY_MS + 1).max(1) as u64;
+            let tenths = total.saturating_mul(10) / days;
+            format!(
+                "{} opened in {days} days with one, {}.{} a day, under the policy of this run: what a person would have been \
+                 told.",
+                whole(total as i64),
+                tenths / 10,
+                tenths % 10
+            )
+        }
+        _ => "None opened.".to_owned(),
+    };
+    let mut page = heading("alerts", "Alerts", &lead);
+    if total == 0 {
+        return page;
+    }
+    let (mut kinds, mut days, mut campaigns) = (Words::new(), Words::new(), Words::new());
+    for ((day, account, campaign, kind), count) in &figures.opened {
+        *kinds.entry(kind.clone()).or_default() += count;
+        *days.entry(day_name(*day)).or_default() += count;
+        let name = match (account.as_str(), campaign.as_str()) {
+            ("", _) => "everything".into(),
+            (account, "") => format!("account {account}"),
+            (_, campaign) => campaign.to_owned(),
+        };
+        *campaigns.entry(name).or_default() += count;
+    }
+    let _ = write!(
+        page,
+        "<div class=\"cols\"><div>{}</div><div>{}</div><div>{}</div></div>",
+        counts("By kind", &kinds),
+        counts("By campaign", &campaigns),
+        in_order("By day, UTC", &days)
+    );
+    let mut lines = String::new();
+    for alert in &figures.alerts {
+        let name = match (&alert.account_id, &alert.campaign_id) {
+            (Some(account), Some(campaign)) => campaign_name(figures, &(account.clone(), campaign.clone())),
+            (Some(account), None) => escape(account),
+            _ => "all".into(),
+        };
+        let class = if alert.severity == "critical" { "bad" } else { "soft" };
+        let _ = write!(
+            lines,
+            "<tr><td class=w>{}</td><td>{name}</td><td class=w>{}<small class=\"{class}\">{}</small></td><td>{}</td>\
+             <td class=n>{}</td></tr>",
+            second(alert.opened_at),
+            escape(&spoken(&alert.kind)),
+            escape(&alert.severity),
+            escape(&alert.text),
+            money(alert.money_at_stake_micros),
+        );
+    }
+    let head =
+        "<tr><th>Opened, UTC</th><th>About</th><th>Alert</th><th>What was seen</th><th class=n>At stake</th></tr>";
+    let _ = write!(page, "<div class=\"card\"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>");
+    page + &left_out(total as usize, LISTED_MAX)
+}
+
+/// What the data were like.
+pub fn quality(figures: &Figures) -> String {
+    let lead = "Counted by the controller since the journal's beginning. Copies and refused events are sorted out before the \
+                journal; `paceline export dead-letters` lists the refused.";
+    let lines: String = quality_lines(figures)
+        .iter()
+        .map(|(name, count)| {
+            let class = if *count == 0 { " class=\"soft\"" } else { "" };
+            format!("<tr{class}><td>{}</td><td class=n>{}</td></tr>", spoken(name), whole(*count))
+        })
+        .collect();
+    let mut spans = String::new();
+    for span in figures.spans.iter().filter(|span| span.records > 0).take(LINES_MAX) {
+        let _ = write!(
+            spans,
+            "<tr><td>partition {}</td><td class=n>{} to {}</td><td class=n>{} records</td><td class=n>{} rows</td></tr>",
+            span.partition,
+            span.from_offset,
+            span.next_offset - 1,
+            whole(span.records as i64),
+            whole(span.deltas as i64)
+        );
+    }
+    format!(
+        "{}<div class=\"cols\"><div><table><tbody>{lines}</tbody></table></div><div><h3>Journal read, offsets</h3><table>\
+         <tbody>{spans}</tbody></table></div></div>",
+        heading("quality", "Data quality", lead)
+    )
+}
+
+/// What the run takes for granted, and what it cannot tell.
+pub fn limits(figures: &Figures, about: &About, comparison: Option<&Comparison>) -> String {
+    let mut limits: Vec<String> = limits_of(about, figures);
+    if comparison.is_none() && about.policy_sha256.is_some() {
+        limits.push(
+            "Lay it beside a replay under the recorded policy (--compare) to see what changes for each campaign."
+                .into(),
+        );
+    }
+    let limits: Vec<&str> = limits.iter().map(String::as_str).collect();
+    format!("{}{}", heading("limits", "Assumptions and limits", ""), list(&limits))
+}
+
+fn heading(id: &str, title: &str, lead: &str) -> String {
+    format!("<h2 id=\"{id}\">{title}</h2><p>{}</p>", escape(lead))
+}
+
+fn list(lines: &[&str]) -> String {
+    format!("<ul>{}</ul>", lines.iter().map(|line| format!("<li>{}</li>", escape(line))).collect::<String>())
+}
+
+/// A small table of counts, greatest first.
+fn counts(title: &str, words: &Words) -> String {
+    let mut sorted: Vec<(&String, &u64)> = words.iter().collect();
+    sorted.sort_by(|a, b| (b.1, a.0).cmp(&(a.1, b.0)));
+    small(title, &sorted)
+}
+
+/// The same in the order of the words.
+fn in_order(title: &str, words: &Words) -> String {
+    small(title, &words.iter().collect::<Vec<_>>())
+}
+
+fn small(title: &str, lines: &[(&String, &u64)]) -> String {
+    if lines.is_empty() {
+        return format!("<h3>{title}</h3><p class=\"soft\">none</p>");
+    }
+    let shown: String = lines
+        .iter()
+        .take(LINES_MAX)
+        .map(|(word, count)| {
+            format!("<tr><td>{}</td><td class=n>{}</td></tr>", escape(&spoken(word)), whole(**count as i64))
+        })
+        .collect();
+    format!("<h3>{title}</h3><table><tbody>{shown}</tbody></table>{}", left_out(lines.len(), LINES_MAX))
+}
+
+/// Says that a list is not whole.
+fn left_out(all: usize, shown: usize) -> String {
+    if all <= shown {
+        return String::new();
+    }
+    format!("<p class=\"soft\">{} more are not shown here; the tables hold all.</p>", whole((all - shown) as i64))
+}
+
+fn by_weight(figures: &Figures) -> Vec<(&Name, &Campaign, Sums)> {
+    let mut named: Vec<(&Name, &Campaign, Sums)> =
+        figures.campaigns.iter().map(|(name, campaign)| (name, campaign, Sums::of(campaign))).collect();
+    named.sort_by(|a, b| (b.2.spend_micros, a.0).cmp(&(a.2.spend_micros, b.0)));
+    named
+}
+
+/// What a person calls it.
+fn label<'a>(name: &'a Name, campaign: &'a Campaign) -> &'a str {
+    if campaign.spec.name.is_empty() { &name.1 } else { &campaign.spec.name }
+}
+
+fn campaign_name(figures: &Figures, name: &Name) -> String {
+    let label = figures.campaigns.get(name).map_or(name.1.as_str(), |campaign| label(name, campaign));
+    escape(label)
+}

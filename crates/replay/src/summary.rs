@@ -1,0 +1,315 @@
+//! A run as one JSON document: what it read, what it decided, what it cannot say.
+//!
+//! What always holds: nothing in it depends on the machine, the time of day or the number of threads; what is not known
+//! is null, never zero.
+
+use crate::compare::Comparison;
+use crate::figures::{Campaign, Figures, Window, Words};
+use crate::tables::day_name;
+use model::WHOLE_PPM;
+use model::time::Millis;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// What a run was, beside its figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The build that replayed.
+    pub build: String,
+    /// Its time zone data.
+    pub tzdb: String,
+    /// The journal's topic.
+    pub journal: String,
+    /// Bounds that were asked for.
+    pub from: Option<Millis>,
+    /// The last instant that was asked for.
+    pub to: Option<Millis>,
+    /// SHA-256 of the text of another policy; `None` under the recorded one.
+    pub policy_sha256: Option<String>,
+    /// The other policy's file, by its name alone.
+    pub policy_file: Option<String>,
+}
+
+/// Sums of a campaign, or of all of a currency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Sums {
+    pub spend_micros: i64,
+    /// Of days that had a plan: the plan, and what was spent in those days.
+    pub plan_micros: i64,
+    pub spend_planned_days_micros: i64,
+    pub planned_days: u64,
+    pub impressions: i64,
+    pub clicks: i64,
+    pub invalid_clicks: i64,
+    pub conversions_micro: i64,
+    pub value_micros: i64,
+}
+
+impl Sums {
+    /// Of a campaign's days.
+    pub fn of(campaign: &Campaign) -> Self {
+        let mut sums = Self::default();
+        campaign.days.values().for_each(|day| sums.add_day(campaign, day));
+        sums
+    }
+
+    fn add_day(&mut self, campaign: &Campaign, day: &Window) {
+        let (conversions, value) = day.outcome(&campaign.spec);
+        if let Some(plan) = day.plan_micros {
+            self.plan_micros = self.plan_micros.saturating_add(plan);
+            self.spend_planned_days_micros = self.spend_planned_days_micros.saturating_add(day.spend_micros);
+            self.planned_days += 1;
+        }
+        self.add(&Self {
+            spend_micros: day.spend_micros,
+            impressions: day.impressions,
+            clicks: day.clicks,
+            invalid_clicks: day.invalid_clicks,
+            conversions_micro: conversions,
+            value_micros: value,
+            ..Self::default()
+        });
+    }
+
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.spend_micros, other.spend_micros),
+            (&mut self.plan_micros, other.plan_micros),
+            (&mut self.spend_planned_days_micros, other.spend_planned_days_micros),
+            (&mut self.impressions, other.impressions),
+            (&mut self.clicks, other.clicks),
+            (&mut self.invalid_clicks, other.invalid_clicks),
+            (&mut self.conversions_micro, other.conversions_micro),
+            (&mut self.value_micros, other.value_micros),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+        self.planned_days += other.planned_days;
+    }
+
+    /// Clicks over impressions.
+    pub fn ctr_ppm(&self) -> Option<i64> {
+        ratio(self.clicks, WHOLE_PPM, self.impressions)
+    }
+
+    /// Spend for a click.
+    pub fn cpc_micros(&self) -> Option<i64> {
+        ratio(self.spend_micros, 1, self.clicks)
+    }
+
+    /// Spend for a conversion.
+    pub fn cpa_micros(&self) -> Option<i64> {
+        ratio(self.spend_micros, model::CONVERSION_MICRO, self.conversions_micro)
+    }
+
+    /// Value over spend.
+    pub fn roas_ppm(&self) -> Option<i64> {
+        ratio(self.value_micros, WHOLE_PPM, self.spend_micros)
+    }
+
+    /// Spend over plan, of days that had one.
+    pub fn plan_ratio_ppm(&self) -> Option<i64> {
+        ratio(self.spend_planned_days_micros, WHOLE_PPM, self.plan_micros)
+    }
+
+    fn document(&self) -> Value {
+        json!({
+            "spend_micros": self.spend_micros,
+            "plan_micros": (self.planned_days > 0).then_some(self.plan_micros),
+            "planned_campaign_days": self.planned_days,
+            "spend_over_plan_ppm": self.plan_ratio_ppm(),
+            "impressions": self.impressions,
+            "clicks": self.clicks,
+            "invalid_clicks": self.invalid_clicks,
+            "conversions_micro": self.conversions_micro,
+            "value_micros": self.value_micros,
+            "ctr_ppm": self.ctr_ppm(),
+            "cpc_micros": self.cpc_micros(),
+            "cpa_micros": self.cpa_micros(),
+            "roas_ppm": self.roas_ppm(),
+        })
+    }
+}
+
+/// A ratio in whole units, `None` where the denominator is not positive or the result has no room.
+pub fn ratio(numerator: i64, factor: i64, denominator: i64) -> Option<i64> {
+    (denominator > 0)
+        .then(|| i128::from(numerator) * i128::from(factor) / i128::from(denominator))
+        .and_then(|ratio| i64::try_from(ratio).ok())
+}
+
+/// Sums by currency.
+pub fn totals(figures: &Figures) -> BTreeMap<String, Sums> {
+    let mut totals: BTreeMap<String, Sums> = BTreeMap::new();
+    for campaign in figures.campaigns.values() {
+        totals.entry(campaign.spec.currency.clone()).or_default().add(&Sums::of(campaign));
+    }
+    totals.retain(|currency, sums| !currency.is_empty() || *sums != Sums::default());
+    totals
+}
+
+/// Counts of all campaigns together.
+pub fn words(figures: &Figures, of: impl Fn(&Campaign) -> &Words) -> Words {
+    let mut sum = Words::new();
+    for campaign in figures.campaigns.values() {
+        for (word, count) in of(campaign) {
+            *sum.entry(word.clone()).or_default() += count;
+        }
+    }
+    sum
+}
+
+/// The document.
+pub fn document(figures: &Figures, about: &About, comparison: Option<&Comparison>) -> Value {
+    let totals: Vec<Value> = totals(figures)
+        .into_iter()
+        .map(|(currency, sums)| with(sums.document(), [("currency", json!(currency))]))
+        .collect();
+    let campaigns: Vec<Value> = figures.campaigns.iter().map(|(name, campaign)| of_campaign(name, campaign)).collect();
+    json!({
+        "format": FORMAT,
+        "build": about.build,
+        "tzdb": about.tzdb,
+        "window": { "from_ms": about.from, "to_ms": about.to, "first_ms": figures.range().map(|range| range.0),
+                    "last_ms": figures.range().map(|range| range.1) },
+        "policy": {
+            "is_recorded": about.policy_sha256.is_none(),
+            "file": about.policy_file,
+            "sha256": about.policy_sha256,
+            "records_by_version": figures.policy_versions.iter().map(|(version, count)| (version.to_string(), count)).collect::<BTreeMap<_, _>>(),
+        },
+        "journal": { "topic": about.journal, "partitions": spans(figures) },
+        "totals": totals,
+        "commands": {
+            "issued": words(figures, |campaign| &campaign.kinds),
+            "reasons": words(figures, |campaign| &campaign.reasons),
+            "proposals": words(figures, |campaign| &campaign.proposals),
+        },
+        "guard_edits": words(figures, |campaign| &campaign.guard_edits),
+        "why_nothing_hourly": words(figures, |campaign| &campaign.nothing),
+        "alerts": { "severities": figures.severities, "open_at_end": figures.still_open, "opened": opened(figures) },
+        "data_quality": quality(figures),
+        "campaigns": campaigns,
+        "comparison": comparison.map(Comparison::document),
+        "limits": limits(about, figures),
+    })
+}
+
+/// Version of the document's form.
+pub const FORMAT: u32 = 1;
+
+fn spans(figures: &Figures) -> Vec<Value> {
+    let span = |span: &crate::figures::Span| {
+        json!({
+            "partition": span.partition, "from_offset": span.from_offset, "next_offset": span.next_offset,
+            "records": span.records, "deltas": span.deltas, "facts": span.facts,
+        })
+    };
+    figures.spans.iter().map(span).collect()
+}
+
+fn opened(figures: &Figures) -> Vec<Value> {
+    let line = |((day, account, campaign, kind), count): (&(i64, String, String, String), &u64)| {
+        let name = |name: &String| (!name.is_empty()).then(|| name.clone());
+        json!({ "day": day_name(*day), "account_id": name(account), "campaign_id": name(campaign), "kind": kind,
+                "opened": count })
+    };
+    figures.opened.iter().map(line).collect()
+}
+
+/// Each count of what was set aside, with its name.
+pub fn quality_lines(figures: &Figures) -> Vec<(&'static str, i64)> {
+    let (quality, counters) = (&figures.quality, &figures.quality.counters);
+    vec![
+        ("records_applied", counters.records),
+        ("repeated_records_dropped", counters.duplicate_records),
+        ("records_that_did_not_fit", counters.misfit_records),
+        ("partitions_with_integrity_hold", quality.integrity_holds as i64),
+        ("malformed_rows", counters.malformed_deltas),
+        ("rows_without_campaign", counters.unclaimed_deltas),
+        ("late_for_their_minute", counters.late.minutes),
+        ("late_for_their_hour", counters.late.hours),
+        ("late_for_their_day", counters.late.days),
+        ("rows_in_quarantine", quality.quarantined_rows as i64),
+        ("rows_refused_by_full_quarantine", quality.refused_by_quarantine),
+        ("invalid_clicks", figures.campaigns.values().map(|campaign| Sums::of(campaign).invalid_clicks).sum()),
+        ("stale_specifications", counters.stale_specs),
+        ("repeated_reports", counters.repeated_reports),
+        ("refused_reports", counters.refused_reports),
+        ("repeated_corrections", counters.repeated_corrections),
+        ("malformed_corrections", counters.malformed_corrections),
+        ("unknown_time_zones", counters.unknown_time_zones),
+        ("greatest_input_lag_records", quality.lag_records_max),
+        ("recorded_answers_set_aside", quality.answers_set_aside as i64),
+    ]
+}
+
+fn quality(figures: &Figures) -> Value {
+    Value::Object(quality_lines(figures).into_iter().map(|(name, count)| (name.to_owned(), json!(count))).collect())
+}
+
+fn of_campaign((account, id): &(String, String), campaign: &Campaign) -> Value {
+    let spec = &campaign.spec;
+    let facts = [
+        ("account_id", json!(account)),
+        ("campaign_id", json!(id)),
+        ("name", json!(spec.name)),
+        ("currency", json!(spec.currency)),
+        ("mode", json!(spec.mode)),
+        ("bid_strategy", json!(spec.bid_strategy)),
+        ("daily_budget_micros", json!(spec.daily_budget_micros)),
+        ("target_cpa_micros", json!(spec.target_cpa_micros)),
+        ("target_roas_ppm", json!(spec.target_roas_ppm)),
+        ("commands", json!(campaign.kinds)),
+        ("reasons", json!(campaign.reasons)),
+        ("proposals", json!(campaign.proposals)),
+        ("guard_edits", json!(campaign.guard_edits)),
+        ("why_nothing_hourly", json!(campaign.nothing)),
+        ("alerts", json!(campaign.alerts)),
+    ];
+    with(Sums::of(campaign).document(), facts)
+}
+
+fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value {
+    if let Value::Object(fields) = &mut document {
+        fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    }
+    document
+}
+
+/// What this run takes for granted, and what it cannot tell.
+pub fn limits(about: &About, figures: &Figures) -> Vec<String> {
+    let mut limits = Vec::new();
+    match about.policy_sha256 {
+        None => limits.push(
+            "Replayed under the policy versions that the journal holds, with the recorded answers: where build and time \
+             zone data are those of the service, commands, alerts and rows are those that were published, byte for byte \
+             (paceline verify checks it)."
+                .to_owned(),
+        ),
+        Some(_) => limits.extend([
+            "Replayed under another policy than the recorded one. Spend, clicks and conversions are those that were \
+             recorded: how the market would have answered to other bids and budgets is not identified by this journal."
+                .to_owned(),
+            format!(
+                "Commands are taken as applied with the next record. {} recorded answers and read-backs, which belong to \
+                 commands of the recorded policy, were set aside; what persons and platforms did is kept.",
+                figures.quality.answers_set_aside
+            ),
+            "Because spend does not follow the replayed commands, later decisions see a day that the earlier ones did not \
+             shape: their direction is informative, their number and size are not a forecast."
+                .to_owned(),
+            "Approvals in the journal were given to the recorded proposals; proposals of this run expire unanswered."
+                .to_owned(),
+        ]),
+    }
+    limits.push(
+        "Conversions are those known when the journal ends; late ones will still raise the last days. Attribution says \
+         who touched, not what caused."
+            .to_owned(),
+    );
+    limits.push("Windows that are open at the end are shown as they stand, and marked.".to_owned());
+    limits
+}

@@ -1,0 +1,186 @@
+// What a service shows on a bad or a big day, against a made-up one: nothing there, nothing works, nobody answers.
+
+import { fake } from "./fake.mjs";
+import { DESKTOP, PHONE, VIEWS, accessible, expect, go, inWords, narrowEnough, shot, step, visit } from "./hands.mjs";
+
+/** What a service shows on a bad day. */
+export async function states() {
+  const service = await fake({ campaigns: 23 });
+  const knobs = service.state;
+  await visit(service, {}, async page => {
+    await step("every view is drawn in words, light, dark and narrow, and axe is content", async () => {
+      const views = { ...VIEWS, campaign: "#/campaign/account-2/campaign-00002" };
+      knobs.audit = [
+        {
+          at: Date.UTC(2026, 10, 22, 8),
+          actor: "ann",
+          role: "approver",
+          action: "approve",
+          subject: "0123",
+          reason: "seen",
+          outcome: "sent",
+        },
+      ];
+      knobs.halts = [
+        {
+          scope: "account=account-1",
+          level: "account",
+          account_id: "account-1",
+          campaign_id: null,
+          since: Date.UTC(2026, 10, 22, 8),
+          actor: "ann",
+          reason: "wrong prices",
+        },
+      ];
+      await page.locator("#line", { hasText: "Live" }).waitFor();
+      service.tell("halt", { halts: knobs.halts });
+      for (const [name, hash] of Object.entries(views)) {
+        await go(page, hash);
+        for (const [look, size, scheme] of [
+          ["light", DESKTOP, "light"],
+          ["dark", DESKTOP, "dark"],
+          ["phone", PHONE, "light"],
+        ]) {
+          await page.setViewportSize(size);
+          await page.emulateMedia({ colorScheme: scheme });
+          // On a phone only these three are another document to a screen reader.
+          if (look !== "phone" || ["portfolio", "proposals", "campaign"].includes(name))
+            await accessible(page, `${name}, ${look}`);
+          await narrowEnough(page, `${name}, ${look}`);
+          await shot(page, `fake-${name}-${look}`);
+        }
+        await inWords(page, name);
+      }
+      await page.setViewportSize(DESKTOP);
+      await page.emulateMedia({ colorScheme: "light" });
+      knobs.halts = [];
+      service.tell("halt", { halts: [] });
+    });
+    await step("a name that looks like markup is shown as text", async () => {
+      await go(page, "#/");
+      await page.getByText("<img src=x onerror=").first().waitFor();
+      expect((await page.locator("main img").count()) === 0, "markup of a name became an element");
+    });
+    await step("the keyboard is enough: search, sort, open, come back, cancel", async () => {
+      await page.keyboard.press("/");
+      expect((await page.evaluate(() => document.activeElement.id)) === "q", "/ does not lead to the search");
+      await page.keyboard.type("video");
+      await page.getByText("6 campaigns match").waitFor();
+      await page.fill("#q", "");
+      await page.getByText("23 campaigns", { exact: true }).waitFor();
+      const spent = page.getByRole("button", { name: "Spent today" });
+      await spent.focus();
+      await page.keyboard.press("Enter");
+      await page.locator("th[aria-sort=descending]", { hasText: "Spent today" }).waitFor();
+      await page.locator("td a, th a").first().focus();
+      await page.keyboard.press("Enter");
+      await page
+        .getByText("Why nothing is done now")
+        .or(page.getByText("Nothing keeps Paceline"))
+        .or(page.getByText("only observes"))
+        .first()
+        .waitFor();
+      expect(
+        (await page.evaluate(() => document.activeElement.tagName)) === "H1",
+        "a new view does not take the focus to its heading",
+      );
+      await page.locator(".command > summary").first().focus();
+      await page.keyboard.press("Enter");
+      await page.locator(".command[open] .note-text").waitFor();
+      expect(await page.evaluate(() => document.activeElement.tagName === "SUMMARY"), "opening a note loses the focus");
+      await accessible(page, "an open note");
+      await page.keyboard.press("Enter");
+      await page.locator(".command .note-text").waitFor({ state: "detached" });
+      await page.getByRole("button", { name: "Halt this campaign" }).focus();
+      await page.keyboard.press("Enter");
+      await page.getByRole("dialog").waitFor();
+      await accessible(page, "dialog");
+      await page.keyboard.press("Escape");
+      await page.getByRole("dialog").waitFor({ state: "detached" });
+    });
+    await step("several proposals are approved at once, with a reason", async () => {
+      await go(page, "#/proposals");
+      await page.getByRole("button", { name: "Choose all 2" }).click();
+      await page.getByRole("button", { name: "Approve chosen" }).click();
+      await page.getByRole("button", { name: "Approve 2" }).click();
+      expect(await page.getByRole("dialog").isVisible(), "a decision without a reason was sent");
+      await page.fill("#reason", "seen and fine");
+      await page.keyboard.press("Enter");
+      await page.getByText("Nothing waits for you.").waitFor();
+    });
+    await step("ten thousand campaigns stay a page at a time", async () => {
+      knobs.campaigns = 10_000;
+      await go(page, "#/?sort=spend&order=desc");
+      await page.getByText("10,000 campaigns; 1 to 50 shown").waitFor();
+      expect((await page.locator("tbody tr").count()) === 50, "more than a page is in the document");
+      await page.getByRole("button", { name: "Next" }).click();
+      await page.getByText("51 to 100 shown").waitFor();
+      knobs.campaigns = 23;
+    });
+    await step("an empty service says so, and no number is made up", async () => {
+      knobs.campaigns = 0;
+      for (const [hash, text] of [
+        ["#/", "No campaign has been specified yet."],
+        ["#/alerts", "No alert is open."],
+        ["#/proposals", "Nothing waits for you."],
+        ["#/quality", "No partition is read by this process yet."],
+        ["#/halts", "Nothing is halted."],
+      ]) {
+        await go(page, hash);
+        await page.getByText(text).waitFor();
+        await inWords(page, `empty ${hash}`);
+      }
+      await accessible(page, "empty");
+      knobs.campaigns = 23;
+    });
+  });
+  await visit(service, { tolerate: /Failed to load resource/ }, async page => {
+    await step("a failure is told, and mends without a new start", async () => {
+      await go(page, "#/");
+      await page.getByText("23 campaigns").waitFor();
+      knobs.fail = 503;
+      await page.goto(`${service.address}/#/alerts`);
+      await page.getByText("This could not be read.").waitFor();
+      await accessible(page, "failure");
+      await shot(page, "fake-failure");
+      knobs.fail = null;
+      await page.getByRole("button", { name: "Try again" }).click();
+      await page.getByText("2 open alerts").waitFor();
+    });
+    await step("a lost line is told, figures are called old, and it comes back", async () => {
+      knobs.fail = 503;
+      service.silence();
+      await page.getByText("The line to the service is lost").waitFor();
+      await accessible(page, "lost line");
+      await shot(page, "fake-lost");
+      knobs.fail = null;
+      await page.getByText("The line to the service is lost").waitFor({ state: "detached" });
+      await page.locator("#line", { hasText: "Live" }).waitFor();
+    });
+    await step("who may only look sees no button that changes anything", async () => {
+      knobs.role = "viewer";
+      await page.goto(`${service.address}/#/proposals`);
+      await page.reload();
+      await page.getByText("read-only").waitFor();
+      expect(
+        (await page.getByRole("button", { name: /Approve|Reject|Halt/ }).count()) === 0,
+        "a viewer is offered a change",
+      );
+      knobs.role = "admin";
+    });
+    await step("a token is asked for, and a wrong one is refused in words", async () => {
+      knobs.token = "right";
+      await page.reload();
+      for (const [token, then] of [
+        ["wrong", "The token was not accepted"],
+        ["right", "Changes that Paceline would make"],
+      ]) {
+        await page.fill("#token", token);
+        await accessible(page, "sign-in");
+        await page.getByRole("button", { name: "Enter" }).click();
+        await page.getByText(then).first().waitFor();
+      }
+    });
+  });
+  await service.stop();
+}

@@ -1,0 +1,389 @@
+// The invented campaigns of the made-up service: always the same, of several currencies, time zones and paces, with a
+// name that looks like markup among them.
+
+export const START = Date.UTC(2026, 10, 22, 9, 0);
+
+const CURRENCIES = [
+  ["EUR", "Europe/Berlin"],
+  ["USD", "America/New_York"],
+  ["GBP", "Europe/London"],
+  ["JPY", "Asia/Tokyo"],
+];
+
+const PACES = ["on_plan", "on_plan", "ahead", "behind", "on_plan", "paused", "unknown", "exhausted"];
+
+/** All campaigns, made once for each number of them and each set of halts. */
+export function all(state) {
+  const key = `${state.campaigns} ${JSON.stringify(state.halts)}`;
+  if (state.made?.key !== key)
+    state.made = { key, rows: Array.from({ length: state.campaigns }, (_, index) => campaign(state, index)) };
+  return [...state.made.rows];
+}
+
+function campaign(state, index) {
+  const random = seeded(index + 1);
+  const [currency, time_zone] = CURRENCIES[index % CURRENCIES.length];
+  const unit = currency === "JPY" ? 150 : 1;
+  const pace = PACES[index % PACES.length];
+  const budget = pace === "unknown" ? null : Math.round((40 + random() * 900) * unit) * 1e6;
+  const share =
+    { ahead: 0.71, behind: 0.31, exhausted: 1, on_plan: 0.52, paused: 0.4, unknown: 0.2 }[pace] + random() * 0.04;
+  const spend = Math.round((budget ?? 30e6 * unit) * share);
+  const plan = budget === null ? null : Math.round(budget * 0.53);
+  const halted = state.halts.some(
+    halt => halt.scope === "global" || halt.scope === `campaign=account-${index % 4}/campaign-${pad(index)}`,
+  );
+  const sparkline = Array.from({ length: 52 }, (_, at) => ({
+    at: START - (51 - at) * 900_000,
+    spend_day_micros: Math.round(spend * (at / 51) ** (pace === "ahead" ? 0.7 : 1.3)),
+    plan_micros: plan === null ? null : Math.round((plan * at) / 51),
+  }));
+  return {
+    account_id: `account-${index % 4}`,
+    campaign_id: `campaign-${pad(index)}`,
+    name:
+      index === 3
+        ? `<img src=x onerror="alert(1)"> & sons`
+        : `${["Brand search", "Spring display", "Video prospecting", "Retargeting of a long-named audience segment"][index % 4]} ${index}`,
+    currency,
+    time_zone,
+    status: "active",
+    mode: ["auto", "approve", "observe"][index % 3],
+    bid_strategy: "target_cpa",
+    platform: null,
+    channel: "search",
+    flight_start: START - 9e8,
+    flight_end: START + 9e8,
+    watermark: START - 4000,
+    event_time: START,
+    spend_day_micros: spend,
+    spend_month_micros: spend * 12,
+    spend_flight_micros: spend * 12,
+    budget_day_micros: budget,
+    flight_budget_micros: null,
+    plan_micros: plan,
+    pace,
+    binding: "budget",
+    bid_micros: 390000 * unit,
+    bid_confirmed_micros: index % 2 ? 390000 * unit : 370000 * unit,
+    pause_holders: pace === "paused" ? ["daily_cap"] : [],
+    halted,
+    why_nothing: index % 2 ? ["bid: cool_down", "budget: awaiting_approval"] : [],
+    impressions_day: 16437 + index,
+    clicks_day: 1001 + index,
+    conversions_day: 52,
+    value_day_micros: spend * 3,
+    forecast_day:
+      budget === null
+        ? null
+        : {
+            low_micros: Math.round(budget * 0.9),
+            mid_micros: Math.round(budget * 0.98),
+            high_micros: Math.round(budget * 1.06),
+          },
+    forecast_day_reason: budget === null ? "no_plan" : null,
+    forecast_flight: null,
+    forecast_flight_reason: "no_flight_budget",
+    goal:
+      index % 3 === 0
+        ? {
+            metric: "cpa",
+            unit: "micros",
+            target: 5e6 * unit,
+            actual: (index % 2 ? 4.1e6 : 6.2e6) * unit,
+            actual_reason: null,
+            direction: "at_most",
+            on_track: index % 2 === 1,
+            window: "day",
+            deadline: null,
+          }
+        : null,
+    goal_reason: index % 3 ? "no_goal" : null,
+    last_command: {
+      command_id: `${pad(index)}c0`,
+      kind: "set_bid",
+      state: "issued",
+      reason: "pacing_behind",
+      text: "Bid up from 0.34 to 0.39: spend is behind what the rest of the plan needs.",
+      at: START - 600_000,
+    },
+    last_command_reason: null,
+    sparkline,
+    sparkline_reason: null,
+  };
+}
+
+export function detail(state, account, id) {
+  const one = all(state).find(row => row.campaign_id === id && row.account_id === account);
+  if (!one) return null;
+  const mine = list => list.filter(other => other.campaign_id === id);
+  return {
+    ...one,
+    windows: [],
+    spec: {},
+    halts: [],
+    holders: [
+      {
+        holder: "daily_cap",
+        since: START - 7e6,
+        until: START + 1e7,
+        holds: one.pause_holders.length > 0,
+        command_id: null,
+        reason: "daily_cap",
+      },
+    ],
+    commands: [0, 1, 2].map(at =>
+      command(state, 0, `${id.slice(9)}c${at}`, {
+        issued_at: START - at * 5e6 - 6e5,
+        account_id: account,
+        campaign_id: id,
+        currency: one.currency,
+        kind: at === 2 ? "pause" : "set_bid",
+        value_micros: at === 2 ? null : 390000 - at * 20000,
+      }),
+    ),
+    proposals: mine(proposals(state)),
+    alerts: mine(alerts(state)),
+  };
+}
+
+export function series(state, id) {
+  const one = all(state).find(row => row.campaign_id === id);
+  const points = Array.from({ length: 13 }, (_, hour) => {
+    const clicks = 60 + ((hour * 37) % 50);
+    const conversions = 2 + ((hour * 5) % 4);
+    const matured = Math.round(1e6 * (1 - hour / 20));
+    const spend = Math.round(one.spend_day_micros / 13);
+    return {
+      start: START - (13 - hour) * 3_600_000,
+      end: START - (12 - hour) * 3_600_000,
+      open: hour === 12,
+      spend_micros: spend,
+      gross_spend_micros: spend,
+      plan_micros: null,
+      impressions: clicks * 20,
+      clicks,
+      conversions,
+      value_micros: spend * 3,
+      conversions_corrected_micro: Math.round((conversions * 1e12) / matured),
+      matured_ppm: matured,
+      ctr_ppm: 50000,
+      cvr_ppm: Math.round((1e6 * conversions) / clicks),
+      cpc_micros: Math.round(spend / clicks),
+      cpa_micros: Math.round(spend / conversions),
+      roas_ppm: 3e6,
+      pace: "on_plan",
+      attributed: [
+        { model: "last", conversions_micro: conversions * 1e6, value_micros: spend * 3 },
+        { model: "linear", conversions_micro: conversions * 0.9e6, value_micros: spend * 2.7 },
+      ],
+    };
+  });
+  return {
+    currency: one.currency,
+    time_zone: one.time_zone,
+    window: "hour",
+    points,
+    points_reason: null,
+    trace: one.sparkline,
+  };
+}
+
+export function overview(state) {
+  const rows = all(state);
+  const by = key =>
+    rows.reduce((groups, row) => {
+      (groups[row[key]] ??= []).push(row);
+      return groups;
+    }, {});
+  const size = groups => Object.fromEntries(Object.entries(groups).map(([key, list]) => [key, list.length]));
+  const sum = (list, key) => list.reduce((total, row) => total + (row[key] ?? 0), 0);
+  const currencies = Object.entries(by("currency")).map(([currency, list]) => ({
+    currency,
+    campaigns: list.length,
+    spend_day_micros: sum(list, "spend_day_micros"),
+    budget_day_micros: sum(list, "budget_day_micros"),
+    plan_micros: sum(list, "plan_micros"),
+    without_budget: list.filter(row => row.budget_day_micros === null).length,
+  }));
+  return {
+    build: "0.1.0+fake",
+    server_time: START + 1000,
+    policy_version: 1,
+    health: { ok: true, reasons: [] },
+    accounts: Object.entries(by("account_id")).map(([account_id, list]) => ({
+      account_id,
+      currency: list[0].currency,
+      campaigns: list.length,
+      halted: false,
+    })),
+    campaigns: rows.length,
+    campaigns_by_pace: size(by("pace")),
+    campaigns_by_mode: size(by("mode")),
+    currencies,
+    alerts_open: { info: 0, warning: Math.min(1, rows.length), critical: Math.min(1, rows.length) },
+    proposals_pending: proposals(state).filter(one => one.state === "proposed").length,
+    halts: state.halts,
+    watermark: rows.length ? START - 4000 : null,
+    watermark_reason: rows.length ? null : "no_events_yet",
+    event_time: START,
+    commands_held: 3,
+    proposals_held: 2,
+    streams: 1,
+  };
+}
+
+export function proposals(state) {
+  if (state.campaigns < 6) return [];
+  return [1, 4].map(index => {
+    const row = campaign(state, index);
+    const id = `${pad(index)}p`;
+    return command(state, index, id, {
+      account_id: row.account_id,
+      campaign_id: row.campaign_id,
+      currency: row.currency,
+      kind: "set_daily_budget",
+      value_micros: 131_360_000,
+      expected_previous: { value_micros: 166_540_000 },
+      state: state.decided.get(id) ?? "proposed",
+      decide_by: START + 14_400_000,
+      reason: "budget_plan",
+    });
+  });
+}
+
+function command(state, index, command_id, more) {
+  return {
+    command_id,
+    account_id: "account-0",
+    campaign_id: `campaign-${pad(index)}`,
+    currency: "EUR",
+    kind: "set_bid",
+    state: "issued",
+    reason: "pacing_ahead",
+    mode: "auto",
+    target: { level: "campaign", id: "x" },
+    holder: null,
+    decide_by: null,
+    issued_at: START - 900_000,
+    decided_at_event_time: START - 910_000,
+    effective_from: START - 900_000,
+    expires_at: START + 86_400_000,
+    expected_previous: { value_micros: 370_000 },
+    value_micros: 390_000,
+    value_ppm: null,
+    expected_effect: { metric: "spend_day_micros", low: 33_047_098, mid: 131_368_917, high: 141_368_917 },
+    risk: { at_stake_micros: 35_180_000, worst_case_micros: 98_321_819 },
+    explanation: {
+      text: "Spend is ahead of what the rest of the plan needs; 174.66 of 191.18 spent or on its way, planned by now 155.42.",
+      without: "The budget is gone before the day is.",
+      guard_edits: ["rounded_down"],
+      windows: [
+        {
+          name: "day",
+          start: START - 4e7,
+          end: START,
+          impressions: 8650,
+          clicks: 444,
+          conversions_micro: 16_000_000,
+          spend_micros: 174_385_969,
+          value_micros: 971_573_813,
+        },
+      ],
+      terms: [
+        { name: "spend_day_micros", value: 174_385_969 },
+        { name: "plan_share_ppm", value: 812_975 },
+        { name: "data_age_ms", value: 73_020 },
+        { name: "budget_log_bid_micro_nats", value: 12_676_604 },
+      ],
+      build: "0.1.0+fake",
+      policy_version: 1,
+      journal_partition: 0,
+      journal_offset: 482,
+    },
+    ...more,
+  };
+}
+
+export function alerts(state) {
+  if (!state.campaigns) return [];
+  return [
+    ["overspend", "critical", 2],
+    ["data_gap", "warning", 7],
+  ]
+    .filter(([, , index]) => index < state.campaigns)
+    .map(([kind, severity, index]) => {
+      const row = campaign(state, index);
+      return {
+        alert_id: kind,
+        kind,
+        severity,
+        state: "opened",
+        scope: "campaign",
+        account_id: row.account_id,
+        campaign_id: row.campaign_id,
+        opened_at: START - 3e6,
+        updated_at: START - 1e6,
+        resolved_at: null,
+        observed: 1,
+        expected: 1,
+        money_at_stake_micros: 24_057_450,
+        incident_id: kind,
+        suggested_command: null,
+        text: `Campaign ${row.campaign_id}: the day will end 24.05 above its ceiling if nothing is done.`,
+      };
+    });
+}
+
+export function quality(state) {
+  if (!state.campaigns)
+    return {
+      watermark_delay_seconds: null,
+      watermark_delay_reason: "no_watermark_yet",
+      lag_records: null,
+      lag_reason: "not known",
+      sources: [],
+      events: [],
+      dead_letters: [],
+      transactions: [],
+    };
+  const sources = ["ads.clicks", "ads.conversions", "ads.impressions"].flatMap(topic =>
+    [0, 1].map(partition => ({
+      topic,
+      partition,
+      watermark: START - 4000 - (topic === "ads.clicks" && partition ? 62_000 : 0),
+      watermark_reason: null,
+      lag_records: partition * 120,
+      lag_reason: null,
+      idle: topic === "ads.conversions",
+    })),
+  );
+  return {
+    watermark_delay_seconds: 66,
+    lag_records: 360,
+    sources,
+    events: ["impression", "click", "conversion"].map((event_type, index) => ({
+      event_type,
+      consumed: (1_203_331 / 20 ** index) | 0,
+      late: 12,
+      duplicate: 140,
+      dedupe_evicted: 0,
+    })),
+    dead_letters: [{ topic: "ads.clicks", reason: "too_old", count: 2 }],
+    stage1: [
+      { what: "conversions_credited", count: 174 },
+      { what: "clicks_of_user_evicted", count: 0 },
+    ],
+    transactions: [
+      { stage: "aggregator", result: "committed", count: 812 },
+      { stage: "controller", result: "aborted", count: 1 },
+    ],
+  };
+}
+
+const pad = index => String(index).padStart(5, "0");
+
+function seeded(seed) {
+  let state = (seed * 2_654_435_761) % 2 ** 32;
+  return () => (state = (state * 1_664_525 + 1_013_904_223) % 2 ** 32) / 2 ** 32;
+}
