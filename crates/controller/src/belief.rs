@@ -20,6 +20,7 @@ use model::output::KpiRow;
 use model::time::{MINUTE_MS, Millis};
 use policy::anomaly::{Finding, SpecNumbers, jumps};
 use policy::detect::discovery::Incidents;
+use policy::plan::at_equal_bid;
 use policy::settings::{Anomaly, Policy};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -199,8 +200,13 @@ impl Belief {
         true
     }
 
-    /// Learns from rows that closed for the first time when there is traffic.
-    pub fn learn_shapes(&mut self, rows: &[KpiRow], policy: &Policy) {
+    /// Learns from rows that closed for the first time when there is traffic; `bid_at` is the bid that was in force.
+    pub fn learn_shapes(
+        &mut self,
+        rows: &[KpiRow],
+        policy: &Policy,
+        bid_at: impl Fn(&str, &str, Millis) -> Option<i64>,
+    ) {
         let first = |row: &&KpiRow| row.granularity == "hour" && row.revision == 1 && row.basis == "conversion_time";
         for row in rows.iter().filter(first) {
             let Some(account) = self.accounts.get_mut(&row.account_id).map(|account| &mut **account) else { continue };
@@ -218,10 +224,13 @@ impl Belief {
             let Some(hour) = hours.iter().find(|hour| hour.end_ms > row.window_start) else { continue };
             let channel = entry(&mut account.channels, &live.spec.channel);
             let settings = policy.for_campaign(&row.account_id, &row.campaign_id);
-            // What a factor has won or lost is no traffic: spend moves with the elasticity, of which the price is one part.
+            let middle = row.window_start.midpoint(row.window_end);
+            let base = bid_at(&row.account_id, &row.campaign_id, middle).unwrap_or(live.spec.bid_micros);
+            // What the hour's own factor won is no traffic either.
             let factor = crate::factors::of_hour(&live.pacing.hour_factors, hour.hour_of_week());
-            let won = libm::pow(factor.max(0.01), settings.pressure.elasticity - 1.0);
-            let impressions = policy::arithmetic::half_to_even(row.impressions as f64 / won).unwrap_or(row.impressions);
+            let bid = policy::arithmetic::half_to_even(base as f64 * factor).unwrap_or(base);
+            let elasticity = settings.pressure.elasticity;
+            let impressions = at_equal_bid(row.impressions, bid, live.spec.bid_micros, elasticity);
             channel.shape.record_hour(hour.hour_of_week(), row.window_end, impressions, 1.0, &settings.plan);
             channel.hours_learned = channel.hours_learned.saturating_add(1);
         }

@@ -18,9 +18,7 @@ use policy::arithmetic::{LogBid, log_bid};
 use policy::composition::{Binding, Composed, Composition, MinPacing, Parts, bid_ceiling_micros};
 use policy::gates::{Freshness, Gate, Permission};
 use policy::hold::Hold;
-use policy::pressure::{
-    self, Block, Input, Linear, Pressure, Step, Supply, raise_block, window_start_ms, without_wind_up,
-};
+use policy::pressure::{self, Block, Input, Memory, Step, Supply, raise_block, window_start_ms, without_wind_up};
 use policy::settings::Settings;
 use policy::target;
 use serde::{Deserialize, Serialize};
@@ -30,6 +28,9 @@ use serde::{Deserialize, Serialize};
 pub struct Pacing {
     /// u_B.
     pub log_bid: Option<LogBid>,
+    /// What a method other than the default remembers.
+    #[serde(default)]
+    pub memory: Memory,
     /// When it was evaluated last.
     pub evaluated_at: Option<Millis>,
     /// The loop of the campaign's target, where it has one.
@@ -203,7 +204,7 @@ impl Pacing {
         changes.push(self.feed.observe(&silence, &settings.anomaly, picture.now));
         let window = self.pacing_window(live, picture, settings);
         let input = self.input(live, picture, around, gate, &window);
-        let step = Linear.evaluate(&input, &settings.pressure);
+        let step = settings.pressure.method.pressure().evaluate(&input, &mut self.memory, &settings.pressure);
         self.evaluated_at = Some(picture.now);
         if let Ok(step) = &step {
             self.log_bid = Some(step.log_bid);
@@ -313,7 +314,11 @@ impl Pacing {
             since_last_ms: since,
             lag_ms: picture.data_age().unwrap_or(DAY_MS),
             apply_ms: picture.apply_ms,
+            day_start_ms: picture.day.start,
+            elapsed_ms: picture.seen_until.saturating_sub(picture.day.start).max(0),
+            day_ms: picture.day.end.saturating_sub(picture.day.start),
             budget_micros: picture.budget.unwrap_or(0),
+            spent_micros: picture.exposure.seen_micros,
             exposed_micros: picture.exposure.exposed_micros(),
             window_ms: window.end.saturating_sub(window.start),
             window_spend_micros: group_spend(picture, around, window),

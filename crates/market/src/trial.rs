@@ -224,6 +224,11 @@ impl Trial {
         (start_of(self.first_day), start_of(self.first_day + self.days.max(1)))
     }
 
+    /// Share of a mean week's supply between two instants, by the shape alone: the plan that spend is compared with.
+    pub fn shape_weight(&self, from_ms: Millis, to_ms: Millis) -> f64 {
+        LocalShape::new(&self.time_zone).weight(from_ms, to_ms)
+    }
+
     /// Spans in which no event reaches the topics.
     pub fn dead_feeds(&self) -> Vec<(Millis, Millis)> {
         let (start_ms, _) = self.span();

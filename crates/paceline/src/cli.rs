@@ -469,11 +469,24 @@ fn token_name(name: &str) -> Result<String, String> {
 #[derive(Args, Debug, Clone)]
 pub struct Simulate {
     /// Trial file (TOML), as in crates/market/trials; may be given several times
-    #[arg(long, required = true, num_args = 1..)]
+    #[arg(long, required_unless_present = "auction_log", num_args = 1..)]
     pub scenario: Vec<PathBuf>,
     /// Policy file to play under instead of the built-in one
     #[arg(long)]
     pub policy: Option<PathBuf>,
+    /// Method of the budget's bid: linear (the default), or one to compare with: fixed, threshold, throttle, pid,
+    /// mystique, mirror_descent
+    #[arg(long, default_value = "linear", conflicts_with = "policy")]
+    pub controller: String,
+    /// Recorded auctions instead of scenarios: clicked, market price, predicted click rate, segment; tab-separated
+    #[arg(long, requires = "goal", conflicts_with_all = ["scenario", "policy", "controller", "seed", "seeds"])]
+    pub auction_log: Option<PathBuf>,
+    /// What the auction log is played for: ecpc=X or spend=B, in the unit of the prices' sum
+    #[arg(long, requires = "auction_log")]
+    pub goal: Option<String>,
+    /// Rounds of the auction log
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rounds: u32,
     /// First seed; each seed is another market
     #[arg(long, default_value_t = 1)]
     pub seed: u64,

@@ -9,7 +9,7 @@ use policy::composition::{Composition, MinPacing, Parts, is_worth_a_command};
 use policy::explain::Reason;
 use policy::guard::{Action, LedgerView, Limits, Mode, Proposal, Verdict, check};
 use policy::plan::{DAILY_CURVE, DayPlan, OpenHours, without_history};
-use policy::pressure::{self, Exposure, ExposureInput, Input, Linear, Pressure, Rate};
+use policy::pressure::{self, Exposure, ExposureInput, Input, Linear, Memory, Pressure, Rate};
 use policy::settings::Settings;
 use window::calendar::Zone;
 
@@ -107,7 +107,7 @@ fn run(market: &Market, budget: i64, start_bid: i64, days: i64) -> Vec<Day> {
                 bid_max_micros: 5 * EUR,
                 ..Input::default()
             };
-            let Ok(step) = Linear.evaluate(&input, &settings.pressure) else { continue };
+            let Ok(step) = Linear.evaluate(&input, &mut Memory::default(), &settings.pressure) else { continue };
             let parts = Parts {
                 budget_log_bid: Some(step.log_bid),
                 bid_min_micros: EUR / 100,

@@ -1,16 +1,18 @@
 //! The same two state machines, over recorded topics and in simulated markets.
 //!
-//! A [`ClosedLoop`] plays both stages, a market and an ad buyer in virtual time; a [`trial`] scores it. A [`Verifier`]
-//! feeds one journal partition through the controller and compares what it decides with what was committed, byte for
-//! byte. [`wire`] is the one place where outputs become records, for the service and for this. A [`Part`] replays one
-//! journal partition into tables ([`tables`]) and [`Figures`], of which [`summary`] and [`report`] tell, and which
-//! [`compare`] lays beside those of another run. [`Stages`] makes the journal of recorded events first.
+//! A [`ClosedLoop`] plays both stages, a market and an ad buyer in virtual time; a [`trial`] scores it. An [`auction_log`]
+//! is played again under control. A [`Verifier`] feeds one journal partition through the controller and compares what it
+//! decides with what was committed, byte for byte. [`wire`] is the one place where outputs become records, for the service
+//! and for this. A [`Part`] replays one journal partition into tables ([`tables`]) and [`Figures`], of which [`summary`]
+//! and [`report`] tell, and which [`compare`] lays beside those of another run. [`Stages`] makes the journal of recorded
+//! events first.
 //!
 //! What always holds: nothing here can write to a topic; what was committed by another build is reported as not
 //! comparable, never as equal or different; a run's files depend on the journal, the build and the policy alone. What
 //! is missing on purpose: reading (the caller's), and any claim about what a market would have answered to other
 //! commands.
 
+pub mod auction_log;
 mod baseline;
 mod closed_loop;
 pub mod compare;

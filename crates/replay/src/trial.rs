@@ -8,7 +8,8 @@ use controller::Outputs;
 use market::{Hindsight, Outcome, Trial};
 use model::WHOLE_PPM;
 use model::fact::{Fact, PolicyVersion};
-use model::time::{DAY_MS, Millis};
+use model::time::{DAY_MS, HOUR_MS, Millis};
+use policy::pressure::Method;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -84,12 +85,19 @@ pub struct DayScore {
     pub hours_off: u64,
     /// Sum of the absolute changes of the logarithm of the bid.
     pub bid_travel: f64,
+    /// Root mean square of an hour's spend less its part of the budget by the supply's shape, in mean hours' budgets.
+    pub plan_error: f64,
 }
 
 impl DayScore {
     /// Share of the budget that was spent too much, 0 where none was.
     pub fn overspend(&self) -> f64 {
         (self.share() - 1.0).max(0.0)
+    }
+
+    /// Nine tenths of the budget were gone in the first half of the day.
+    pub fn is_depleted_early(&self) -> bool {
+        self.spend_first_half_micros as f64 > EARLY_SHARE * self.budget_micros as f64
     }
 
     /// Conversions beyond those of one bid at this spend, over what the best factors by hour would have brought beyond.
@@ -103,6 +111,64 @@ impl DayScore {
     }
 }
 
+/// As BAT counts it (Avito, WWW 2025).
+const EARLY_SHARE: f64 = 0.9;
+
+/// The policy under which a method plays a trial, `None` where that is the built-in one.
+///
+/// The default plays as it stands. The published methods play as they were published: their own cadence, no dead band, no
+/// limits on steps, and so a guard that is wide open; the hard stop, the plan's shape, and the
+/// target's loop with min-pacing are the same for all. Nor are raises held for want of events, nor fast spend answered
+/// with a pause: methods that start a day low would never get off the ground, and the quick ones would wait for a person.
+pub fn policy_of(trial: &Trial, method: Method) -> Option<PolicyVersion> {
+    let period_ms = trial.feed_lag_ms();
+    let lag = format!(
+        "[stage1.idle_period]\nimpressions_ms = {period_ms}\nclicks_ms = {period_ms}\nconversions_ms = {period_ms}\n"
+    );
+    let body = match (method, period_ms > 0) {
+        (Method::Linear, false) => return None,
+        (Method::Linear, true) => lag,
+        (other, late) => format!("{}{}", if late { &lag } else { "" }, WIDE_OPEN.replace("METHOD", other.as_str())),
+    };
+    Some(PolicyVersion { name: "default".into(), version: 1, body, ..PolicyVersion::default() })
+}
+
+/// Nothing stands between a published method and the buyer.
+const WIDE_OPEN: &str = "
+[defaults.clock]
+pacing_interval_ms = 60000
+[defaults.pressure]
+method = 'METHOD'
+wind_up_max = 20.0
+due_events_min = 1e9
+neighbour_window_min_ms = 864000000
+first_day_events_min = 0
+[defaults.anomaly.delivery]
+silence_min_ms = 864000000
+[defaults.anomaly.runaway]
+plan_factor = 1e9
+[defaults.anomaly.cost_spike]
+hold_raises_ms = 0
+[defaults.anomaly.click_rate]
+hold_raises_ms = 0
+[defaults.composition]
+publish_step = 0.000001
+[defaults.guard]
+bid_step_up = 1e6
+bid_step_down = 0.9999
+bid_hour_up = 1e6
+bid_hour_down = 0.9999
+bid_day_up = 1e6
+bid_day_down = 0.9999
+breaker_clamped_share = 1.0
+breaker_commands_per_campaign_hour = 1e6
+worst_case_elasticity = 0.0
+worst_case_traffic = 1.0
+[[profile]]
+name = 'bidder'
+bid_cadence_ms = 1
+";
+
 /// Runs the market of one seed to its end under `policy`, the built-in one where there is none.
 pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
     let market = trial.market(seed);
@@ -111,7 +177,7 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
     let spec = scenario.campaigns[0].spec.clone();
     let hindsight = Hindsight::of(&scenario, 0, seed);
     let delays = Delays { feed_ms: trial.feed_lag_ms(), dead: trial.dead_feeds() };
-    let mut world = ClosedLoop::new(scenario, seed, policy.or_else(|| declared(trial)), delays);
+    let mut world = ClosedLoop::new(scenario, seed, policy.or_else(|| policy_of(trial, Method::Linear)), delays);
     let mut changes = market.changes.into_iter().peekable();
     let mut budget_micros = spec.daily_budget_micros.unwrap_or_default();
     let mut seen = Seen { start_ms, ..Seen::default() };
@@ -128,9 +194,20 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
             world.run(to, seen);
         };
         seen.day = DayScore::default();
-        until(&mut world, (*from_ms).max(start_ms) + DAY_MS / 2, &mut seen);
-        let half = world.market().totals().spend_micros - spent;
-        until(&mut world, to_ms, &mut seen);
+        let (half_ms, mut half) = ((*from_ms).max(start_ms) + DAY_MS / 2, 0);
+        let mut hours = Vec::with_capacity(25);
+        let mut at_ms = (*from_ms).max(start_ms);
+        while at_ms < to_ms {
+            let before = world.market().totals().spend_micros;
+            let next_ms = (at_ms + HOUR_MS).min(to_ms);
+            until(&mut world, next_ms, &mut seen);
+            let after = world.market().totals().spend_micros;
+            hours.push((trial.shape_weight(at_ms, next_ms), after - before));
+            if next_ms <= half_ms {
+                half = after - spent;
+            }
+            at_ms = next_ms;
+        }
         let spend_micros = world.market().totals().spend_micros - spent;
         spent += spend_micros;
         let clicks_now = world.market().totals().expected.clicks;
@@ -158,6 +235,7 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
             clicks: day_clicks,
             conversions: day_conversions,
             bid_micros: seen.bid_micros,
+            plan_error: plan_error(&hours, budget_micros),
             ..seen.day
         });
     }
@@ -193,13 +271,16 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
     }
 }
 
-/// A feed that comes late must declare its period, or its data are stale.
-fn declared(trial: &Trial) -> Option<PolicyVersion> {
-    let period_ms = trial.feed_lag_ms();
-    let body = format!(
-        "[stage1.idle_period]\nimpressions_ms = {period_ms}\nclicks_ms = {period_ms}\nconversions_ms = {period_ms}\n"
-    );
-    (period_ms > 0).then(|| PolicyVersion { name: "default".into(), version: 1, body, ..PolicyVersion::default() })
+/// RMSE_T of a day, from each hour's weight and spend.
+fn plan_error(hours: &[(f64, i64)], budget_micros: i64) -> f64 {
+    let weight: f64 = hours.iter().map(|(weight, _)| weight).sum();
+    let count = hours.len().max(1) as f64;
+    let budget = budget_micros.max(1) as f64;
+    let squares = hours.iter().map(|(part, spend)| {
+        let off = part / weight.max(1e-12) - *spend as f64 / budget;
+        off * off
+    });
+    libm::sqrt(squares.sum::<f64>() / count) * count
 }
 
 #[derive(Default)]
@@ -230,5 +311,28 @@ impl Watch for Seen {
             let (kind, text) = (alert.kind.clone(), alert.text.clone());
             self.openings.push(Opening { kind, after_ms: now - self.start_ms, text });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_by_its_shape_has_no_plan_error_and_a_flat_one_on_a_curve_has() {
+        assert_eq!(plan_error(&[(1.0, 25), (3.0, 75)], 100), 0.0);
+        // Each hour a quarter of the budget off, in mean hours' budgets: a half.
+        assert!((plan_error(&[(1.0, 50), (3.0, 50)], 100) - 0.5).abs() < 1e-12);
+        assert_eq!(plan_error(&[], 0), 0.0);
+    }
+
+    #[test]
+    fn the_policies_of_all_methods_pass_their_check() {
+        for method in Method::ALL {
+            let trial = Trial { feed_lag_minutes: 15.0, ..Trial::default() };
+            let checked = policy::settings::check(&policy_of(&trial, method).unwrap().body).unwrap();
+            assert_eq!(checked.defaults.pressure.method, method);
+        }
+        assert_eq!(policy_of(&Trial::default(), Method::Linear), None);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod analyze;
 mod ask;
+mod auction_log;
 mod bench;
 mod campaigns;
 mod check;

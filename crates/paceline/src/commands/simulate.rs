@@ -5,10 +5,11 @@
 use super::{say, say_json};
 use crate::cli::{Output, Simulate};
 use crate::failure::{Failure, Outcome};
+use ::policy::pressure::Method;
 use market::Trial;
 use model::fact::PolicyVersion;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use replay::trial::{DayScore, Score, run as play};
+use replay::trial::{DayScore, Score, policy_of, run as play};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -17,6 +18,16 @@ use std::path::Path;
 
 /// Plays and prints.
 pub fn run(arguments: &Simulate) -> Outcome {
+    if let (Some(log), Some(goal)) = (&arguments.auction_log, &arguments.goal) {
+        return super::auction_log::run(log, goal, arguments.rounds, arguments.output);
+    }
+    let method = Method::parse(&arguments.controller).ok_or_else(|| {
+        let known: Vec<&str> = Method::ALL.iter().map(|method| method.as_str()).collect();
+        Failure::failed(
+            format!("no controller is called {}", arguments.controller),
+            format!("one of {}", known.join(", ")),
+        )
+    })?;
     let trials: Vec<Trial> = arguments.scenario.iter().map(|path| read(path)).collect::<Outcome<_>>()?;
     let policy = arguments.policy.as_deref().map(policy).transpose()?;
     let mut documents = Vec::new();
@@ -24,8 +35,9 @@ pub fn run(arguments: &Simulate) -> Outcome {
         say(HEADER)?;
     }
     for trial in &trials {
+        let under = policy.clone().or_else(|| policy_of(trial, method));
         let seeds = arguments.seed..arguments.seed.saturating_add(arguments.seeds.max(1));
-        let scores: Vec<Score> = seeds.into_par_iter().map(|seed| play(trial, seed, policy.clone())).collect();
+        let scores: Vec<Score> = seeds.into_par_iter().map(|seed| play(trial, seed, under.clone())).collect();
         let summary = Summary::of(&scores);
         if arguments.output == Output::Text {
             say(&summary.line(trial))?;
@@ -91,6 +103,10 @@ struct Summary {
     cpa_over_target: Option<Spread>,
     bid_commands_a_day: Spread,
     bid_travel_a_day: Spread,
+    /// RMSE_T: an hour's spend less its part of the budget, in mean hours' budgets.
+    plan_error: Spread,
+    /// Share of days with nine tenths of the budget gone in their first half.
+    early_depletion: f64,
     /// Openings a campaign-week.
     alerts_a_week: BTreeMap<String, f64>,
 }
@@ -114,6 +130,10 @@ impl Summary {
             cpa_over_target: some(scores.iter().filter_map(|score| score.cpa_over_target).collect()),
             bid_commands_a_day: by_day(|day| day.bid_commands as f64),
             bid_travel_a_day: by_day(|day| day.bid_travel),
+            plan_error: by_day(|day| day.plan_error),
+            early_depletion: scores.iter().flat_map(|score| &score.days).filter(|day| day.is_depleted_early()).count()
+                as f64
+                / (weeks * 7.0).max(1.0),
             alerts_a_week: openings,
         }
     }

@@ -263,7 +263,7 @@ mod tests {
         let topology = Topology { event_partitions: 1, policy_partitions: 1, dead_letter_partitions: 1 };
         // Its topics are read from their beginnings, whatever the time.
         let clock = Clock::accelerated(Clock::System.now_ms(), 1);
-        let context = context(settings, clock, topology, Codec::fixed(), false).of_worker("controller");
+        let context = context(settings, clock, topology, avro_codec::Codec::fixed(), false).of_worker("controller");
         let health = &context.published.health;
         context.progress.begin("recovering journal partitions", 2);
         health.age(Duration::from_secs(61));

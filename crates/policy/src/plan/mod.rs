@@ -15,7 +15,7 @@ pub use budget::{DayBudgets, Period, budget_of_day};
 pub use curve::{DAILY_CURVE, without_history};
 pub use day::DayPlan;
 pub use open_hours::{BadOpenHours, OpenHours};
-pub use shape::{Shape, ShapeState};
+pub use shape::{Shape, ShapeState, at_equal_bid};
 
 /// Hours of a week, from Monday 00:00.
 pub const HOURS_OF_WEEK: usize = 168;

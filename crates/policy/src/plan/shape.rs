@@ -1,11 +1,14 @@
 //! The weight of each hour of the week, learned from the traffic that was there to be bought.
 //!
 //! Fed with eligible impressions of the account and channel, never with a campaign's own spend: a throttled campaign would
-//! learn its own throttle. Only whole local hours without pause or exhaustion are to be recorded. Half of what was seen is
-//! forgotten in 28 days; every hour starts from one week of the mean, laid out as the shape without history, and keeps at
-//! least a quarter of the mean.
+//! learn its own throttle. Impressions are counted as if the bid had been the same in all hours ([`at_equal_bid`]): a bid
+//! that follows a wrong plan would otherwise confirm it. Only whole local hours without pause or exhaustion are to be
+//! recorded. Half of what was seen is forgotten in 28 days. Every hour of the week starts from one week of the same hour
+//! of the other days, and that from one day of the shape without history, so the second day knows what the first one
+//! showed; every hour keeps at least a quarter of the mean.
 
 use super::{HOURS_OF_WEEK, Weights, without_history};
+use crate::arithmetic::half_to_even;
 use crate::settings::{Millis, Plan};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +17,21 @@ pub trait Shape {
     /// Weights of mean about 1, all finite and positive.
     fn weights(&self, settings: &Plan) -> Weights;
 }
+
+/// Impressions that `bid_micros` would have brought had it been `reference_micros`.
+///
+/// Spend goes with the bid to the power that the pressure assumes, and an impression costs about the bid, so impressions
+/// go with one power less. Bids more than a factor of four apart say little about each other.
+pub fn at_equal_bid(impressions: i64, bid_micros: i64, reference_micros: i64, spend_elasticity: f64) -> i64 {
+    if bid_micros <= 0 || reference_micros <= 0 {
+        return impressions;
+    }
+    let ratio = (reference_micros as f64 / bid_micros as f64).clamp(1.0 / BID_RATIO_MAX, BID_RATIO_MAX);
+    let factor = libm::pow(ratio, (spend_elasticity - 1.0).max(0.0));
+    half_to_even(impressions as f64 * factor).unwrap_or(impressions)
+}
+
+const BID_RATIO_MAX: f64 = 4.0;
 
 /// What was seen, decayed to one instant. A value that the caller keeps for each account and channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,15 +72,23 @@ impl ShapeState {
 
 impl Shape for ShapeState {
     fn weights(&self, settings: &Plan) -> Weights {
-        let mut weights = without_history(settings);
-        let (seen, weeks): (f64, f64) = (self.seen.iter().sum(), self.weeks.iter().sum());
-        let mean = seen / weeks;
-        if self.seen.len() != HOURS_OF_WEEK || self.weeks.len() != HOURS_OF_WEEK || !(mean > 0.0 && mean.is_finite()) {
-            return weights;
+        let before = without_history(settings);
+        if self.seen.len() != HOURS_OF_WEEK || self.weeks.len() != HOURS_OF_WEEK {
+            return before;
+        }
+        // By what the hours seen should have brought: hours of the night alone are no mean.
+        let due: f64 = self.weeks.iter().zip(&before).map(|(weeks, weight)| weeks * weight).sum();
+        let mean = self.seen.iter().sum::<f64>() / due;
+        if !(mean > 0.0 && mean.is_finite()) {
+            return before;
         }
         let prior = settings.shape_prior_weeks;
+        let mut weights = before;
         for (hour, weight) in weights.iter_mut().enumerate() {
-            let learned = (self.seen[hour] / mean + prior * *weight) / (self.weeks[hour] + prior);
+            let days = (hour % 24..HOURS_OF_WEEK).step_by(24);
+            let (seen, weeks) = days.fold((0.0, 0.0), |sum, at| (sum.0 + self.seen[at], sum.1 + self.weeks[at]));
+            let of_day = (seen / mean + prior * before[hour]) / (weeks + prior);
+            let learned = (self.seen[hour] / mean + prior * of_day) / (self.weeks[hour] + prior);
             *weight = learned.max(settings.shape_floor);
         }
         weights
@@ -98,6 +124,39 @@ mod tests {
         let state = weeks_of(12, |hour| if hour % 24 >= 12 { 3_000 } else { 1_000 });
         let weights = state.weights(&Plan::default());
         assert!((weights[36] / weights[26] - 3.0).abs() < 0.6, "{} to {}", weights[36], weights[26]);
+    }
+
+    #[test]
+    fn the_second_day_knows_what_the_first_one_showed() {
+        let mut state = ShapeState::default();
+        let traffic = |hour: usize| if hour >= 12 { 3_000 } else { 1_000 };
+        (0..24).for_each(|hour| {
+            state.record_hour(hour, (hour as i64 + 1) * HOUR, traffic(hour), 1.0, &Plan::default());
+        });
+        let (weights, before) = (state.weights(&Plan::default()), without_history(&Plan::default()));
+        // Tuesday's morning, of which nothing was seen, lies half way between Monday's and the prior.
+        for (hour, seen) in [(9, 0.5), (20, 1.5)] {
+            let half_way = 0.5 * (seen + before[24 + hour]);
+            assert!((weights[24 + hour] / half_way - 1.0).abs() < 0.02, "{} of {half_way}", weights[24 + hour]);
+        }
+    }
+
+    #[test]
+    fn a_night_alone_is_no_mean() {
+        let (mut state, before) = (ShapeState::default(), without_history(&Plan::default()));
+        for (hour, weight) in before.iter().enumerate().take(6) {
+            state.record_hour(hour, 0, (1_000.0 * weight) as i64, 1.0, &Plan::default());
+        }
+        let weights = state.weights(&Plan::default());
+        assert!(weights.iter().zip(&before).all(|(learned, before)| (learned / before - 1.0).abs() < 0.01));
+    }
+
+    #[test]
+    fn impressions_at_a_raised_bid_count_less() {
+        let at = |bid| at_equal_bid(1_000, bid, 100, 2.0);
+        assert_eq!([at(100), at(125), at(50), at(1), at(0)], [1_000, 800, 2_000, 4_000, 1_000]);
+        assert_eq!(at_equal_bid(1_000, 50, 100, 1.0), 1_000, "an elasticity of one: each bid buys the same");
+        assert_eq!(at_equal_bid(i64::MAX, 1, 100, f64::NAN), i64::MAX);
     }
 
     #[test]

@@ -2,10 +2,9 @@
 //!
 //! Linear on purpose: the log of a ratio is biased upwards by few events and spends the day's money early.
 
-use super::{Input, Pressure, Step};
-use crate::arithmetic::{LogBid, NAT, finite, half_to_even, log_bid, saturate};
+use super::{Input, Memory, Pressure, Step, admitted, moved, need};
+use crate::arithmetic::finite;
 use crate::hold::Hold;
-use crate::plan::tiny::is_tiny;
 use crate::settings::Pressure as Settings;
 
 /// e = clamp((R - S_w) / (R + q), -2, 1); u += clamp(k e / 2, -0.20, 0.10).
@@ -13,65 +12,13 @@ use crate::settings::Pressure as Settings;
 pub struct Linear;
 
 impl Pressure for Linear {
-    fn evaluate(&self, input: &Input, settings: &Settings) -> Result<Step, Hold> {
-        let (low, high) = bounds(input)?;
-        admissible(input, settings)?;
-        let need = need(input)?;
-        let error = error(need, input, settings)?;
+    fn evaluate(&self, input: &Input, _memory: &mut Memory, settings: &Settings) -> Result<Step, Hold> {
+        let bounds = admitted(input, settings)?;
+        let error = error(need(input)?, input, settings)?;
         let gain = gain(input, settings)?;
         let wanted = (gain * error / settings.elasticity).clamp(-settings.step_down_max, settings.step_up_max);
-        let blocked = input.block.filter(|_| wanted > 0.0);
-        let step = if blocked.is_some() { 0.0 } else { wanted.min(input.step_up_limit.unwrap_or(f64::MAX).max(0.0)) };
-        let moved = saturate(i128::from(input.log_bid) + i128::from(half_to_even(finite(step)? * NAT)?));
-        Ok(Step {
-            log_bid: moved.clamp(low, high),
-            need_micros: half_to_even(need)?,
-            error,
-            gain,
-            step,
-            blocked,
-            at_max: moved >= high && wanted > 0.0,
-            at_min: moved <= low && wanted < 0.0,
-        })
+        moved(input, bounds, wanted, error, gain)
     }
-}
-
-fn bounds(input: &Input) -> Result<(LogBid, LogBid), Hold> {
-    let (min, max) = (input.bid_min_micros, input.bid_max_micros);
-    if min <= 0 || max < min {
-        return Err(Hold::NoBounds);
-    }
-    if min == max {
-        return Err(Hold::BidFixed);
-    }
-    Ok((log_bid(min)?, log_bid(max)?))
-}
-
-fn admissible(input: &Input, settings: &Settings) -> Result<(), Hold> {
-    if input.frozen {
-        Err(Hold::Frozen)
-    } else if input.budget_micros <= 0 {
-        Err(Hold::NoBudget)
-    } else if input.cost_micros <= 0 {
-        Err(Hold::NoCost)
-    } else if is_tiny(input.budget_micros, input.cost_micros, settings) {
-        Err(Hold::TinyBudget)
-    } else if input.since_last_ms <= 0 {
-        Err(Hold::NoTimePassed)
-    } else {
-        Ok(())
-    }
-}
-
-/// R = (B - E) f / (1 - F(W)), not below 0: what the window should have cost at the pace that spends the rest.
-fn need(input: &Input) -> Result<f64, Hold> {
-    // Compared so that NaN holds, too.
-    let planned = input.window_share > 0.0 && input.share_left > 0.0;
-    if !planned {
-        return Err(Hold::PlanOver);
-    }
-    let rest = input.budget_micros.saturating_sub(input.exposed_micros).max(0);
-    finite(rest as f64 * input.window_share / input.share_left)
 }
 
 fn error(need: f64, input: &Input, settings: &Settings) -> Result<f64, Hold> {
@@ -96,6 +43,7 @@ fn gain(input: &Input, settings: &Settings) -> Result<f64, Hold> {
 mod tests {
     use super::super::Block;
     use super::*;
+    use crate::arithmetic::log_bid;
     use proptest::prelude::*;
 
     const MINUTE: i64 = 60_000;
@@ -122,7 +70,7 @@ mod tests {
     }
 
     fn evaluate(input: Input) -> Result<Step, Hold> {
-        Linear.evaluate(&input, &Settings::default())
+        Linear.evaluate(&input, &mut Memory::default(), &Settings::default())
     }
 
     #[test]
@@ -210,6 +158,10 @@ mod tests {
                 window_spend_micros: n[6],
                 window_share: f,
                 share_left: left,
+                day_start_ms: 0,
+                elapsed_ms: n[0],
+                day_ms: 24 * 60 * MINUTE,
+                spent_micros: n[4],
                 cost_micros: n[7],
                 log_bid: n[8],
                 bid_min_micros: n[9],

@@ -224,6 +224,8 @@ settings! {
 settings! {
     /// Budget pressure.
     Pressure {
+        /// The method: linear is the default; the others are published ones to compare with (`pressure/`).
+        method: crate::pressure::Method = crate::pressure::Method::Linear,
         /// Spend that is not yet seen is estimated for at most this long.
         unseen_max_ms: Millis = 2 * HOUR,
         /// The spend rate is taken over at least this long.
