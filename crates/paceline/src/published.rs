@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 const ROWS_MAX: usize = 100_000;
 /// Commands and alerts kept for the API.
 const RECENT_MAX: usize = 500;
-/// Rows in one answer.
-const ANSWER_ROWS_MAX: usize = 20_000;
+/// Rows in one answer: some 4 MB, so that many slow readers take no gigabytes.
+const ANSWER_ROWS_MAX: usize = 4_000;
 /// Points of a campaign's trace: a day and the point that is still moving.
 const TRACE_POINTS_MAX: usize = 97;
 /// Event time between two points of a trace: what a small chart of a day can show.

@@ -1,7 +1,7 @@
 //! The schema registry: writers' schemas by id for what is read, ids of our schemas for what is written.
 //!
 //! What always holds: a registry that is away is not an id that is unknown. An id is unknown only where a registry says
-//! so twice; then the record is a dead letter. Where the registry cannot be asked, everything waits (asked again with
+//! so twice (once, while many are); then the record is a dead letter. Where the registry cannot be asked, everything waits (asked again with
 //! growing pauses, for `registry.patience`), and then the process ends with code 75 and starts again from the logs: no
 //! record is ever judged without its schema. Schemas are immutable, so what was found is kept for the process's life.
 //! One request is under way at a time; each has a deadline and a size limit; redirects are not followed, so credentials
@@ -93,6 +93,8 @@ const KNOWN_MAX: usize = 4096;
 const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 /// Between the two askings that make an id unknown: replicas of a registry learn of a new schema within it.
 const CONFIRM_AFTER: Duration = Duration::from_millis(250);
+/// Unknown ids at a time that are asked about twice: 16 of them hold the events up for 4 s.
+const CONFIRMED_MAX: usize = 16;
 /// First and longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// All set-up faults are told within 10 s.
@@ -231,11 +233,17 @@ impl Registry {
             }
             matches!(lookup, SchemaLookup::Unavailable(_))
         });
-        if first != SchemaLookup::Unknown {
+        if first != SchemaLookup::Unknown || self.is_flooded() {
             return first;
         }
         std::thread::sleep(CONFIRM_AFTER);
         until(self.patience, ask, |lookup| matches!(lookup, SchemaLookup::Unavailable(_)))
+    }
+
+    /// Many unknown ids at once are garbage, not a replica that lags: waiting for each would hold up the events.
+    fn is_flooded(&self) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.unknown.values().filter(|since| since.elapsed() < UNKNOWN_FOR).count() >= CONFIRMED_MAX
     }
 
     fn get(&self, path: &str) -> Result<(u16, Vec<u8>), String> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
-/// Publishes the halt or its release. Where the broker is away a halt is written to the local file as well, which the
+/// Publishes the halt or its release. Where the broker is away a halt is written to a local file as well, which the
 /// service on this machine reads by itself.
 pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
@@ -48,7 +48,7 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
 
 /// Leaves the halt where the service of this machine finds it; it sends it on as soon as it can.
 pub fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
-    let file = halt_file(&settings.state_dir);
+    let file = halt_file(&settings.state_dir, halt);
     let failed = |error: std::io::Error| {
         Failure::failed(
             format!("cannot write {}: {error}", file.display()),

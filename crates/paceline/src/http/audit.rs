@@ -1,4 +1,5 @@
-//! Who did what, why, and what became of it: the last thousand in memory, all in the log under the target `audit`.
+//! Who did what, why, and what became of it: the last thousand in memory, all in the log, at any level, in lines that
+//! begin with `audit:`; the id joins a call and what became of it.
 
 use super::Shared;
 use super::access::{Caller, Deed};
@@ -57,11 +58,12 @@ impl Audit {
         outcome: &'static str,
     ) -> u64 {
         let role = caller.role.as_str();
-        tracing::info!(target: "audit", actor = caller.name, role, action, subject, reason, outcome, "state-changing call");
         let Ok(mut held) = self.held.lock() else { return 0 };
         held.next_id += 1;
+        let id = held.next_id;
+        tracing::info!(target: "audit", id, actor = caller.name, role, action, subject, reason, outcome, "audit: call");
         let entry = Entry {
-            id: held.next_id,
+            id,
             at,
             actor: caller.name.clone(),
             role,
@@ -75,12 +77,12 @@ impl Audit {
             held.entries.pop_front();
         }
         held.entries.push_back(entry);
-        held.next_id
+        id
     }
 
     /// Says what became of a call.
     pub fn conclude(&self, id: u64, outcome: &'static str, detail: Option<String>) {
-        tracing::info!(target: "audit", id, outcome, detail, "state-changing call concluded");
+        tracing::info!(target: "audit", id, outcome, detail, "audit: concluded");
         let Ok(mut held) = self.held.lock() else { return };
         if let Some(entry) = held.entries.iter_mut().rev().find(|entry| entry.id == id) {
             entry.outcome = outcome;

@@ -1,7 +1,8 @@
 //! Brings people's words to the feedback topic, as the shell commands do, on a thread of its own.
 //!
-//! What always holds: a request never waits for the broker; the queue is bounded and its fullness is told to the caller;
-//! a halt that cannot be sent is left in the local file, which the service sends on as soon as it can.
+//! What always holds: a request never waits for the broker; the queues are bounded and their fullness is told to the caller;
+//! halts and releases have a queue and a thread of their own and never wait for decisions on proposals; a halt that cannot
+//! be sent is left in a local file, which the service sends on as soon as it can.
 
 use super::audit::Audit;
 use crate::commands::{connect, leave_halt_file};
@@ -10,7 +11,9 @@ use crate::service::context::Context;
 use kafka_io::Sender;
 use model::fact::Fact;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+#[cfg(test)]
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 /// A bulk decision of the largest size and some halts beside it.
@@ -30,18 +33,27 @@ pub struct Parcel {
 
 /// Takes parcels.
 #[derive(Clone)]
-pub struct Courier(SyncSender<Parcel>);
+pub struct Courier {
+    halts: SyncSender<Parcel>,
+    others: SyncSender<Parcel>,
+}
 
 impl Courier {
-    /// A courier and where its parcels come out.
+    /// A courier and where all its parcels come out.
+    #[cfg(test)]
     pub fn queue() -> (Self, Receiver<Parcel>) {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        (Self(sender), receiver)
+        (Self { halts: sender.clone(), others: sender }, receiver)
     }
 
-    /// Starts the thread that delivers.
+    /// Starts the threads that deliver.
     pub fn start(context: &Context, audit: Arc<Audit>) -> Outcome<Self> {
-        let (courier, parcels) = Self::queue();
+        let halts = Self::deliverer(context, audit.clone(), "http-halts")?;
+        Ok(Self { halts, others: Self::deliverer(context, audit, "http-courier")? })
+    }
+
+    fn deliverer(context: &Context, audit: Arc<Audit>, name: &str) -> Outcome<SyncSender<Parcel>> {
+        let (queue, parcels) = sync_channel::<Parcel>(WAITING_MAX);
         let context = context.clone();
         let deliver = move || {
             let mut sender = None;
@@ -57,14 +69,15 @@ impl Courier {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("http-courier".into()).spawn(deliver);
+        let thread = std::thread::Builder::new().name(name.into()).spawn(deliver);
         thread.map_err(|error| Failure::failed(format!("cannot start the courier: {error}"), ""))?;
-        Ok(courier)
+        Ok(queue)
     }
 
     /// Hands a parcel over; `false` where too many wait.
     pub fn take(&self, parcel: Parcel) -> bool {
-        match self.0.try_send(parcel) {
+        let queue = if matches!(parcel.fact, Fact::Halt(_)) { &self.halts } else { &self.others };
+        match queue.try_send(parcel) {
             Ok(()) => true,
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
         }

@@ -67,6 +67,9 @@ impl Target {
             )
         };
         let uri: Uri = url.parse().map_err(|_| wrong("it is no address"))?;
+        if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+            return Err(wrong("leave name and password out: they are not sent"));
+        }
         let host = uri.host().ok_or_else(|| wrong("it names no host"))?.to_owned();
         let is_tls = uri.scheme_str() == Some("https");
         let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });

@@ -1,31 +1,50 @@
-//! A halt from this machine's folder: what `paceline halt` leaves there when it cannot reach the broker.
+//! Halts from this machine's folder: what `paceline halt` and the API leave there when they cannot reach the broker.
 //!
 //! Only the journal makes a halt a fact, so the service, which may still have the broker, sends it on to the feedback
-//! topic and then puts the file away. A file that cannot be read is reported and stays.
+//! topic and then puts its file away. Each halt has a file of its own, so none takes the place of another. A file that
+//! cannot be read is reported, stays, and holds up no other.
 
 use super::context::Context;
 use crate::commands::connect;
 use crate::failure::{Failure, Outcome};
 use kafka_io::Sender;
 use model::fact::{Fact, Halt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const SEND_LIMIT: Duration = Duration::from_secs(10);
 
-/// The file that stands for a halt.
-pub fn halt_file(state_dir: &std::path::Path) -> PathBuf {
-    state_dir.join("halt.json")
+/// A file for a halt, which no other halt has; in the order of their names they are in the order of their times.
+pub fn halt_file(state_dir: &Path, halt: &Halt) -> PathBuf {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    state_dir.join(format!("halt-{:020}-{}-{number}.json", halt.issued_at.max(0), std::process::id()))
 }
 
-/// Looks for the file for as long as the service runs.
+/// Halts that wait to be sent, the oldest first.
+fn waiting(state_dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(state_dir) else { return Vec::new() };
+    let is_halt = |name: &str| name.starts_with("halt") && name.ends_with(".json");
+    let mut files: Vec<_> = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_str().is_some_and(is_halt))
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    files
+}
+
+/// Looks for files for as long as the service runs.
 pub fn start(context: &Context) -> Outcome {
     let context = context.clone();
     let look = move || {
         while !context.stop.is_asked() {
-            if let Err(failure) = relay(&context) {
-                tracing::error!(%failure, "a halt waits in {}", context.settings.state_dir.display());
+            for file in waiting(&context.settings.state_dir) {
+                if let Err(failure) = relay(&context, &file) {
+                    tracing::error!(%failure, "a halt waits in {}", file.display());
+                }
             }
             std::thread::park_timeout(LOOK_EVERY);
         }
@@ -34,10 +53,9 @@ pub fn start(context: &Context) -> Outcome {
     started.map(|_| ()).map_err(|error| Failure::failed(format!("cannot start the halt relay: {error}"), ""))
 }
 
-fn relay(context: &Context) -> Outcome {
-    let file = halt_file(&context.settings.state_dir);
-    let Ok(text) = std::fs::read_to_string(&file) else { return Ok(()) };
+fn relay(context: &Context, file: &Path) -> Outcome {
     let failed = |what: &dyn std::fmt::Display| Failure::failed(format!("{}: {what}", file.display()), "");
+    let text = std::fs::read_to_string(file).map_err(|error| failed(&error))?;
     let halt: Halt = serde_json::from_str(&text).map_err(|error| failed(&error))?;
     let key = halt.campaign_id.clone().or_else(|| halt.account_id.clone()).unwrap_or_else(|| "global".into());
     let payload = context.codec.encode_fact(&Fact::Halt(Box::new(halt))).map_err(|error| failed(&error))?;
@@ -46,5 +64,22 @@ fn relay(context: &Context) -> Outcome {
     sender.send(topic, None, Some(key.as_bytes()), Some(&payload), context.record_timestamp())?;
     sender.flush(SEND_LIMIT)?;
     tracing::warn!("a halt of this machine was sent to {topic}");
-    std::fs::rename(&file, file.with_extension("sent")).map_err(|error| failed(&error))
+    std::fs::rename(file, file.with_extension("sent")).map_err(|error| failed(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_halts_of_one_instant_wait_in_two_files_the_older_first() {
+        let folder = std::env::temp_dir().join(format!("paceline-halts-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let halt = |issued_at| Halt { issued_at, ..Halt::default() };
+        let files = [halt(9), halt(9), halt(10)].map(|halt| halt_file(&folder, &halt));
+        files.iter().rev().for_each(|file| std::fs::write(file, "{}").unwrap());
+        std::fs::write(folder.join("halt-1.sent"), "{}").unwrap();
+        assert_eq!(waiting(&folder), files);
+        let _ = std::fs::remove_dir_all(folder);
+    }
 }

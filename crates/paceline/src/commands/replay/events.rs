@@ -20,7 +20,7 @@ use avro_codec::Codec;
 use controller::{JournalPosition, Setup};
 use model::fact::{CampaignSpec, ControlTopic, Fact};
 use model::journal::JournalRecord;
-use model::time::Millis;
+use model::time::{DAY_MS, Millis};
 use replay::{Figures, Part, Stages, StagesSetup};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -44,6 +44,8 @@ struct Parcel {
 
 /// Records that may wait for a partition: enough to bridge a slow one, few enough for memory.
 const WAITING_MAX: usize = 256;
+/// A longer silence is a wrong instant, and would be cut minute by minute.
+const GAP_MAX_MS: Millis = 90 * DAY_MS;
 /// Names of files that are taken out of a folder.
 const EXTENSIONS: [&str; 4] = ["csv", "jsonl", "ndjson", "avro"];
 
@@ -62,6 +64,12 @@ impl Events {
         let records = import::records(&import)?;
         if records.is_empty() {
             return Err(Failure::failed("the files hold no events", "give --files other files, or correct the map"));
+        }
+        if let Some(pair) = records.windows(2).find(|pair| pair[1].at.saturating_sub(pair[0].at) > GAP_MAX_MS) {
+            return Err(Failure::failed(
+                format!("nothing happened for more than 90 days between {} and {} (epoch ms)", pair[0].at, pair[1].at),
+                "correct the column of the time or its format in the map, or replay the files apart",
+            ));
         }
         let stage1 = policy::settings::check(policy).map(|policy| policy.stage1).unwrap_or_default();
         let topics = &settings.topics;
