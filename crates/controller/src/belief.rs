@@ -17,7 +17,7 @@ use crate::target::Development;
 use model::fact::{CampaignSpec, Correction, EntitySpec, Fact, StatsReport};
 use model::journal::{Delta, JournalRecord, NO_TOUCH};
 use model::output::KpiRow;
-use model::time::{MINUTE_MS, Millis};
+use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::{Finding, SpecNumbers, jumps};
 use policy::detect::discovery::Incidents;
 use policy::plan::at_equal_bid;
@@ -133,6 +133,9 @@ pub struct Stamp<'a> {
 /// Largest epoch minute that an amount can have: the year 2483, before the calendar's end.
 pub const MINUTE_MAX: i64 = 270_000_000;
 
+/// The ledger remembers the moves of a bid for a little longer: whose bid is forgotten teaches nothing.
+const BIDS_REMEMBERED_MS: Millis = 24 * HOUR_MS;
+
 impl Belief {
     /// Adds the deltas of a record.
     pub fn fold_deltas<'a>(&mut self, record: &'a JournalRecord, moment: Moment, touched: &mut Touched<'a>) {
@@ -205,6 +208,7 @@ impl Belief {
         &mut self,
         rows: &[KpiRow],
         policy: &Policy,
+        now: Millis,
         bid_at: impl Fn(&str, &str, Millis) -> Option<i64>,
     ) {
         let first = |row: &&KpiRow| row.granularity == "hour" && row.revision == 1 && row.basis == "conversion_time";
@@ -225,6 +229,9 @@ impl Belief {
             let channel = entry(&mut account.channels, &live.spec.channel);
             let settings = policy.for_campaign(&row.account_id, &row.campaign_id);
             let middle = row.window_start.midpoint(row.window_end);
+            if now.saturating_sub(middle) > BIDS_REMEMBERED_MS {
+                continue;
+            }
             let base = bid_at(&row.account_id, &row.campaign_id, middle).unwrap_or(live.spec.bid_micros);
             // What the hour's own factor won is no traffic either.
             let factor = crate::factors::of_hour(&live.pacing.hour_factors, hour.hour_of_week());

@@ -432,11 +432,11 @@ impl Controller {
 
     fn publish_rows(&mut self, touched: &Touched<'_>, minute: bool, round: &mut Round) {
         let stamp = stamp(&self.setup, &self.state, round.at);
-        let State { belief, ledger, positions, .. } = &mut self.state;
+        let State { belief, ledger, positions, now, .. } = &mut self.state;
         let rows = belief.close(positions.watermark(), touched, stamp);
         let policy = &self.policy;
         let bid_at = |account: &str, campaign: &str, at| ledger.campaign(account, campaign)?.bid.value_at(at);
-        belief.learn_shapes(&rows, policy, bid_at);
+        belief.learn_shapes(&rows, policy, *now, bid_at);
         round.outputs.kpis.extend(rows);
         if minute {
             round.outputs.kpis.extend(belief.revise(positions.watermark(), stamp));

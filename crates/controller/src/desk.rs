@@ -147,7 +147,7 @@ impl Desk<'_> {
         let mut changes = pacing.watch(live, &picture, &around);
         let gate = self.gate(account_id, campaign_id, live, &picture, Lever::Bid);
         if due.pacing {
-            follow_hours(live, account.map(|account| &**account), &picture, settings);
+            follow_hours(live, &pacing, account.map(|account| &**account), &picture, settings);
         }
         let evaluation = due.pacing.then(|| {
             let (evaluation, more) = pacing.evaluate(live, &picture, &around, &gate);
@@ -608,12 +608,15 @@ const ASKED_AT_EVALUATIONS: [&str; 2] = ["bid", "hours"];
 /// A daily budget of the platform follows the plan in steps of at least a twentieth.
 const BUDGET_STEP_SHARE: u64 = 20;
 
-/// Once a local day: what the hours have shown since.
-fn follow_hours(live: &mut Live, account: Option<&Account>, picture: &Picture, settings: &Settings) {
+/// Once a local day: what the hours have shown since; nothing, where tracking was broken meanwhile.
+fn follow_hours(live: &mut Live, pacing: &Pacing, account: Option<&Account>, picture: &Picture, settings: &Settings) {
     let by_value = live.goes_for_value();
     let Some(account) = account else { return };
     let Some(by_hour) = live.by_hour.as_mut() else { return };
     if by_hour.is_due(&picture.day, picture.now, &settings.modifiers) {
+        if pacing.hours.as_ref().is_some_and(|hours| hours.doubts(by_hour.seen_until())) {
+            return by_hour.pass_over(picture.day.date, picture.seen_until);
+        }
         let seen = account.development.seen_share(picture.seen_until, &settings.target);
         by_hour.evaluate(picture.day.date, picture.seen_until, &seen, by_value, &settings.modifiers);
     }

@@ -1,7 +1,8 @@
 //! A campaign's factors on the bid by hour: what we asked for, what was confirmed, what holds when the lease ends.
 //!
-//! What always holds: as for single values ([`crate::slot`]); a table with a raise in it goes back to the one before when
-//! its lease ends. Missing on purpose: tables that somebody else set (no read-back tells them).
+//! What always holds: as for single values ([`crate::slot`]); when the lease of a table with a raise ends, each hour goes
+//! back to the least of its factor before, its new one and 1, so silence raises no hour; the bid is bounded by the greatest
+//! factor that may be in force, confirmed or not. Missing on purpose: tables that somebody else set (no read-back tells them).
 
 use crate::slot::{Answer, Issued, lease_end};
 use model::WHOLE_PPM;
@@ -19,6 +20,8 @@ pub struct FactorSlot {
     pub confirmed_sequence: i64,
     /// The last issued table.
     pub last: Option<IssuedTable>,
+    /// The greatest factor of tables that nobody answered and newer ones replaced, until a newer one is confirmed.
+    pub unsure_most: i64,
     /// What was last observed or proposed, where nothing may be issued, and when.
     pub shown: Option<(Vec<i64>, Millis)>,
 }
@@ -50,7 +53,10 @@ impl FactorSlot {
     /// Takes an issued command; `true` if it replaces one that nobody answered.
     pub fn issue(&mut self, command: &Adjustment) -> bool {
         let before = self.assumed().to_vec();
-        let unanswered = self.last.as_ref().is_some_and(|last| last.is_pending);
+        let replaced = self.last.as_ref().filter(|last| last.is_pending);
+        let unanswered = replaced.is_some();
+        let most = replaced.and_then(|last| last.table.iter().copied().max()).unwrap_or(0);
+        self.unsure_most = self.unsure_most.max(most);
         self.last = Some(IssuedTable {
             issued: Issued {
                 command_id: command.command_id.clone(),
@@ -82,6 +88,7 @@ impl FactorSlot {
         }
         self.confirmed.clone_from(&last.table);
         self.confirmed_sequence = last.issued.sequence;
+        self.unsure_most = 0;
         Answer::Applied(ack.applied_at.unwrap_or(now).saturating_sub(last.issued.issued_at).max(0))
     }
 
@@ -90,7 +97,14 @@ impl FactorSlot {
         self.last.as_ref().and_then(|last| lease_end(&last.issued, lease)).is_some_and(|end| now > end)
     }
 
-    /// Goes back to the table before once the lease has run out; `true` if it did.
+    /// The greatest factor that may be in force: confirmed, or asked for and not known to be refused.
+    pub fn most(&self) -> i64 {
+        let pending = self.last.as_ref().filter(|last| last.is_pending).map_or(&[][..], |last| &last.table);
+        let known = self.confirmed.iter().chain(pending).copied().max().unwrap_or(WHOLE_PPM);
+        known.max(self.unsure_most).max(WHOLE_PPM)
+    }
+
+    /// Goes back to what silence leaves once the lease has run out; `true` if it did.
     pub fn lapse(&mut self, lease: (Option<Millis>, i64), now: Millis) -> bool {
         if !self.is_over(lease, now) {
             return false;
@@ -98,7 +112,8 @@ impl FactorSlot {
         let Some(last) = &mut self.last else { return false };
         last.issued.fallback = None;
         (last.is_pending, last.has_lapsed) = (false, true);
-        self.confirmed = std::mem::take(&mut last.before);
+        self.confirmed = after_lease(&[&last.table, &last.before, &self.confirmed]);
+        last.before.clear();
         true
     }
 
@@ -121,6 +136,13 @@ impl FactorSlot {
     pub fn known(&self, is_lost: bool) -> &[i64] {
         if is_lost { &self.confirmed } else { self.assumed() }
     }
+}
+
+/// What a table with a raise leaves when its lease ends: in each hour the least of the tables and 1.
+fn after_lease(tables: &[&[i64]]) -> Vec<i64> {
+    let hours = tables.iter().map(|table| table.len()).max().unwrap_or(0);
+    let least = |hour: usize| tables.iter().filter_map(|table| table.get(hour)).fold(WHOLE_PPM, |a, b| a.min(*b));
+    (0..hours).map(least).collect()
 }
 
 /// The factor of an hour of the week; an empty table is one of ones.
@@ -154,6 +176,30 @@ mod tests {
 
     fn ack(sequence: i64, result: &str) -> Ack {
         Ack { command_id: format!("c{sequence}"), result: result.into(), ..Ack::default() }
+    }
+
+    #[test]
+    fn silence_raises_no_hour() {
+        let mut slot = FactorSlot::default();
+        let table = |sequence, factors: Vec<i64>| Adjustment { table: Some(factors), ..command(sequence, 0, true) };
+        slot.issue(&table(1, vec![1_500_000, 600_000]));
+        slot.answer(&ack(1, "applied"), 1_200);
+        slot.issue(&table(2, vec![1_600_000, 700_000]));
+        slot.answer(&ack(2, "applied"), 2_200);
+        assert!(slot.lapse((None, 0), 9_000));
+        assert_eq!(slot.assumed(), [1_000_000, 600_000]);
+    }
+
+    #[test]
+    fn a_table_that_may_be_in_force_bounds_the_bid() {
+        let mut slot = FactorSlot::default();
+        slot.issue(&command(1, 1_500_000, true));
+        slot.answer(&ack(1, "applied"), 1_200);
+        slot.issue(&command(2, 900_000, false));
+        assert_eq!(slot.most(), 1_500_000, "the lower one is not confirmed");
+        slot.issue(&command(3, 800_000, false));
+        slot.answer(&ack(3, "applied"), 3_200);
+        assert_eq!(slot.most(), 1_000_000);
     }
 
     #[test]

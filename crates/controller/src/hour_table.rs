@@ -132,10 +132,22 @@ impl ByHour {
         now >= instant && self.evaluated != Some(day.date)
     }
 
+    /// Until when conversions were counted; the beginning of time before the first evaluation.
+    pub fn seen_until(&self) -> Millis {
+        self.seen_until.unwrap_or(Millis::MIN)
+    }
+
+    /// A daily evaluation in which nothing is learned, since what came may be wrong: the wanted factors stay.
+    pub fn pass_over(&mut self, date: i32, seen_until: Millis) {
+        self.evaluated = Some(date);
+        self.seen_until = Some(seen_until.max(self.seen_until()));
+        self.fresh = [Fresh::default(); HOURS];
+    }
+
     /// The daily evaluation: what was newly seen is counted, tested and turned into factors.
     pub fn evaluate(&mut self, date: i32, seen_until: Millis, seen: &SeenShare, by_value: bool, settings: &Settings) {
         self.evaluated = Some(date);
-        let before = self.seen_until.unwrap_or(Millis::MIN);
+        let before = self.seen_until();
         if seen_until <= before {
             return;
         }

@@ -130,6 +130,11 @@ impl Hours {
         &self.breaks
     }
 
+    /// Whether what conversions came since `from` may be wrong: they stopped, or came without clicks.
+    pub fn doubts(&self, from: Millis) -> bool {
+        self.freezes_loops() || self.breaks.iter().any(|(_, to)| *to > from)
+    }
+
     /// ln of the chance of a row's trouble without a cause.
     pub fn ln_chance(&self, kind: Kind) -> f64 {
         match kind {

@@ -161,7 +161,9 @@ impl Ledger {
         account.commands.push(Command {
             at: command.issued_at,
             // Rounding to a unit is no limit that was hit.
-            clamped: command.explanation.guard_edits.iter().any(|edit| edit != policy::guard::ROUNDED_DOWN),
+            // A table of which one hour met a limit says nothing of a loop that runs away.
+            clamped: command.kind != TABLE_KIND
+                && command.explanation.guard_edits.iter().any(|edit| edit != policy::guard::ROUNDED_DOWN),
             budget_increase_micros: increase,
         });
     }

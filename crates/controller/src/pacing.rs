@@ -29,7 +29,6 @@ pub struct Pacing {
     /// u_B.
     pub log_bid: Option<LogBid>,
     /// What a method other than the default remembers.
-    #[serde(default)]
     pub memory: Memory,
     /// When it was evaluated last.
     pub evaluated_at: Option<Millis>,
@@ -219,7 +218,7 @@ impl Pacing {
             budget_log_bid,
             target_log_bid,
             bid_min_micros: live.spec.bid_min_micros,
-            bid_max_micros: self.ceiling(&live.spec),
+            bid_max_micros: ceiling(&live.spec, around.ledger),
             supply_bound: blocked,
         };
         let composed = MinPacing.compose(&parts);
@@ -259,7 +258,7 @@ impl Pacing {
                 budget_log_bid,
                 in_force_micros,
                 bid_min_micros: live.spec.bid_min_micros,
-                bid_max_micros: crate::factors::below(bid_ceiling(&live.spec), &self.hour_factors),
+                bid_max_micros: ceiling(&live.spec, around.ledger),
                 account_rate: around.development?.rate(picture.seen_until, &seen, settings),
                 frozen,
             };
@@ -327,7 +326,7 @@ impl Pacing {
             cost_micros: picture.cost.unwrap_or(0),
             log_bid: self.log_bid.unwrap_or(start_bid),
             bid_min_micros: live.spec.bid_min_micros,
-            bid_max_micros: self.ceiling(&live.spec),
+            bid_max_micros: ceiling(&live.spec, around.ledger),
             block: raise_block(&supply, &settings.pressure),
             step_up_limit: self.delivery.step_up_limit(&settings.anomaly, picture.now),
             frozen: around.ledger.is_paused() || gate.permission > Permission::HardStopOnly,
@@ -342,11 +341,6 @@ impl Pacing {
         let plan_start = picture.plan.as_ref().map_or(picture.day.start, |plan| plan.start_ms());
         let start = window_start_ms(picture.seen_until, length, plan_start);
         picture.window(live, picture.seen_until.saturating_sub(start), picture.day.start)
-    }
-
-    /// The most that may be bid while the factors in force hold.
-    pub fn ceiling(&self, spec: &CampaignSpec) -> i64 {
-        crate::factors::below(bid_ceiling(spec), &self.hour_factors)
     }
 
     fn pace_word(&self, picture: &Picture, ledger: &CampaignLedger) -> Pace {
@@ -386,6 +380,12 @@ impl Pace {
 /// The bid to reckon with: unanswered, confirmed, or the specification's.
 pub fn assumed_bid(live: &Live, ledger: &CampaignLedger) -> Option<i64> {
     ledger.bid.assumed().or(Some(live.spec.bid_micros)).filter(|bid| *bid > 0)
+}
+
+/// The most that may be bid while factors by hour may be in force; never so low that the bid could not be cut.
+pub fn ceiling(spec: &CampaignSpec, ledger: &CampaignLedger) -> i64 {
+    let most = bid_ceiling(spec);
+    crate::factors::below(most, &[ledger.hours.most()]).max(spec.bid_min_micros.min(most))
 }
 
 /// The most that the campaign may bid, by its strategy.

@@ -23,6 +23,15 @@ const WINDOW_MS: Millis = 4 * HOUR_MS;
 const RETRY_MS: Millis = 4 * HOUR_MS;
 /// What "why nothing" calls it.
 const WORD: &str = "hours";
+/// A factor of nothing would be a pause.
+const FACTOR_LEAST: f64 = 0.01;
+
+/// Whether even the lowest bid, with the greatest factor, is above the highest: a specification has changed.
+fn is_too_high(case: &Case<'_>, ledger: &CampaignLedger) -> bool {
+    let spec = &case.live.spec;
+    let ceiling = bid_ceiling(spec);
+    ceiling > 0 && crate::factors::below(ceiling, &[ledger.hours.most()]) < spec.bid_min_micros
+}
 
 impl Desk<'_> {
     /// Sends the table that the last evaluation wants, where it differs from the one in force.
@@ -33,6 +42,9 @@ impl Desk<'_> {
         let nothing = CampaignLedger::default();
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id).unwrap_or(&nothing);
         let wanted = case.live.by_hour.as_ref().map_or([1.0; 24], |by_hour| by_hour.wanted());
+        // Even the lowest bid must not lead above the highest.
+        let most = bid_ceiling(&case.live.spec) as f64 / case.live.spec.bid_min_micros.max(1) as f64;
+        let wanted = wanted.map(|factor| factor.min(most.max(FACTOR_LEAST)));
         if !is_worth_a_command(&to_ppm(&wanted), self.told(case, ledger), &case.settings.modifiers) {
             return;
         }
@@ -59,7 +71,10 @@ impl Desk<'_> {
         let has_lapsed = ledger.hours.last.as_ref().is_some_and(|last| last.has_lapsed);
         let instant = case.settings.modifiers.local_hour.clamp(0, 23) * HOUR_MS;
         let since = self.now.saturating_sub(case.picture.day.start);
-        has_lapsed || self.is_table_lost(case, ledger) || (instant..instant.saturating_add(WINDOW_MS)).contains(&since)
+        has_lapsed
+            || is_too_high(case, ledger)
+            || self.is_table_lost(case, ledger)
+            || (instant..instant.saturating_add(WINDOW_MS)).contains(&since)
     }
 
     /// A person's approval of a table passes the guard again.
@@ -134,7 +149,8 @@ impl Desk<'_> {
 
     fn limits_of_hours<'l>(&self, case: &Case<'l>, ledger: &CampaignLedger, reason: Reason) -> Limits<'l> {
         let has_lapsed = ledger.hours.last.as_ref().is_some_and(|last| last.has_lapsed);
-        let cool_down_ms = match (self.is_table_lost(case, ledger) || case.approved, has_lapsed) {
+        let is_urgent = self.is_table_lost(case, ledger) || is_too_high(case, ledger) || case.approved;
+        let cool_down_ms = match (is_urgent, has_lapsed) {
             (true, _) => 0,
             (false, true) => RETRY_MS,
             (false, false) => COOL_DOWN_MS,

@@ -70,13 +70,13 @@ impl Desk<'_> {
         let spec = &case.live.spec;
         let profile = &case.picture.profile;
         let positive = |value: i64| Some(value).filter(|value| *value > 0);
+        let nothing = CampaignLedger::default();
         let (floor, ceiling, step, actuator) = match lever {
-            Lever::Bid => (
-                positive(spec.bid_min_micros),
-                positive(case.pacing.ceiling(spec)),
-                spec.bid_step_micros,
-                Actuator::Bid,
-            ),
+            Lever::Bid => {
+                let ledger = self.ledger.campaign(case.account_id, case.campaign_id).unwrap_or(&nothing);
+                let most = crate::pacing::ceiling(spec, ledger);
+                (positive(spec.bid_min_micros), positive(most), spec.bid_step_micros, Actuator::Bid)
+            }
             Lever::Budget => {
                 let least = profile.budget_min_micros(&spec.currency);
                 let floor = spec.budget_min_micros.unwrap_or(least).max(least);

@@ -14,6 +14,7 @@ mod tests;
 
 use crate::random::{Draws, mix_text};
 use crate::scenario::{BuyerManners, Scenario};
+use model::WHOLE_PPM;
 use model::fact::{Ack, CampaignSpec, Fact, StateReport};
 use model::output::{Adjustment, DesiredState};
 use model::time::Millis;
@@ -224,7 +225,11 @@ impl AdBuyer {
             let value = match value {
                 Value::Paused(paused) => Value::Paused(!paused),
                 Value::Micros(_) => fallback.value_micros.map_or(before, |micros| Value::Micros(Some(micros))),
-                Value::Ppm(_) | Value::Table(_) => before,
+                Value::Table(ref table) => match before {
+                    Value::Table(before) => Value::Table(after_lease(table, &before)),
+                    other => other,
+                },
+                Value::Ppm(_) => before,
             };
             (value, fallback.when)
         });
@@ -428,4 +433,10 @@ impl Desk {
             paused_by_person: false,
         }
     }
+}
+
+/// Factors when a lease ends: in each hour the least of before, now and 1, so silence raises none.
+fn after_lease(table: &[i64], before: &[i64]) -> Vec<i64> {
+    let least = |(hour, factor): (usize, &i64)| (*factor).min(*before.get(hour).unwrap_or(&WHOLE_PPM)).min(WHOLE_PPM);
+    table.iter().enumerate().map(least).collect()
 }

@@ -98,17 +98,19 @@ impl<T: Clone> Incidents<T> {
             .kinds
             .entry(alarm.kind.to_owned())
             .or_insert_with(|| Family { members: BTreeMap::new(), is_one: false });
-        let fresh = Standing { at_ms: alarm.at_ms, ln_chance: 0.0, is_told: family.is_one, what: alarm.what.clone() };
+        // Who comes later than a cause in common would explain is told by itself.
+        let joins = family.is_one && family.has_recent_other(alarm.member, alarm.at_ms, settings);
+        let fresh = Standing { at_ms: alarm.at_ms, ln_chance: 0.0, is_told: joins, what: alarm.what.clone() };
         let member = family.members.entry(alarm.member.to_owned()).or_insert(fresh);
         // Compared so that NaN changes nothing.
         if alarm.ln_chance < member.ln_chance {
             member.ln_chance = alarm.ln_chance;
         }
         member.what = alarm.what.clone();
-        if family.is_one {
+        if joins {
             return Vec::new();
         }
-        if family.is_together(alarm.at_ms, series, settings) {
+        if !family.is_one && family.is_together(alarm.at_ms, series, settings) {
             family.is_one = true;
             family.members.values_mut().for_each(|member| member.is_told = true);
             return vec![Telling::Together(family.members.keys().cloned().collect(), alarm.what.clone())];
@@ -140,6 +142,11 @@ impl<T: Clone> Family<T> {
         let share = libm::ceil(settings.members_share * series as f64);
         let needed = (settings.members_min.max(2) as f64).max(share);
         self.members.values().filter(recent).count() as f64 >= needed
+    }
+
+    fn has_recent_other(&self, name: &str, now_ms: Millis, settings: &Settings) -> bool {
+        let is_recent = |member: &Standing<T>| now_ms.saturating_sub(member.at_ms) <= settings.together_ms;
+        self.members.iter().any(|(other, member)| other != name && is_recent(member))
     }
 
     fn tell_alone(&mut self, series: usize, settings: &Settings) -> Vec<Telling<T>> {
