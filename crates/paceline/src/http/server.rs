@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 /// A browser sends its headers at once; who needs longer than this holds a connection on purpose.
-const HEADER_TIMEOUT: Duration = if cfg!(test) { Duration::from_millis(300) } else { Duration::from_secs(5) };
+const HEADER_TIMEOUT: Duration = if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(5) };
 /// Who takes nothing of an answer for this long has gone, or holds the connection on purpose.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Far more than a browser sends.
