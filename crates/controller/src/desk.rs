@@ -121,7 +121,7 @@ impl Desk<'_> {
         if live.pacing.hour_factors != ledger.hours.assumed() {
             live.pacing.hour_factors = ledger.hours.assumed().to_vec();
         }
-        live.outlook = Some(Outlook::of(live, &scene));
+        Outlook::renew(live, &scene);
         let picture = Picture::of(live, Some(ledger), &scene, profile);
         let freshness = freshness(picture.data_age(), picture.period_ms, &settings.gates);
         let mut pacing = std::mem::take(&mut live.pacing);

@@ -127,7 +127,7 @@ impl Picture {
             day,
             watermark,
             seen_until,
-            plan: Outlook::of(live, scene).plan,
+            plan: Outlook::plan_of(live, scene),
             budget: day_budget(live, &day, &budgets, scene),
             period_left: left.chain(flight_left).min(),
             ceiling: i64::MAX,
@@ -249,18 +249,35 @@ impl Window {
 }
 
 impl Outlook {
-    /// The plan of the day of `now`: the one kept, if it is made of the same.
-    pub fn of(live: &Live, scene: &Scene<'_>) -> Outlook {
-        let day = live.calendar.day_of(scene.now);
-        let learned = scene.channel.map_or(0, |channel| channel.hours_learned);
-        let key = (day.start, live.spec.version, scene.policy_version, learned);
-        match &live.outlook {
-            Some(outlook) if outlook.key == key && outlook.hour_factors == live.pacing.hour_factors => outlook.clone(),
-            _ => {
-                let plan = day_plan(live, &day, scene).map(Arc::new);
-                Outlook { key, hour_factors: live.pacing.hour_factors.clone(), plan }
-            }
+    /// Makes sure that the plan kept is that of the day of `now`, made of what holds now.
+    pub fn renew(live: &mut Live, scene: &Scene<'_>) {
+        if Self::kept(live, scene).is_none() {
+            live.outlook = Some(Self::made(live, scene));
         }
+    }
+
+    /// The plan of the day of `now`: the one kept, if it is made of the same.
+    pub fn plan_of(live: &Live, scene: &Scene<'_>) -> Result<Arc<DayPlan>, Hold> {
+        Self::kept(live, scene).map_or_else(|| Self::made(live, scene).plan, |kept| kept.plan.clone())
+    }
+
+    fn kept<'a>(live: &'a Live, scene: &Scene<'_>) -> Option<&'a Outlook> {
+        let kept = live.outlook.as_ref()?;
+        (kept.key == Self::key(live, scene) && kept.hour_factors == live.pacing.hour_factors).then_some(kept)
+    }
+
+    fn made(live: &Live, scene: &Scene<'_>) -> Outlook {
+        let day = live.calendar.day_of(scene.now);
+        Outlook {
+            key: Self::key(live, scene),
+            hour_factors: live.pacing.hour_factors.clone(),
+            plan: day_plan(live, &day, scene).map(Arc::new),
+        }
+    }
+
+    fn key(live: &Live, scene: &Scene<'_>) -> OutlookKey {
+        let learned = scene.channel.map_or(0, |channel| channel.hours_learned);
+        (live.calendar.day_of(scene.now).start, live.spec.version, scene.policy_version, learned)
     }
 }
 
