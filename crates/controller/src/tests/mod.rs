@@ -6,6 +6,7 @@ mod hours;
 mod kpis;
 mod memory;
 mod recovery;
+mod reports;
 mod stories;
 mod targets;
 pub mod world;
