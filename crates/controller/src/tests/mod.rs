@@ -9,4 +9,5 @@ mod recovery;
 mod reports;
 mod stories;
 mod targets;
+mod undo;
 pub mod world;
