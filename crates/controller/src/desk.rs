@@ -498,11 +498,12 @@ impl Desk<'_> {
         let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
         let reason = if proposal.reason == Reason::Undo.as_str() { Reason::Undo } else { Reason::Person };
         let approved = Proposal { action, reason, group_sum_micros: None, approved: true };
-        let issued =
-            self.for_a_person(&account_id, &campaign_id, true, |desk, case| match (&approved.action, &proposal.table) {
+        let issued = self.for_a_person(&account_id, &campaign_id, true, |desk, case| {
+            match (&approved.action, &proposal.table) {
                 (Action::SetModifierTable, Some(table)) => desk.submit_approved_hours(case, table),
                 _ => desk.submit_proposal(case, lever, &approved),
-            });
+            }
+        });
         let Some(issued) = issued else { return };
         let state = if issued { "approved" } else { "rejected" };
         self.propose(Adjustment { state: state.into(), ..proposal });
@@ -521,8 +522,7 @@ impl Desk<'_> {
         self.noted.clear();
         let settings = self.policy.for_campaign(account_id, campaign_id);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
-        let channel =
-            self.belief.accounts.get(account_id).and_then(|account| account.channels.get(&live.spec.channel));
+        let channel = self.belief.accounts.get(account_id).and_then(|account| account.channels.get(&live.spec.channel));
         let ledger = self.ledger.campaign(account_id, campaign_id);
         let shared = self.belief.shared_budget(account_id, campaign_id, &live);
         let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));

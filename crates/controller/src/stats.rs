@@ -213,7 +213,8 @@ impl Stats {
         let is_told = |(key, window): &(&Key, &Window)| key.2 == *source && window.snapshot.is_some();
         let before = self.windows.range((start - WINDOW_MS_MAX, Millis::MIN, 0)..(*start, Millis::MIN, 0));
         let after = self.windows.range((*start, Millis::MIN, 0)..(*end, Millis::MIN, 0));
-        before.rev().find(is_told).is_some_and(|(key, _)| key.1 > *start) || after.into_iter().any(|entry| is_told(&entry))
+        before.rev().find(is_told).is_some_and(|(key, _)| key.1 > *start)
+            || after.into_iter().any(|entry| is_told(&entry))
     }
 
     fn note_window(&mut self, report: &StatsReport, now: Millis) {
@@ -376,7 +377,9 @@ mod tests {
         let mut stats = Stats::default();
         let noon = 12 * HOUR_MS;
         let day = StatsReport { window_start: 0, window_end: DAY_MS, ..report("a", 1, 0, 1_200) };
-        let Outcome::Change { after, .. } = stats.snapshot(&day, Hearing { now: noon, counted: true }) else { panic!("refused") };
+        let Outcome::Change { after, .. } = stats.snapshot(&day, Hearing { now: noon, counted: true }) else {
+            panic!("refused")
+        };
         let pieces = after.spread(|at| at + HOUR_MS);
         assert_eq!((pieces.len(), pieces[11].1[2]), (12, 100), "nothing after noon");
         assert_eq!(stats.reported_until, Some(noon));

@@ -52,7 +52,12 @@ fn days(hours: i64, cost_of_hour: impl Fn(i64) -> i64) -> (World, Vec<Adjustment
         let hour = minute / 60 - 1;
         if minute % 60 == 10 && hour >= 0 {
             let start = MONDAY + hour * HOUR_MS;
-            queue.push(Fact::StatsReport(Box::new(report(&hour.to_string(), start, start + HOUR_MS, cost_of_hour(hour)))));
+            queue.push(Fact::StatsReport(Box::new(report(
+                &hour.to_string(),
+                start,
+                start + HOUR_MS,
+                cost_of_hour(hour),
+            ))));
         }
         let outputs = world.feed(now, &[], &std::mem::take(&mut queue));
         queue.extend(outputs.adjustments.iter().map(applied));

@@ -71,7 +71,11 @@ fn a_pause_whose_cause_stands_is_not_taken_back_and_the_record_says_why() {
     let refused = day.proposed.last().expect("a record");
     assert_eq!((refused.state.as_str(), refused.reason.as_str()), ("rejected", "undo"));
     let holder = pause.holder.as_deref().unwrap();
-    assert!(refused.explanation.text.ends_with(&format!("is not taken back: {holder}.")), "{}", refused.explanation.text);
+    assert!(
+        refused.explanation.text.ends_with(&format!("is not taken back: {holder}.")),
+        "{}",
+        refused.explanation.text
+    );
     assert!(day.issued.iter().all(|command| command.kind != "resume"));
 }
 
