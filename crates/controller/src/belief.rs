@@ -79,9 +79,9 @@ pub struct Counters {
     pub stale_specs: i64,
     /// Reports sent twice or of an older revision.
     pub repeated_reports: i64,
-    /// Reports of another level of detail.
+    /// Reports of another level of detail, of overlapping windows or on another basis.
     pub breakdown_reports: i64,
-    /// Reports without a sensible window.
+    /// Reports without a sensible window, or restatements of forgotten ones.
     pub refused_reports: i64,
     /// Corrections sent twice.
     pub repeated_corrections: i64,
@@ -260,17 +260,12 @@ impl Belief {
             let fact = Fact::StatsReport(Box::new(report.clone()));
             return self.quarantine.hold_fact(owner, &fact, report.cost_micros, moment.now);
         }
-        let Some(account) = self.accounts.get_mut(owner[0]) else { return };
-        let id = format!("{}\u{1f}{}", report.report_id, report.revision);
-        if report.semantics == "delta" && !account.reports.insert(&id, moment.now) {
-            self.counters.repeated_reports += 1;
-            return;
-        }
+        let Some(account) = self.accounts.get_mut(owner[0]).map(|account| &mut **account) else { return };
         let Some(live) = account.campaigns.get_mut(owner[1]).and_then(Campaign::live_mut) else { return };
-        let (outcome, late) = live.fold_report(report);
+        let (outcome, late) = live.fold_report(report, moment.now, &mut account.reports);
         self.counters.late = self.counters.late.and(late);
         match outcome {
-            Outcome::Add(_) => {}
+            Outcome::Change { .. } => {}
             Outcome::Repeated => self.counters.repeated_reports += 1,
             Outcome::Breakdown => self.counters.breakdown_reports += 1,
             Outcome::Refused => self.counters.refused_reports += 1,

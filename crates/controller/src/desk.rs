@@ -7,8 +7,10 @@
 mod hours;
 mod incidents;
 mod limits;
+mod undo;
 mod written;
 
+pub use undo::Undo;
 pub use written::target;
 
 use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
@@ -190,6 +192,9 @@ impl Desk<'_> {
     /// Takes a person's word on a proposal.
     pub fn hear(&mut self, decision: &Decision) {
         let Some(campaign_id) = decision.campaign_id.clone().or_else(|| self.campaign_of(decision)) else { return };
+        if decision.decision == "undo" {
+            return self.undo(decision, &campaign_id);
+        }
         let found = self.ledger.campaign(&decision.account_id, &campaign_id);
         let Some(proposal) = found.and_then(|campaign| campaign.proposals.get(&decision.command_id)).cloned() else {
             return;
@@ -258,13 +263,27 @@ impl Desk<'_> {
 
     /// Pauses of the hard stop, the runaway, the flight's end and the halt, and the resumes when their causes are over.
     fn stop_or_start(&mut self, case: &Case<'_>) {
-        let halted = self.ledger.halt_of(case.account_id, case.campaign_id).is_some();
         let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::State);
         let spec = &case.live.spec;
-        let over = spec.flight_end.is_some_and(|end| self.now >= end);
+        let controlled = [&spec.bid_control, &spec.budget_control].iter().any(|control| *control == "paceline");
+        match self.must_stand(case, &gate) {
+            Some((holder, reason, until)) if controlled && spec.status == "active" => {
+                if self.needs_pause(case, holder) {
+                    self.submit(case, Lever::State, Action::Pause(holder, until), reason);
+                }
+            }
+            Some(_) => {}
+            None => self.resume(case, &gate),
+        }
+    }
+
+    /// Who holds the campaign still now, why, and until when if that ends by itself.
+    fn must_stand(&self, case: &Case<'_>, gate: &Gate) -> Option<(Holder, Reason, Option<Millis>)> {
+        let halted = self.ledger.halt_of(case.account_id, case.campaign_id).is_some();
+        let over = case.live.spec.flight_end.is_some_and(|end| self.now >= end);
         let stopped = case.pacing.hard_stop.is_open();
         let may_stop = gate.permission <= Permission::HardStopOnly;
-        let holder = if halted {
+        if halted {
             Some((Holder::Halt, Reason::Halt, None))
         } else if over {
             Some((Holder::Flight, Reason::FlightEnd, None))
@@ -274,16 +293,6 @@ impl Desk<'_> {
             Some((Holder::DailyCap, Reason::DailyCap, Some(case.picture.day.end)))
         } else {
             None
-        };
-        let controlled = [&spec.bid_control, &spec.budget_control].iter().any(|control| *control == "paceline");
-        match holder {
-            Some((holder, reason, until)) if controlled && spec.status == "active" => {
-                if self.needs_pause(case, holder) {
-                    self.submit(case, Lever::State, Action::Pause(holder, until), reason);
-                }
-            }
-            Some(_) => {}
-            None => self.resume(case, &gate),
         }
     }
 
@@ -486,19 +495,41 @@ impl Desk<'_> {
         }
         let (account_id, campaign_id) = (proposal.account_id.clone(), proposal.campaign_id.clone());
         let Some(action) = action_of(&proposal, edited) else { return };
-        let Some(mut live) = self.take_live(&account_id, &campaign_id) else { return };
+        let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
+        let reason = if proposal.reason == Reason::Undo.as_str() { Reason::Undo } else { Reason::Person };
+        let approved = Proposal { action, reason, group_sum_micros: None, approved: true };
+        let issued = self.for_a_person(&account_id, &campaign_id, true, |desk, case| {
+            match (&approved.action, &proposal.table) {
+                (Action::SetModifierTable, Some(table)) => desk.submit_approved_hours(case, table),
+                _ => desk.submit_proposal(case, lever, &approved),
+            }
+        });
+        let Some(issued) = issued else { return };
+        let state = if issued { "approved" } else { "rejected" };
+        self.propose(Adjustment { state: state.into(), ..proposal });
+    }
+
+    /// Lays a campaign on the desk because a person asks; what `submit` says, `None` where nothing has happened in the
+    /// campaign yet.
+    fn for_a_person(
+        &mut self,
+        account_id: &str,
+        campaign_id: &str,
+        approved: bool,
+        submit: impl FnOnce(&mut Self, &Case<'_>) -> bool,
+    ) -> Option<bool> {
+        let mut live = self.take_live(account_id, campaign_id)?;
         self.noted.clear();
-        let settings = self.policy.for_campaign(&account_id, &campaign_id);
+        let settings = self.policy.for_campaign(account_id, campaign_id);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
-        let channel =
-            self.belief.accounts.get(&account_id).and_then(|account| account.channels.get(&live.spec.channel));
-        let ledger = self.ledger.campaign(&account_id, &campaign_id);
-        let shared = self.belief.shared_budget(&account_id, &campaign_id, &live);
+        let channel = self.belief.accounts.get(account_id).and_then(|account| account.channels.get(&live.spec.channel));
+        let ledger = self.ledger.campaign(account_id, campaign_id);
+        let shared = self.belief.shared_budget(account_id, campaign_id, &live);
         let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
         let picture = Picture::of(&live, ledger, &self.scene(channel, settings, shared), profile);
         let case = Case {
-            account_id: &account_id,
-            campaign_id: &campaign_id,
+            account_id,
+            campaign_id,
             live: &live,
             pacing: &live.pacing,
             picture: &picture,
@@ -508,18 +539,12 @@ impl Desk<'_> {
                 || self.now < self.jump_until
                 || live.pacing.holds_raises(settings, self.now),
             evaluation: None,
-            approved: true,
+            approved,
         };
-        let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
-        let approved = Proposal { action, reason: Reason::Person, group_sum_micros: None, approved: true };
-        let issued = match (&approved.action, &proposal.table) {
-            (Action::SetModifierTable, Some(table)) => self.submit_approved_hours(&case, table),
-            _ => self.submit_proposal(&case, lever, &approved),
-        };
-        let state = if issued { "approved" } else { "rejected" };
-        Arc::make_mut(&mut live).whys.append(&mut self.noted);
-        self.put_live(&account_id, &campaign_id, live);
-        self.propose(Adjustment { state: state.into(), ..proposal });
+        let said = submit(self, &case);
+        Arc::make_mut(&mut live).whys.extend_from_slice(&self.noted);
+        self.put_live(account_id, campaign_id, live);
+        Some(said)
     }
 
     fn issue(&mut self, adjustment: Adjustment) {

@@ -50,9 +50,11 @@ mod view;
 pub use belief::Counters;
 pub use campaign::{Granularity, Late};
 pub use controller::Controller;
+pub use desk::Undo;
 pub use frozen::Frozen;
+pub use ledger::Lever;
 pub use mend::Holds;
-pub use view::{CampaignSummary, DayNow, HaltInForce, View, Waiting, Why};
+pub use view::{CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};
 use model::time::Millis;

@@ -4,10 +4,12 @@
 
 mod halts;
 mod hub;
+mod letters;
 mod view;
 
 pub use halts::HaltView;
 pub use hub::{Hub, Told};
+pub use letters::{LetterView, Letters};
 pub use view::{CampaignEntry, CampaignView, Forecast};
 
 use dashmap::DashMap;
@@ -60,6 +62,8 @@ pub struct Published {
     pub health: Health,
     /// Who listens to changes.
     pub hub: Hub,
+    /// Records that were refused.
+    pub letters: Letters,
     campaigns: DashMap<CampaignKey, Held>,
     traces: DashMap<CampaignKey, VecDeque<TracePoint>>,
     last_commands: DashMap<CampaignKey, LastCommand>,

@@ -42,6 +42,8 @@ pub enum Reason {
     Affirm,
     /// A person asked for it.
     Person,
+    /// A person takes a command back.
+    Undo,
 }
 
 impl Reason {
@@ -64,6 +66,7 @@ impl Reason {
             Reason::Reallocation => "reallocation",
             Reason::Affirm => "affirm",
             Reason::Person => "person",
+            Reason::Undo => "undo",
         }
     }
 
@@ -90,6 +93,7 @@ impl Reason {
             Reason::Reallocation => "money moves to where it returns more",
             Reason::Affirm => "the value is right and its life would end",
             Reason::Person => "a person asked for it",
+            Reason::Undo => "a person takes the last command back",
         }
     }
 }

@@ -6,6 +6,8 @@ mod hours;
 mod kpis;
 mod memory;
 mod recovery;
+mod reports;
 mod stories;
 mod targets;
+mod undo;
 pub mod world;

@@ -42,7 +42,10 @@ pub(super) fn pass(
     fresh(&draft, ledger, emergency)?;
     money(&mut draft, limits, ledger, now_ms)?;
     conservation(&draft, proposal)?;
-    cool_down(limits, ledger, emergency || matches!(proposal.action, Action::Pause(..)), now_ms)?;
+    // Who takes a raise back does not wait: the cool-down spares the platform our own changes of mind, not a person's.
+    let taken_back = proposal.reason == crate::explain::Reason::Undo && !draft.raises_spend;
+    let skips = emergency || taken_back || matches!(proposal.action, Action::Pause(..));
+    cool_down(limits, ledger, skips, now_ms)?;
     Ok(draft)
 }
 

@@ -32,6 +32,10 @@ const WORDS = {
   not_recorded: "not recorded",
   given_before_this_process_started: "given before this process started",
   no_flight_end: "the flight has no end",
+  undo: "taken back by a person",
+  halted: "it is halted; release it first",
+  protected: "it is protected, so nothing touches it",
+  platform: "the platform holds it",
 };
 
 const WHY_NOTHING = {
