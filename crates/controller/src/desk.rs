@@ -7,6 +7,7 @@
 mod hours;
 mod incidents;
 mod limits;
+mod pools;
 mod written;
 
 pub use written::target;
@@ -117,7 +118,8 @@ impl Desk<'_> {
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
         let shared = self.belief.shared_budget(account_id, campaign_id, live);
         let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
-        let scene = self.scene(channel, settings, shared);
+        let given = account.and_then(|account| account.pools.budget_now(&live.spec, campaign_id, ledger, self.now));
+        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared) };
         if live.pacing.hour_factors != ledger.hours.assumed() {
             live.pacing.hour_factors = ledger.hours.assumed().to_vec();
         }
@@ -419,6 +421,9 @@ impl Desk<'_> {
     /// Daily budgets of the platform follow the plan: lowered before local midnight, raised after it.
     fn move_budget(&mut self, case: &Case<'_>) {
         let spec = &case.live.spec;
+        if self.follow_pool(case) {
+            return;
+        }
         if case.evaluation.is_none() || spec.budget_control != "paceline" {
             return;
         }
@@ -486,19 +491,47 @@ impl Desk<'_> {
         }
         let (account_id, campaign_id) = (proposal.account_id.clone(), proposal.campaign_id.clone());
         let Some(action) = action_of(&proposal, edited) else { return };
-        let Some(mut live) = self.take_live(&account_id, &campaign_id) else { return };
+        let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
+        let approved = Proposal { action, reason: Reason::Person, group_sum_micros: None, approved: true };
+        let issued = self.at_case(&account_id, &campaign_id, true, |desk, case| {
+            let issued = match (&approved.action, &proposal.table) {
+                (Action::SetModifierTable, Some(table)) => desk.submit_approved_hours(case, table),
+                _ => desk.submit_proposal(case, lever, &approved),
+            };
+            if let Some(command) = desk.outputs.adjustments.last_mut().filter(|_| issued) {
+                command.group_id.clone_from(&proposal.group_id);
+            }
+            issued
+        });
+        let Some(issued) = issued else { return };
+        let state = if issued { "approved" } else { "rejected" };
+        self.propose(Adjustment { state: state.into(), ..proposal });
+    }
+
+    /// A look at one campaign outside of its turn; `None` where it does not live.
+    fn at_case<R>(
+        &mut self,
+        account_id: &str,
+        campaign_id: &str,
+        approved: bool,
+        act: impl FnOnce(&mut Self, &Case<'_>) -> R,
+    ) -> Option<R> {
+        let mut live = self.take_live(account_id, campaign_id)?;
         self.noted.clear();
-        let settings = self.policy.for_campaign(&account_id, &campaign_id);
+        let settings = self.policy.for_campaign(account_id, campaign_id);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
-        let channel =
-            self.belief.accounts.get(&account_id).and_then(|account| account.channels.get(&live.spec.channel));
-        let ledger = self.ledger.campaign(&account_id, &campaign_id);
-        let shared = self.belief.shared_budget(&account_id, &campaign_id, &live);
+        let account = self.belief.accounts.get(account_id);
+        let channel = account.and_then(|account| account.channels.get(&live.spec.channel));
+        let nothing = CampaignLedger::default();
+        let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
+        let shared = self.belief.shared_budget(account_id, campaign_id, &live);
         let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
-        let picture = Picture::of(&live, ledger, &self.scene(channel, settings, shared), profile);
+        let given = account.and_then(|account| account.pools.budget_now(&live.spec, campaign_id, ledger, self.now));
+        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared) };
+        let picture = Picture::of(&live, Some(ledger), &scene, profile);
         let case = Case {
-            account_id: &account_id,
-            campaign_id: &campaign_id,
+            account_id,
+            campaign_id,
             live: &live,
             pacing: &live.pacing,
             picture: &picture,
@@ -508,18 +541,12 @@ impl Desk<'_> {
                 || self.now < self.jump_until
                 || live.pacing.holds_raises(settings, self.now),
             evaluation: None,
-            approved: true,
+            approved,
         };
-        let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
-        let approved = Proposal { action, reason: Reason::Person, group_sum_micros: None, approved: true };
-        let issued = match (&approved.action, &proposal.table) {
-            (Action::SetModifierTable, Some(table)) => self.submit_approved_hours(&case, table),
-            _ => self.submit_proposal(&case, lever, &approved),
-        };
-        let state = if issued { "approved" } else { "rejected" };
+        let result = act(self, &case);
         Arc::make_mut(&mut live).whys.append(&mut self.noted);
-        self.put_live(&account_id, &campaign_id, live);
-        self.propose(Adjustment { state: state.into(), ..proposal });
+        self.put_live(account_id, campaign_id, live);
+        Some(result)
     }
 
     fn issue(&mut self, adjustment: Adjustment) {
@@ -578,7 +605,7 @@ impl Desk<'_> {
     ) -> Scene<'s> {
         let (now, watermark, policy_version) = (self.now, self.watermark, self.policy_version);
         let feed_period_ms = self.policy.stage1.idle_period.touches_ms();
-        Scene { now, watermark, channel, settings, policy_version, shared, feed_period_ms }
+        Scene { now, watermark, channel, settings, policy_version, shared, feed_period_ms, given_micros: None }
     }
 
     fn campaign_of(&self, decision: &Decision) -> Option<String> {

@@ -74,6 +74,12 @@ impl Response {
         finite.then_some(Self { curves, conversions: conversions / settings.curve_dispersion })
     }
 
+    /// The same answers in another unit of worth.
+    pub fn worth_times(&self, factor: f64) -> Self {
+        let curves = self.curves.iter().map(|(a, b, weight)| (a * factor, *b, *weight)).collect();
+        Self { curves, conversions: self.conversions }
+    }
+
     /// Logarithm of the value of one more micro at a spend, in the mean of the curves.
     pub fn ln_return(&self, spend_micros: i64) -> f64 {
         log(self.mean(|a, b| a / b * exp(-(spend_micros as f64) / b)))
