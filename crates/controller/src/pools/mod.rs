@@ -19,6 +19,7 @@ pub use night::{Group, Leg, is_confirmed};
 use crate::calendar::Day;
 use crate::campaign::{Campaign, Live};
 use crate::ledger::{AccountLedger, CampaignLedger};
+use crate::pacing::Pace;
 use crate::shared::SharedMap;
 use crate::target::Development;
 use model::fact::{CampaignSpec, EntitySpec};
@@ -360,5 +361,9 @@ fn is_bound(live: &Live, ledger: &CampaignLedger) -> bool {
     if ledger.holders.since(Holder::DailyCap).is_some() {
         return true;
     }
-    live.spec.bid_control == "paceline" && live.pacing.binding == Binding::Budget
+    if live.spec.bid_control == "paceline" {
+        return live.pacing.binding == Binding::Budget;
+    }
+    // A platform's bids hide what binds: who keeps up with the plan would spend more, who does not would not.
+    matches!(live.pacing.pace, Pace::OnPlan | Pace::Ahead | Pace::Exhausted)
 }
