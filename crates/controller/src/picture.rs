@@ -364,7 +364,11 @@ pub fn local_day(day: &Day) -> LocalDay {
 /// The budgets as of today.
 fn budgets(live: &Live, day: &Day, spent_day: i64, scene: &Scene<'_>) -> DayBudgets {
     let spec = &live.spec;
-    let budgets = DayBudgets { daily_micros: scene.given_micros.or(spec.daily_budget_micros), weekday: day.weekday, ..DayBudgets::default() };
+    let budgets = DayBudgets {
+        daily_micros: scene.given_micros.or(spec.daily_budget_micros),
+        weekday: day.weekday,
+        ..DayBudgets::default()
+    };
     let given = [spec.weekly_budget_micros, spec.monthly_budget_micros, spec.flight_budget_micros];
     if given.iter().all(Option::is_none) {
         return budgets;

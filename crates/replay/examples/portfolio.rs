@@ -152,7 +152,8 @@ fn row(trial: &PoolTrial, runs: &[Run]) -> String {
     let greatest = runs.iter().map(|run| run.sum_over.0).fold(0.0, f64::max);
     let least = runs.iter().map(|run| run.sum_over.1).fold(f64::INFINITY, f64::min);
     let week = |run: &Run, of: fn(&Run) -> &Vec<f64>, from: usize| mean(of(run), from, from + 7);
-    let below = runs.iter().filter(|run| week(run, |run| &run.split, JUDGED_FROM) < week(run, |run| &run.split, 7) - 0.005);
+    let below =
+        runs.iter().filter(|run| week(run, |run| &run.split, JUDGED_FROM) < week(run, |run| &run.split, 7) - 0.005);
     format!(
         "| {} | {} | {} | {} | {} | {} | {} | {:.4} to {:.4} | {} of {} | {} | {} | {} |",
         trial.name,

@@ -11,6 +11,7 @@ use super::{Case, Desk};
 use crate::campaign::Live;
 use crate::ledger::{AccountLedger, Lever};
 use crate::pools::{Group, Leg, is_confirmed};
+use crate::slot::Slot;
 use model::output::{Adjustment, ExpectedEffect, Term};
 use model::time::Millis;
 use policy::explain::{Reason, pool_sentence};
@@ -41,15 +42,21 @@ impl Desk<'_> {
     fn move_group(&mut self, account_id: &str, group: &Group) {
         let nothing = AccountLedger::default();
         let ledger = self.ledger.accounts.get(account_id).map_or(&nothing, |account| &**account);
-        let gave: Vec<String> = group.legs.iter().filter(|leg| leg.gives() && is_confirmed(leg, ledger)).filter_map(|leg| {
-            ledger.campaigns.get(&leg.campaign_id)?.budget.last.as_ref().map(|last| last.command_id.clone())
-        }).collect();
+        let gave: Vec<String> = group
+            .legs
+            .iter()
+            .filter(|leg| leg.gives() && is_confirmed(leg, ledger))
+            .filter_map(|leg| {
+                ledger.campaigns.get(&leg.campaign_id)?.budget.last.as_ref().map(|last| last.command_id.clone())
+            })
+            .collect();
         let settings = self.policy.for_account(account_id);
         let raises = self.now >= group.day_end.saturating_add(settings.portfolio.raise_after_ms);
         let lowers = self.now < group.day_end;
         let issued = |leg: &Leg| {
             let slot = ledger.campaigns.get(&leg.campaign_id).map(|ledger| &ledger.budget);
-            let shown = slot.and_then(|slot| slot.shown).is_some_and(|(value, at)| value == leg.to && at >= group.opened_at);
+            let shown =
+                slot.and_then(|slot| slot.shown).is_some_and(|(value, at)| value == leg.to && at >= group.opened_at);
             let asked = slot.and_then(|slot| slot.last.as_ref()).is_some_and(|last| last.issued_at >= group.opened_at);
             if group.is_proposed { shown } else { asked }
         };
@@ -88,7 +95,8 @@ impl Desk<'_> {
                 self.issue(Adjustment { requires, ..written });
             }
             Verdict::Propose(guarded) => {
-                let word = if group.is_observed { ("observed", None) } else { ("proposed", Some(guarded.decide_by_ms())) };
+                let word =
+                    if group.is_observed { ("observed", None) } else { ("proposed", Some(guarded.decide_by_ms())) };
                 let written = self.written_leg(case, group, leg, guarded.checked(), word);
                 self.propose(written);
             }
@@ -169,7 +177,11 @@ impl Desk<'_> {
         let highest = |id: &str, own: i64| {
             let slot = ledger.and_then(|ledger| ledger.campaigns.get(id)).map(|ledger| &ledger.budget);
             let confirmed = slot.and_then(|slot| slot.confirmed).unwrap_or(own);
-            let pending = slot.and_then(|slot| slot.pending.as_ref()).map_or(confirmed, |pending| pending.value);
+            // Read back after the last instant at which it could be applied: it never was.
+            let never = |slot: &Slot, expires_at: Millis| slot.confirmed_at.is_some_and(|at| at > expires_at);
+            let pending =
+                slot.and_then(|slot| slot.pending.as_ref().filter(|pending| !never(slot, pending.expires_at)));
+            let pending = pending.map_or(confirmed, |pending| pending.value);
             confirmed.max(pending)
         };
         let in_force = pool.members.iter().map(|(id, member)| highest(id, member.own_micros));

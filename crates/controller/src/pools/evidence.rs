@@ -5,7 +5,7 @@ use crate::calendar::Day;
 use crate::campaign::Live;
 use crate::ledger::CampaignLedger;
 use crate::measures::*;
-use model::time::{DAY_MS, MINUTE_MS, Millis};
+use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::guard::Mode;
 use policy::pause::Holder;
 use policy::portfolio::response;
@@ -79,8 +79,7 @@ impl<'a> Candidate<'a> {
             (sums.matured_events, sums.conversions, sums.value);
         let mean = sums.spend_micros / sums.with_spend.max(1);
         let least = mean as f64 * settings.portfolio.floor_share;
-        candidate.floor_micros =
-            candidate.floor_micros.max(live.spec.budget_min_micros.unwrap_or(0)).max(least as i64);
+        candidate.floor_micros = candidate.floor_micros.max(live.spec.budget_min_micros.unwrap_or(0)).max(least as i64);
         candidate.kept = kept(&candidate, member, ledger, zone, around, settings);
         candidate
     }
@@ -145,10 +144,12 @@ fn kept(
     settings: &Settings,
 ) -> Option<Kept> {
     let (spec, now) = (&of.live.spec, around.now);
-    let ours = [Holder::Runaway, Holder::Underperformer, Holder::Halt, Holder::Flight, Holder::Person, Holder::Platform];
+    let ours =
+        [Holder::Runaway, Holder::Underperformer, Holder::Halt, Holder::Flight, Holder::Person, Holder::Platform];
     let is_stopped = ours.iter().any(|holder| ledger.holders.since(*holder).is_some());
     let is_over = spec.flight_end.is_some_and(|end| end.saturating_sub(now) < DAY_MS);
-    let stopped = is_stopped || is_over || ledger.halted || around.is_halted || spec.protected || spec.status != "active";
+    let stopped =
+        is_stopped || is_over || ledger.halted || around.is_halted || spec.protected || spec.status != "active";
     let age = of.live.pacing.first_event.map_or(0, |first| now.saturating_sub(first));
     let is_foreign = |at: Millis| now.saturating_sub(at) < settings.gates.override_hold_ms;
     let pool = &settings.portfolio;
@@ -158,7 +159,7 @@ fn kept(
         Some(Kept::Stopped)
     } else if ledger.budget.override_at.is_some_and(is_foreign) {
         Some(Kept::Override)
-    } else if ledger.budget.pending.is_some() {
+    } else if ledger.budget.pending.as_ref().is_some_and(|pending| now.saturating_sub(pending.issued_at) < HOUR_MS) {
         Some(Kept::Unanswered)
     } else if member.given_micros % of.unit_micros != 0 {
         Some(Kept::UnevenBudget)

@@ -197,7 +197,13 @@ impl Pools {
     }
 
     /// The daily budget that counts now for a campaign in a pool.
-    pub fn budget_now(&self, spec: &CampaignSpec, campaign_id: &str, ledger: &CampaignLedger, now: Millis) -> Option<i64> {
+    pub fn budget_now(
+        &self,
+        spec: &CampaignSpec,
+        campaign_id: &str,
+        ledger: &CampaignLedger,
+        now: Millis,
+    ) -> Option<i64> {
         let (pool, member) = self.member(spec, campaign_id)?;
         let leg = pool.group.as_ref().and_then(|group| Some((group.day_end, group.leg(campaign_id)?)));
         // What is lowered before midnight is lowered for the day that comes.
@@ -348,7 +354,8 @@ fn hour_of_week(day: &Day, now: Millis) -> usize {
 fn could_run(live: &Live, ledger: &CampaignLedger, hour_of_week: usize, now: Millis) -> bool {
     let spec = &live.spec;
     let marks = spec.open_hours.as_deref().and_then(|marks| OpenHours::parse(marks).ok());
-    let others = [Holder::Person, Holder::Platform, Holder::Flight, Holder::Runaway, Holder::Underperformer, Holder::Halt];
+    let others =
+        [Holder::Person, Holder::Platform, Holder::Flight, Holder::Runaway, Holder::Underperformer, Holder::Halt];
     spec.status == "active"
         && now >= spec.flight_start
         && spec.flight_end.is_none_or(|end| now < end)

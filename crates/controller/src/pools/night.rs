@@ -97,7 +97,8 @@ impl Pool {
         let step = group.step_micros.max(1);
         let side = |gives: bool| -> Vec<i64> {
             let legs = group.legs.iter().zip(&confirmed);
-            legs.map(|(leg, done)| if *done && leg.gives() == gives { (leg.to - leg.from).abs() / step } else { 0 }).collect()
+            legs.map(|(leg, done)| if *done && leg.gives() == gives { (leg.to - leg.from).abs() / step } else { 0 })
+                .collect()
         };
         let (less, more) = (side(true), side(false));
         let sum = |steps: &[i64]| steps.iter().fold(0_i64, |sum, step| sum.saturating_add(*step));
@@ -138,9 +139,8 @@ impl Pool {
         for candidate in candidates.iter_mut().filter(|candidate| any_ours && candidate.kept.is_none()) {
             candidate.kept = Some(Kept::BidsNotOurs).filter(|_| !ours(candidate));
         }
-        let doubts = |candidate: &Candidate<'_>| {
-            candidate.live.pacing.hours.as_ref().is_some_and(|hours| hours.freezes_loops())
-        };
+        let doubts =
+            |candidate: &Candidate<'_>| candidate.live.pacing.hours.as_ref().is_some_and(|hours| hours.freezes_loops());
         let found = if candidates.iter().any(doubts) {
             Err(Stays::Anomaly)
         } else if any_ours {
@@ -208,7 +208,10 @@ impl Pool {
         let proposed = moves(&members, step, &settings.portfolio).ok().and_then(|changes| {
             let budgets: Vec<i64> = members.iter().map(|member| member.budget_micros).collect();
             let scaled = responses.iter().zip(candidates).map(|(response, of)| {
-                response.as_ref().filter(|_| of.kept.is_none()).map(|response| response.worth_times(libm::exp(of_one(of))))
+                response
+                    .as_ref()
+                    .filter(|_| of.kept.is_none())
+                    .map(|response| response.worth_times(libm::exp(of_one(of))))
             });
             let gain = gain(&scaled.collect::<Vec<_>>(), &budgets, &changes)?;
             is_worth_it(&gain, &settings.portfolio).then_some((changes, gain))
@@ -304,7 +307,8 @@ impl Pool {
     ) -> Group {
         let known = |of: f64| Some(of).filter(|of| of.is_finite());
         let given = |of: &Candidate<'_>| self.members.get(of.id).map_or(0, |member| member.given_micros);
-        let weighted = candidates.iter().zip(&found.returns).filter_map(|(of, ln)| Some((given(of) as f64, known(*ln)?)));
+        let weighted =
+            candidates.iter().zip(&found.returns).filter_map(|(of, ln)| Some((given(of) as f64, known(*ln)?)));
         let (weight, logs) = weighted.fold((0.0, 0.0), |sum, (weight, ln)| (sum.0 + weight, sum.1 + weight * ln));
         let moved = candidates.iter().zip(&found.changes).zip(&found.returns).filter(|((_, change), _)| **change != 0);
         let mut legs: Vec<(Leg, Mode)> = moved
@@ -348,7 +352,8 @@ struct Found {
 
 /// Conversions count where all go for conversions, or nothing has a value.
 fn goes_for_value(candidates: &[Candidate<'_>]) -> bool {
-    let for_conversions = |of: &Candidate<'_>| matches!(of.live.spec.bid_strategy.as_str(), "max_conversions" | "target_cpa");
+    let for_conversions =
+        |of: &Candidate<'_>| matches!(of.live.spec.bid_strategy.as_str(), "max_conversions" | "target_cpa");
     let any_value = candidates.iter().any(|of| of.value > 0.0);
     any_value && !candidates.iter().all(for_conversions)
 }

@@ -84,8 +84,7 @@ pub struct Evidence {
 /// Logarithm of the value of one more unit of money for each campaign: worth of an event, with one conversion's worth at the
 /// pool's rate added to each, over its bid. Not finite where nothing is known.
 pub fn ln_return(members: &[Evidence], worth_of_conversion: f64) -> Vec<f64> {
-    let (events, worth) =
-        members.iter().fold((0.0, 0.0), |sum, of| (sum.0 + of.matured_events, sum.1 + of.worth));
+    let (events, worth) = members.iter().fold((0.0, 0.0), |sum, of| (sum.0 + of.matured_events, sum.1 + of.worth));
     let rate = worth / events;
     let prior_events = worth_of_conversion / rate;
     let of = |member: &Evidence| {
@@ -100,7 +99,11 @@ pub fn moves(members: &[Member], step_micros: i64, settings: &Settings) -> Resul
     let active = active(members);
     let part = || members.iter().zip(&active).filter(|(_, active)| **active).map(|(member, _)| member);
     if part().count() < 2 {
-        return Err(if members.iter().filter(|member| is_known(member)).count() < 2 { Stays::Alone } else { Stays::NoTaker });
+        return Err(if members.iter().filter(|member| is_known(member)).count() < 2 {
+            Stays::Alone
+        } else {
+            Stays::NoTaker
+        });
     }
     let bounds = part().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), member| {
         (low.min(member.ln_return), high.max(member.ln_return))
@@ -108,7 +111,8 @@ pub fn moves(members: &[Member], step_micros: i64, settings: &Settings) -> Resul
     if bounds.1 - bounds.0 < settings.hold_ln_return {
         return Err(Stays::Balanced);
     }
-    let wanted: Vec<f64> = by_return(members, &active).iter().zip(members).map(|(to, of)| to - of.budget_micros as f64).collect();
+    let wanted: Vec<f64> =
+        by_return(members, &active).iter().zip(members).map(|(to, of)| to - of.budget_micros as f64).collect();
     settle(members, &wanted, step_micros, settings)
 }
 
@@ -152,7 +156,8 @@ const LN_MAX: f64 = 20.0;
 /// Wanted changes, bounded, both sides scaled to the smaller one, in whole steps that sum to nothing.
 pub fn settle(members: &[Member], wanted: &[f64], step_micros: i64, settings: &Settings) -> Result<Vec<i64>, Stays> {
     let step = step_micros.max(1);
-    let sides: Vec<(f64, i64)> = members.iter().zip(wanted).map(|(member, wanted)| bounded(member, *wanted, step)).collect();
+    let sides: Vec<(f64, i64)> =
+        members.iter().zip(wanted).map(|(member, wanted)| bounded(member, *wanted, step)).collect();
     let pool = members.iter().map(|member| member.budget_micros.max(0) as f64).sum::<f64>();
     let side = |sign: f64| sides.iter().map(|(wanted, _)| (wanted * sign).max(0.0)).sum::<f64>();
     let (given, taken) = (side(-1.0), side(1.0));
@@ -162,7 +167,10 @@ pub fn settle(members: &[Member], wanted: &[f64], step_micros: i64, settings: &S
     }
     let mut steps = floor(moved / step as f64) as i64;
     let share = |sign: f64, sum: f64| -> Vec<(f64, i64)> {
-        sides.iter().map(|(wanted, cap)| ((wanted * sign).max(0.0) / sum, if wanted * sign > 0.0 { *cap } else { 0 })).collect()
+        sides
+            .iter()
+            .map(|(wanted, cap)| ((wanted * sign).max(0.0) / sum, if wanted * sign > 0.0 { *cap } else { 0 }))
+            .collect()
     };
     let (givers, takers) = (share(-1.0, given), share(1.0, taken));
     let room = |side: &[(f64, i64)]| side.iter().fold(0_i64, |sum, (_, cap)| sum.saturating_add(*cap));
@@ -209,7 +217,8 @@ fn largest_remainder(side: &[(f64, i64)], steps: i64) -> Vec<i64> {
             let more = left.signum();
             let fits = if more > 0 { shares[*at] < side[*at].1 } else { shares[*at] > 0 };
             if more != 0 && fits {
-                let each = if left.abs() > order.len() as i64 { spread(left, &shares, side, *at, order.len()) } else { more };
+                let each =
+                    if left.abs() > order.len() as i64 { spread(left, &shares, side, *at, order.len()) } else { more };
                 shares[*at] += each;
                 left -= each;
             }

@@ -49,7 +49,8 @@ const Z: f64 = 1.645;
 impl Response {
     /// Learned from days; `None` without spend and worth.
     pub fn of(days: &[Day], settings: &Settings) -> Option<Self> {
-        let sound = |day: &&Day| day.spend_micros > 0 && day.worth.is_finite() && day.worth >= 0.0 && day.seen_share > 0.0;
+        let sound =
+            |day: &&Day| day.spend_micros > 0 && day.worth.is_finite() && day.worth >= 0.0 && day.seen_share > 0.0;
         let days: Vec<&Day> = days.iter().filter(sound).collect();
         let mean = days.iter().map(|day| day.spend_micros as f64).sum::<f64>() / days.len() as f64;
         let conversions: f64 = days.iter().map(|day| day.worth).sum();
@@ -62,7 +63,8 @@ impl Response {
             let b = mean * exp(ln_b);
             let answer = |day: &Day| -expm1(-(day.spend_micros as f64) / b);
             let expected: f64 = days.iter().map(|day| day.seen_share * answer(day)).sum();
-            let likelihood = days.iter().map(|day| day.worth * log(answer(day))).sum::<f64>() - conversions * log(expected);
+            let likelihood =
+                days.iter().map(|day| day.worth * log(answer(day))).sum::<f64>() - conversions * log(expected);
             let prior = -ln_b * ln_b / (2.0 * settings.curve_prior_sd * settings.curve_prior_sd);
             // Days differ by more than chance: their counts say less than as many independent ones would.
             curves.push((conversions / expected, b, likelihood / settings.curve_dispersion + prior));

@@ -26,7 +26,8 @@ fn money_goes_from_the_lower_return_to_the_higher_by_at_most_a_fifth_and_a_tenth
     let moved = moves(&[member(100, 0.0), member(100, 0.3), member(100, 0.6)], CENT, &settings()).unwrap();
     assert_eq!(moved.iter().sum::<i64>(), 0);
     assert!(moved[2] == 20 * EUR && moved[0] < moved[1], "{moved:?}");
-    let far = moves(&[member(100, 0.0), member(100, 0.0), member(100, 3.0), member(100, 3.0)], CENT, &settings()).unwrap();
+    let far =
+        moves(&[member(100, 0.0), member(100, 0.0), member(100, 3.0), member(100, 3.0)], CENT, &settings()).unwrap();
     assert_eq!(far, [-20 * EUR, -20 * EUR, 20 * EUR, 20 * EUR]);
 }
 

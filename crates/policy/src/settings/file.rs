@@ -234,7 +234,10 @@ fn relations(s: &Settings) -> Vec<(&'static str, bool)> {
         ("portfolio.lower_before_ms must be above 0", s.portfolio.lower_before_ms > 0),
         ("portfolio.curve_prior_sd must be above 0", s.portfolio.curve_prior_sd > 0.0),
         ("portfolio.curve_dispersion must be above 0", s.portfolio.curve_dispersion > 0.0),
-        ("portfolio.explore_share must be at most move_share_max", s.portfolio.explore_share <= s.portfolio.move_share_max),
+        (
+            "portfolio.explore_share must be at most move_share_max",
+            s.portfolio.explore_share <= s.portfolio.move_share_max,
+        ),
         ("anomaly.runaway.window_ms must be above 0", s.anomaly.runaway.window_ms > 0),
         ("anomaly.runaway.resume_bid_share must be at most 1", s.anomaly.runaway.resume_bid_share <= 1.0),
         ("anomaly.spec_jump.factor must be above 1", s.anomaly.spec_jump.factor > 1.0),
