@@ -5,8 +5,10 @@
 
 use crate::campaign::{Campaign, Granularity, Jumped, Late, Live, RowKey};
 use crate::channel::Channel;
+use crate::ledger::{AccountLedger, Ledger};
 use crate::maturity::Delays;
 use crate::pacing::Pace;
+use crate::pools::{self, Pools};
 use crate::quarantine::Quarantine;
 use crate::rows;
 use crate::seen::Seen;
@@ -54,6 +56,8 @@ pub struct Account {
     pub incidents: Incidents<Finding>,
     /// Signs of life and habits by channel.
     pub channels: BTreeMap<String, Channel>,
+    /// Portfolios, and what their campaigns were given.
+    pub pools: Pools,
     corrections: Seen,
     reports: Seen,
 }
@@ -245,12 +249,36 @@ impl Belief {
 
     /// Takes an entity; a lower version is void.
     pub fn specify_entity(&mut self, entity: &EntitySpec) {
-        let entities = &mut entry(&mut self.accounts, &entity.account_id).entities;
+        let account = entry(&mut self.accounts, &entity.account_id);
+        let Account { entities, pools, .. } = &mut **account;
         if entities.get(&entity.entity_id).is_some_and(|known| entity.version <= known.version) {
             self.counters.stale_specs += 1;
             return;
         }
+        pools.specify(entity);
         entities.insert(entity.entity_id.clone(), Shared::new(entity.clone()));
+    }
+
+    /// Once a minute: what the pools' campaigns have shown, and what they are given.
+    pub fn tend_pools(&mut self, ledger: &Ledger, policy: &Policy, now: Millis, watermark: Option<Millis>) {
+        let busy = self.accounts.iter().filter(|(_, account)| !account.pools.is_empty());
+        let busy: Vec<String> = busy.map(|(account_id, _)| account_id.clone()).collect();
+        let nothing = AccountLedger::default();
+        for account_id in &busy {
+            let Some(account) = self.accounts.get_mut(account_id) else { continue };
+            let Account { pools, campaigns, development, .. } = &mut **account;
+            let of_account = ledger.accounts.get(account_id).map_or(&nothing, |account| &**account);
+            pools.tend(&pools::Around {
+                account_id,
+                campaigns,
+                development,
+                ledger: of_account,
+                is_halted: ledger.halted || of_account.halted,
+                policy,
+                now,
+                watermark,
+            });
+        }
     }
 
     /// Takes a platform's report.

@@ -99,6 +99,11 @@ impl Controller {
             self.take(&parts, &mut touched, &mut round);
         }
         round.changed.extend(self.state.ledger.lapse(self.state.now));
+        if minute {
+            // Before anything is decided: a rebuild has the same ledger here.
+            let State { belief, ledger, positions, now, .. } = &mut self.state;
+            belief.tend_pools(ledger, &self.policy, *now, positions.watermark());
+        }
         self.look(&touched, minute, &mut round);
         self.publish_rows(&touched, minute, &mut round);
         self.publish_desired(&mut round);
@@ -359,6 +364,7 @@ impl Controller {
             decisions.iter().for_each(|decision| desk.hear(decision));
             if minute {
                 desk.expire_proposals();
+                desk.move_pools();
             }
         }
         if minute && round.decide {

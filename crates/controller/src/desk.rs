@@ -7,6 +7,7 @@
 mod hours;
 mod incidents;
 mod limits;
+mod pools;
 mod undo;
 mod written;
 
@@ -119,7 +120,8 @@ impl Desk<'_> {
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
         let shared = self.belief.shared_budget(account_id, campaign_id, live);
         let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
-        let scene = self.scene(channel, settings, shared);
+        let given = account.and_then(|account| account.pools.budget_now(&live.spec, campaign_id, ledger, self.now));
+        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared) };
         if live.pacing.hour_factors != ledger.hours.assumed() {
             live.pacing.hour_factors = ledger.hours.assumed().to_vec();
         }
@@ -428,6 +430,9 @@ impl Desk<'_> {
     /// Daily budgets of the platform follow the plan: lowered before local midnight, raised after it.
     fn move_budget(&mut self, case: &Case<'_>) {
         let spec = &case.live.spec;
+        if self.follow_pool(case) {
+            return;
+        }
         if case.evaluation.is_none() || spec.budget_control != "paceline" {
             return;
         }
@@ -498,35 +503,42 @@ impl Desk<'_> {
         let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
         let reason = if proposal.reason == Reason::Undo.as_str() { Reason::Undo } else { Reason::Person };
         let approved = Proposal { action, reason, group_sum_micros: None, approved: true };
-        let issued = self.for_a_person(&account_id, &campaign_id, true, |desk, case| {
-            match (&approved.action, &proposal.table) {
+        let issued = self.at_case(&account_id, &campaign_id, true, |desk, case| {
+            let issued = match (&approved.action, &proposal.table) {
                 (Action::SetModifierTable, Some(table)) => desk.submit_approved_hours(case, table),
                 _ => desk.submit_proposal(case, lever, &approved),
+            };
+            if let Some(command) = desk.outputs.adjustments.last_mut().filter(|_| issued) {
+                command.group_id.clone_from(&proposal.group_id);
             }
+            issued
         });
         let Some(issued) = issued else { return };
         let state = if issued { "approved" } else { "rejected" };
         self.propose(Adjustment { state: state.into(), ..proposal });
     }
 
-    /// Lays a campaign on the desk because a person asks; what `submit` says, `None` where nothing has happened in the
-    /// campaign yet.
-    fn for_a_person(
+    /// A look at one campaign outside of its turn; `None` where it does not live.
+    fn at_case<R>(
         &mut self,
         account_id: &str,
         campaign_id: &str,
         approved: bool,
-        submit: impl FnOnce(&mut Self, &Case<'_>) -> bool,
-    ) -> Option<bool> {
+        act: impl FnOnce(&mut Self, &Case<'_>) -> R,
+    ) -> Option<R> {
         let mut live = self.take_live(account_id, campaign_id)?;
         self.noted.clear();
         let settings = self.policy.for_campaign(account_id, campaign_id);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
-        let channel = self.belief.accounts.get(account_id).and_then(|account| account.channels.get(&live.spec.channel));
-        let ledger = self.ledger.campaign(account_id, campaign_id);
+        let account = self.belief.accounts.get(account_id);
+        let channel = account.and_then(|account| account.channels.get(&live.spec.channel));
+        let nothing = CampaignLedger::default();
+        let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
         let shared = self.belief.shared_budget(account_id, campaign_id, &live);
         let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
-        let picture = Picture::of(&live, ledger, &self.scene(channel, settings, shared), profile);
+        let given = account.and_then(|account| account.pools.budget_now(&live.spec, campaign_id, ledger, self.now));
+        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared) };
+        let picture = Picture::of(&live, Some(ledger), &scene, profile);
         let case = Case {
             account_id,
             campaign_id,
@@ -541,10 +553,10 @@ impl Desk<'_> {
             evaluation: None,
             approved,
         };
-        let said = submit(self, &case);
-        Arc::make_mut(&mut live).whys.extend_from_slice(&self.noted);
+        let result = act(self, &case);
+        Arc::make_mut(&mut live).whys.append(&mut self.noted);
         self.put_live(account_id, campaign_id, live);
-        Some(said)
+        Some(result)
     }
 
     fn issue(&mut self, adjustment: Adjustment) {
@@ -603,7 +615,7 @@ impl Desk<'_> {
     ) -> Scene<'s> {
         let (now, watermark, policy_version) = (self.now, self.watermark, self.policy_version);
         let feed_period_ms = self.policy.stage1.idle_period.touches_ms();
-        Scene { now, watermark, channel, settings, policy_version, shared, feed_period_ms }
+        Scene { now, watermark, channel, settings, policy_version, shared, feed_period_ms, given_micros: None }
     }
 
     fn campaign_of(&self, decision: &Decision) -> Option<String> {

@@ -10,8 +10,8 @@
 //! the policy is asked, and whatever leaves has passed the guard and is in the ledger. An amount is counted once, or it
 //! is counted as dropped.
 //!
-//! Missing on purpose: targets that a platform follows by itself, modifiers, portfolios and exploration (the policy
-//! leaves their places); invalid traffic by placement; the turns of hours of tiny budgets (their ceiling is here); lowering a platform's daily budget before midnight
+//! Missing on purpose: targets that a platform follows by itself, modifiers other than by hour, exploration of anything
+//! but budgets (the policy leaves their places); invalid traffic by placement; the turns of hours of tiny budgets (their ceiling is here); lowering a platform's daily budget before midnight
 //! (it is lowered after); monthly budgets of shared budgets; context signals; rebuilding a ledger from desired states
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
@@ -35,6 +35,7 @@ mod measures;
 mod mend;
 mod pacing;
 mod picture;
+mod pools;
 mod positions;
 mod quarantine;
 mod rows;

@@ -85,6 +85,8 @@ pub struct Scene<'a> {
     pub shared: Option<(i64, &'a [&'a Live])>,
     /// Declared period of the feeds of events.
     pub feed_period_ms: Millis,
+    /// The daily budget that the campaign's pool gives it, where it is in one.
+    pub given_micros: Option<i64>,
 }
 
 /// How often a campaign's spend is told: its reports' period, or the declared one of the feeds of events.
@@ -379,7 +381,11 @@ pub fn local_day(day: &Day) -> LocalDay {
 /// The budgets as of today.
 fn budgets(live: &Live, day: &Day, spent_day: i64, scene: &Scene<'_>) -> DayBudgets {
     let spec = &live.spec;
-    let budgets = DayBudgets { daily_micros: spec.daily_budget_micros, weekday: day.weekday, ..DayBudgets::default() };
+    let budgets = DayBudgets {
+        daily_micros: scene.given_micros.or(spec.daily_budget_micros),
+        weekday: day.weekday,
+        ..DayBudgets::default()
+    };
     let given = [spec.weekly_budget_micros, spec.monthly_budget_micros, spec.flight_budget_micros];
     if given.iter().all(Option::is_none) {
         return budgets;

@@ -6,6 +6,7 @@ use crate::controller::{Controller, State};
 use crate::desk::Undo;
 use crate::ledger::{CampaignLedger, Lever};
 use crate::measures::{NONE, net_spend};
+use crate::pools;
 use crate::rows;
 use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
@@ -298,7 +299,20 @@ impl<'a> View<'a> {
     pub fn why(self, account_id: &str, campaign_id: &str) -> Vec<Why> {
         let live = self.belief().campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
         let whys = live.into_iter().flat_map(|live| &live.whys);
-        whys.map(|(lever, reason)| Why { lever, reason: (*reason).to_owned() }).collect()
+        let whys = whys.map(|(lever, reason)| Why { lever, reason: (*reason).to_owned() });
+        let pool = self.pool_word(account_id, campaign_id).map(|word| Why { lever: "pool", reason: word.to_owned() });
+        whys.chain(pool).collect()
+    }
+
+    /// Why the last evaluation of the campaign's pool left its budget where it was.
+    fn pool_word(self, account_id: &str, campaign_id: &str) -> Option<&'static str> {
+        let account = self.belief().accounts.get(account_id)?;
+        let live = account.campaigns.get(campaign_id)?.live.as_ref()?;
+        let (pool, member) = account.pools.member(&live.spec, campaign_id)?;
+        if pool.group.as_ref().is_some_and(|group| group.leg(campaign_id).is_some()) {
+            return Some("pool_move_under_way");
+        }
+        member.kept.map(pools::Kept::as_str).or(pool.stays.map(|stays| stays.as_str()))
     }
 
     /// Proposals that wait for a person.

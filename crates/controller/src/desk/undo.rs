@@ -71,7 +71,7 @@ impl Desk<'_> {
             return;
         }
         let author = format!("undo/{}/{}", undo.command_id, decision.actor);
-        self.for_a_person(&decision.account_id, campaign_id, false, |desk, case| {
+        self.at_case(&decision.account_id, campaign_id, false, |desk, case| {
             let refused = match desk.action_back(case, &undo) {
                 Ok(action) => {
                     let proposal = Proposal { action, reason: Reason::Undo, group_sum_micros: None, approved: false };

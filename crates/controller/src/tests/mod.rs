@@ -5,6 +5,7 @@ mod anything;
 mod hours;
 mod kpis;
 mod memory;
+mod pools;
 mod recovery;
 mod reports;
 mod stories;

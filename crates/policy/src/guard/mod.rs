@@ -128,6 +128,8 @@ pub struct LedgerView {
     pub account_increases_hour_micros: i64,
     /// Sum of the account's daily budgets.
     pub account_budgets_micros: i64,
+    /// What may be added to the budgets of the campaign's pool; none where it is in no pool.
+    pub pool_left_micros: Option<i64>,
     /// A runaway has come back: a person has to look.
     pub runaway_latched: bool,
     /// Counts of the account for the breaker.

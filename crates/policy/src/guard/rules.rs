@@ -41,7 +41,7 @@ pub(super) fn pass(
     }
     fresh(&draft, ledger, emergency)?;
     money(&mut draft, limits, ledger, now_ms)?;
-    conservation(&draft, proposal)?;
+    conservation(&draft, proposal, ledger)?;
     // Who takes a raise back does not wait: the cool-down spares the platform our own changes of mind, not a person's.
     let taken_back = proposal.reason == crate::explain::Reason::Undo && !draft.raises_spend;
     let skips = emergency || taken_back || matches!(proposal.action, Action::Pause(..));
@@ -267,7 +267,15 @@ pub(super) fn money_of(
 }
 
 /// A move between campaigns creates no money, and a part of it that was clamped would.
-fn conservation(draft: &Draft, proposal: &Proposal) -> Result<(), GuardHold> {
+/// Within a pool no rise may lift the sum of what may be in force.
+fn conservation(draft: &Draft, proposal: &Proposal, ledger: &LedgerView) -> Result<(), GuardHold> {
+    if let (Action::SetDailyBudget(_), Some(left), Some(value), Some(in_force)) =
+        (proposal.action, ledger.pool_left_micros, draft.value, ledger.in_force)
+        && value > in_force
+        && value.saturating_sub(in_force) > left
+    {
+        return Err(GuardHold::Conservation);
+    }
     match proposal.group_sum_micros {
         Some(sum) if sum != 0 || !draft.edits.is_empty() => Err(GuardHold::Conservation),
         _ => Ok(()),
