@@ -44,7 +44,7 @@ fn pool() -> Fact {
 
 /// Evaluations begin on the second day: stories need no month.
 fn soon() -> Fact {
-    let body = "[defaults.portfolio]\nage_min_ms = 80000000\nbound_share_min = 0.0\nconversions_min = 5\n".into();
+    let body = "[defaults.portfolio]\nage_min_ms = 90000000\nbound_share_min = 0.0\nconversions_min = 5\n".into();
     Fact::PolicyVersion(Box::new(PolicyVersion {
         name: "default".into(),
         version: 1,
@@ -144,16 +144,21 @@ fn three() -> Vec<CampaignSpec> {
 #[test]
 fn money_is_lowered_before_midnight_and_raised_after_it_and_the_sum_stays() {
     let pool = Pool::of(three()).until(MONDAY + 2 * DAY_MS + 3 * HOUR_MS, |_| true);
-    let budgets = pool.budgets();
+    // Cuts of ten minutes let leases of five end: what falls back is given again, by commands of another reason.
+    let budgets: Vec<&Adjustment> =
+        pool.budgets().into_iter().filter(|command| command.reason == "reallocation").collect();
     assert!(budgets.len() >= 2, "{budgets:?}");
     let night = MONDAY + 2 * DAY_MS;
     let moves: i64 = budgets
         .iter()
         .map(|command| command.value_micros.unwrap() - command.expected_previous.value_micros.unwrap())
         .sum();
-    assert_eq!((moves, pool.sums().0), (0, 300 * EUR));
+    let told: Vec<_> = budgets
+        .iter()
+        .map(|command| (&command.campaign_id, command.issued_at - night, &command.reason, command.value_micros))
+        .collect();
+    assert_eq!((moves, pool.sums().0), (0, 300 * EUR), "{told:?}");
     for command in &budgets {
-        assert_eq!(command.reason, "reallocation");
         assert_eq!(command.group_id, budgets[0].group_id);
         assert!(
             command.explanation.terms.iter().any(|term| term.name == "budget_before_micros" && term.value == 100 * EUR)

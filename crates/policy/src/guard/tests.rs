@@ -356,6 +356,7 @@ fn any_ledger() -> impl Strategy<Value = LedgerView> {
             period_left_micros,
             account_increases_hour_micros: n[7],
             account_budgets_micros: n[8],
+            pool_left_micros: None,
             runaway_latched: flags[2],
             breaker: BreakerCounts {
                 proposals: n[9] % 50,
@@ -556,4 +557,23 @@ mod factors {
         assert_eq!(passed(&[f64::NAN; 24], &[], &quiet(), 0), Verdict::Hold(GuardHold::NotFinite));
         assert_eq!(passed(&[1.0; 7], &[], &quiet(), 0), Verdict::Hold(GuardHold::NoBounds));
     }
+}
+
+#[test]
+fn no_rise_lifts_the_sum_of_what_may_be_in_force_in_a_pool() {
+    let budget = |value: i64| Proposal { action: Action::SetDailyBudget(value as f64), ..bid(0.5) };
+    let in_pool = |left: i64| LedgerView {
+        in_force: Some(100 * EUR),
+        hour_ago: None,
+        at_day_start: Some(100 * EUR),
+        baseline: Some(100 * EUR),
+        last_command_ms: None,
+        account_budgets_micros: 1_000 * EUR,
+        pool_left_micros: Some(left),
+        ..ledger()
+    };
+    let wide = Limits { floor: Some(EUR), ceiling: Some(1_000 * EUR), unit: 10_000, ..limits() };
+    assert_eq!(held(check(&budget(110 * EUR), &wide, &in_pool(9 * EUR), NOON)), GuardHold::Conservation);
+    assert!(matches!(check(&budget(110 * EUR), &wide, &in_pool(10 * EUR), NOON), Verdict::Emit(_)));
+    assert!(matches!(check(&budget(90 * EUR), &wide, &in_pool(-EUR), NOON), Verdict::Emit(_)));
 }

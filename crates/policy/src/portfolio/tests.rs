@@ -192,3 +192,117 @@ proptest! {
         _ = gain(&[response], &[from], &[to]);
     }
 }
+
+/// A campaign in second-price auctions with log-normal prices: what a day's budget buys, and at which bid.
+struct Seller {
+    supply: f64,
+    median: f64,
+    sigma: f64,
+    worth: f64,
+    bid_max: f64,
+}
+
+impl Seller {
+    fn clicks_and_spend(&self, bid: f64) -> (f64, f64) {
+        let normal = |z: f64| 0.5 * libm::erfc(-z / core::f64::consts::SQRT_2);
+        let z = log(bid / self.median) / self.sigma;
+        let mean = self.median * exp(self.sigma * self.sigma / 2.0);
+        (self.supply * normal(z), self.supply * mean * normal(z - self.sigma))
+    }
+
+    fn bid_for(&self, budget: f64) -> f64 {
+        greatest(self.bid_max, |bid| self.clicks_and_spend(bid).1 <= budget)
+    }
+
+    fn value(&self, budget: f64) -> f64 {
+        self.worth * self.clicks_and_spend(self.bid_for(budget)).0
+    }
+}
+
+fn greatest(most: f64, fits: impl Fn(f64) -> bool) -> f64 {
+    let (mut low, mut high) = (most * 1e-6, most);
+    if fits(most) {
+        return most;
+    }
+    for _ in 0..60 {
+        let middle = libm::sqrt(low * high);
+        if fits(middle) { low = middle } else { high = middle }
+    }
+    low
+}
+
+/// Numbers between 0 and 1 (Knuth's linear congruence): another seed is another market.
+fn draws(seed: u64) -> impl FnMut() -> f64 {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Shares of the best split before the first and after the last of `nights` moves; `noise` is the standard error of a worth.
+fn nights(count: usize, saturated: usize, seed: u64, noise: f64) -> (f64, f64) {
+    let mut draw = draws(seed);
+    let mut sellers = Vec::new();
+    let mut budgets = Vec::new();
+    for at in 0..count {
+        let (bid, sigma, z) = (0.2 + 1.8 * draw(), 0.3 + 0.9 * draw(), -1.2 + 1.4 * draw());
+        let full = at < saturated;
+        let worth = bid * exp(draw() - 0.5);
+        let bid_max = if full { bid * 1.3 } else { bid * 5.0 };
+        let seller =
+            Seller { supply: 2_000.0 + 8_000.0 * draw(), median: bid * exp(-z * sigma), sigma, worth, bid_max };
+        budgets.push(((seller.clicks_and_spend(bid).1 * if full { 2.5 } else { 1.0 }) * 100.0).round() as i64 * CENT);
+        sellers.push(seller);
+    }
+    let sum: i64 = budgets.iter().sum();
+    let best = {
+        let at = |scale: f64| {
+            let each = sellers.iter().map(|of| (of, of.clicks_and_spend((scale * of.worth).min(of.bid_max))));
+            each.fold((0.0, 0.0), |sum, (of, (clicks, spend))| (sum.0 + clicks * of.worth, sum.1 + spend))
+        };
+        at(greatest(1e3, |scale| at(scale).1 <= sum as f64 / 1e6)).0
+    };
+    let value = |budgets: &[i64]| {
+        sellers.iter().zip(budgets).map(|(of, budget)| of.value(*budget as f64 / 1e6)).sum::<f64>() / best
+    };
+    let first = value(&budgets);
+    let mut bids: Vec<Vec<f64>> = vec![Vec::new(); count];
+    let errors: Vec<f64> = (0..count).map(|_| noise * ((0..12).map(|_| draw()).sum::<f64>() - 6.0)).collect();
+    let floors: Vec<i64> = budgets.iter().map(|budget| budget / 4).collect();
+    for _ in 0..14 {
+        let members: Vec<Member> = (0..count)
+            .map(|at| {
+                let bid = sellers[at].bid_for(budgets[at] as f64 / 1e6);
+                bids[at].push(log(bid));
+                let last = &bids[at][bids[at].len().saturating_sub(7)..];
+                let mean = last.iter().sum::<f64>() / last.len() as f64;
+                Member {
+                    budget_micros: budgets[at],
+                    floor_micros: floors[at],
+                    ceiling_micros: sum,
+                    move_max_micros: budgets[at] / 5,
+                    may_take: bid < sellers[at].bid_max,
+                    ln_return: log(sellers[at].worth) + errors[at] - mean,
+                }
+            })
+            .collect();
+        if let Ok(moved) = moves(&members, CENT, &settings()) {
+            assert_eq!(moved.iter().sum::<i64>(), 0);
+            budgets.iter_mut().zip(&moved).for_each(|(budget, change)| *budget += change);
+        }
+    }
+    (first, value(&budgets))
+}
+
+#[test]
+fn fourteen_nights_bring_a_pool_near_the_best_split_of_the_true_curves() {
+    for (count, saturated) in [(3, 1), (50, 5)] {
+        let runs: Vec<(f64, f64)> = (1..=20).map(|seed| nights(count, saturated, seed, 0.1)).collect();
+        let mut after: Vec<f64> = runs.iter().map(|(_, after)| *after).collect();
+        after.sort_by(f64::total_cmp);
+        let before = runs.iter().map(|(before, _)| *before).sum::<f64>() / 20.0;
+        println!("{count} campaigns: from {before:.3} (mean) to {:.3} (median), {:.3} (worst)", after[10], after[0]);
+        assert!(after[10] >= 0.97 && runs.iter().all(|(before, after)| after >= before), "{runs:?}");
+    }
+}
