@@ -174,7 +174,7 @@ fn commands_in_the_pages_exist() {
         .lines()
         .filter_map(|line| line.strip_prefix("    "))
         .filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()))
-        .map(|line| line.split(['(', ' ', ',']).next().unwrap_or_default().to_ascii_lowercase())
+        .map(|line| kebab(line.split(['(', ' ', ',']).next().unwrap_or_default()))
         .collect();
     assert!(known.contains("replay") && known.contains("verify"), "{known:?}");
     let mut seen = 0;
@@ -203,6 +203,15 @@ fn tests_that_the_architecture_names_exist() {
 }
 
 /// Words of five parts and more name tests, which are sentences.
+/// `DeadLetters` as it is called on the command line: `dead-letters`.
+fn kebab(variant: &str) -> String {
+    let dashed = variant.chars().enumerate().map(|(at, c)| match c.is_ascii_uppercase() {
+        true if at > 0 => format!("-{}", c.to_ascii_lowercase()),
+        _ => c.to_ascii_lowercase().to_string(),
+    });
+    dashed.collect()
+}
+
 fn is_sentence(word: &str) -> bool {
     word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && word.split('_').count() > 4
 }

@@ -17,6 +17,7 @@ fn a_campaign_fed_by_reports_alone_shows_their_spend_and_no_report_twice() {
     let deployment = Deployment::new(broker, "stats");
     specify(&deployment);
     let mut service = deployment.start("0");
+    let early = refuse_an_event_of_tomorrow(&deployment);
     let hour = now_ms() / HOUR_MS;
     // Six whole hours, the last of them the one before this.
     let hours: Vec<i64> = (hour - 6..hour).map(|hour| hour * HOUR_MS).collect();
@@ -58,9 +59,11 @@ fn a_campaign_fed_by_reports_alone_shows_their_spend_and_no_report_twice() {
     for (revision, cost) in [(1, 3_000_000), (2, 4_500_000), (2, 4_500_000), (1, 3_000_000)] {
         send(&writer, &deployment, "StatsReport", "stats", "reported", snapshot(revision, cost));
     }
-    // Deltas add, each report once.
-    for (id, cost) in [("d1", 700_000), ("d1", 700_000), ("d2", 300_000)] {
-        let delta = report(id, "added", hours[3], 1, cost, "delta");
+    // Deltas add, each report once, and a higher revision of one replaces what it added.
+    for (id, revision, cost) in
+        [("d1", 1, 700_000), ("d1", 1, 700_000), ("d2", 1, 300_000), ("d1", 2, 600_000), ("d1", 1, 700_000)]
+    {
+        let delta = report(id, "added", hours[3], revision, cost, "delta");
         send(&writer, &deployment, "StatsReport", "stats", "added", delta);
     }
     for number in 0..50 {
@@ -72,7 +75,7 @@ fn a_campaign_fed_by_reports_alone_shows_their_spend_and_no_report_twice() {
     writer.flush();
     let cell = expected.get_mut(&("reported".to_owned(), hours[2])).expect("an hour of it");
     *cell = Cell { impressions: 10, clicks: 1, spend_micros: 4_500_000, conversions: 0, value_micros: 0 };
-    let added = Cell { impressions: 20, clicks: 2, spend_micros: 1_000_000, ..Cell::default() };
+    let added = Cell { impressions: 20, clicks: 2, spend_micros: 900_000, ..Cell::default() };
     expected.insert(("added".to_owned(), hours[3]), added);
     wait_for_hours(&deployment, "revisions replace, deltas add, copies and own events do not", &expected);
 
@@ -86,8 +89,42 @@ fn a_campaign_fed_by_reports_alone_shows_their_spend_and_no_report_twice() {
     );
     wait_for_hours(&deployment, "and nothing changes after it", &expected);
     paced(service.http_port(), truth::total(&reported(&expected)).spend_micros);
+    sent_back_once(&deployment, service.http_port(), early);
     service.stop();
     deployment.clean();
+}
+
+/// An event that is refused now, since it is too far ahead of the clock, and would be taken some time later.
+fn refuse_an_event_of_tomorrow(deployment: &Deployment) -> i64 {
+    let due = now_ms() + 25_000;
+    let event = json!({"event_id": "early", "event_time": due + 5 * 60_000, "account_id": "shop", "campaign_id": "elsewhere",
+        "channel": "search", "device": "mobile", "geo": "DE", "cost_micros": 1, "currency": "EUR", "user_key": "person-7"});
+    let writer = Writer::open(&deployment.brokers);
+    let payload = event.to_string();
+    writer.send(deployment.topic("clicks"), None, Some(b"person-7"), Some(payload.as_bytes()));
+    writer.flush();
+    due
+}
+
+/// It is listed without the person, sent back when its time has come, and not a second time.
+fn sent_back_once(deployment: &Deployment, port: u16, due: i64) {
+    let list = || deployment.run(&["dead-letters", "list", "--reason", "future"]);
+    let listed = wait::until_ok("the refused event is listed", LIMIT, || {
+        let listed = list();
+        if listed.contains("\"early\"") { Ok(listed) } else { Err(listed) }
+    });
+    assert!(listed.contains("\"user_key\":\"***\"") && !listed.contains("person-7"), "{listed}");
+    let shown = http::get_json(port, "/api/v1/dead-letters?reason=future");
+    assert_eq!(shown["dead_letters"][0]["sample"]["user_key"], "***", "{shown}");
+    wait::until("its time has come", LIMIT, || (now_ms() > due).then_some(()));
+    let retry = || deployment.run(&["dead-letters", "retry", "--reason", "future"]);
+    let sent = retry();
+    assert!(sent.contains("\"attempt\":1") && sent.contains("\"sent\":true"), "{sent}");
+    assert_eq!(retry(), "", "nothing goes back twice");
+    let clicks = deployment.run(&["tap", deployment.topic("clicks")]);
+    assert_eq!(clicks.matches("\"early\"").count(), 2, "the original and one attempt: {clicks}");
+    assert_eq!(clicks.matches("\"paceline-attempt\":\"1\"").count(), 1, "{clicks}");
+    assert!(list().contains("\"sent_back\":true"));
 }
 
 /// The campaign is seen by those who pace: its spend is known over HTTP.

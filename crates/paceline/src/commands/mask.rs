@@ -1,38 +1,15 @@
 //! What of a record may be shown to whoever looks after it: everything but who it was about.
 //!
-//! What always holds: personal fields of a record that decodes are hidden at any depth; of one that does not decode only
-//! fields that cannot name a person are shown, since nobody knows what the others hold.
+//! What always holds: personal fields are hidden at any depth. Of a refused record only fields that our own schemas have
+//! are shown, since nobody knows what a writer put into others; of bytes that are no record, only their framing.
 
-use avro_codec::Codec;
+use avro_codec::{Codec, RecordName};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 /// Fields that name a person, or that a person can be found by: ids, orders, pages with parameters.
 const PERSONAL: [&str; 7] = ["user_key", "ip_key", "customer_key", "user_agent", "order_id", "landing", "references"];
-/// Fields that say what a record is about and never about whom.
-const PLAIN: [&str; 22] = [
-    "type",
-    "event_time",
-    "account_id",
-    "campaign_id",
-    "ad_group_id",
-    "creative_id",
-    "channel",
-    "platform",
-    "device",
-    "geo",
-    "variant",
-    "cost_micros",
-    "value_micros",
-    "currency",
-    "conversion_type",
-    "version",
-    "status",
-    "kind",
-    "window_start",
-    "window_end",
-    "revision",
-    "semantics",
-];
 /// Instead of what is hidden.
 pub const HIDDEN: &str = "***";
 /// Of bytes that are no record: the framing, in which nothing is said.
@@ -58,22 +35,52 @@ pub fn hide(value: &mut Value, hidden: &mut impl FnMut(&Value)) {
 
 /// A refused payload as far as it may be shown.
 pub fn sample(codec: &Codec, payload: &[u8]) -> Value {
-    if let Ok(mut value) = codec.to_json(payload) {
-        hide(&mut value, &mut |_| {});
-        return value;
-    }
-    match serde_json::from_slice::<Value>(payload) {
-        Ok(Value::Object(fields)) => {
-            let shown = fields.into_iter().map(|(name, value)| {
-                let is_plain = PLAIN.contains(&name.as_str()) && !value.is_object() && !value.is_array();
-                (name, if is_plain || value.is_null() { value } else { json!(HIDDEN) })
-            });
-            Value::Object(shown.collect())
-        }
+    let decoded = codec.to_json(payload).ok().or_else(|| serde_json::from_slice(payload).ok());
+    match decoded {
+        Some(Value::Object(fields)) => known(Value::Object(fields)),
         _ => {
             let frame: String = payload.iter().take(FRAME_BYTES).map(|byte| format!("{byte:02x}")).collect();
             json!({ "undecodable_bytes": payload.len(), "begins_with_hex": frame })
         }
+    }
+}
+
+/// Hides what our schemas do not have, and what is personal.
+fn known(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let shown = fields.into_iter().map(|(name, field)| {
+                let is_shown = field.is_null() || ours().contains(&name) && !PERSONAL.contains(&name.as_str());
+                (name, if is_shown { known(field) } else { json!(HIDDEN) })
+            });
+            Value::Object(shown.collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(known).collect()),
+        other => other,
+    }
+}
+
+/// Names of fields in our schemas.
+fn ours() -> &'static BTreeSet<String> {
+    static NAMES: OnceLock<BTreeSet<String>> = OnceLock::new();
+    NAMES.get_or_init(|| {
+        let mut names = BTreeSet::from(["type".to_owned()]);
+        for record in RecordName::ALL {
+            let schema: Value = serde_json::from_str(record.schema_json()).unwrap_or_default();
+            collect(&schema, &mut names);
+        }
+        names
+    })
+}
+
+fn collect(schema: &Value, names: &mut BTreeSet<String>) {
+    for field in schema["fields"].as_array().into_iter().flatten() {
+        names.extend(field["name"].as_str().map(str::to_owned));
+    }
+    match schema {
+        Value::Object(parts) => parts.values().for_each(|part| collect(part, names)),
+        Value::Array(parts) => parts.iter().for_each(|part| collect(part, names)),
+        _ => {}
     }
 }
 
@@ -102,11 +109,12 @@ mod tests {
     }
 
     #[test]
-    fn of_what_does_not_decode_only_plain_fields_are_shown() {
+    fn only_what_our_schemas_have_is_shown_of_a_refused_record() {
         let codec = Codec::fixed();
-        let shown =
-            sample(&codec, br#"{"mail": "ann@example.com", "geo": "DE", "userKey": 7, "campaign_id": {"x": "y"}}"#);
-        assert_eq!(shown, json!({"mail": "***", "geo": "DE", "userKey": "***", "campaign_id": "***"}));
+        let record = br#"{"mail": "ann@example.com", "geo": "DE", "userKey": 7, "user_key": "u", "labels": {"x": "y"}, "event_id": "e"}"#;
+        let shown = sample(&codec, record);
+        let wanted = json!({"mail": "***", "geo": "DE", "userKey": "***", "user_key": "***", "labels": {"x": "***"}, "event_id": "e"});
+        assert_eq!(shown, wanted);
         let bytes = sample(&codec, b"\x00\x00\x00\x00\x63ann@example.com");
         assert_eq!(bytes, json!({"undecodable_bytes": 20, "begins_with_hex": "0000000063"}));
     }

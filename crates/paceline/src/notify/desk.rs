@@ -96,6 +96,10 @@ impl Desk {
                     let before = rank(&told.severity).checked_sub(1);
                     incident.told = before.filter(|_| told.state == "graver");
                     incident.is_news = incident.told.is_some() || !incident.open.is_empty();
+                    // Nobody heard of it, and it is over.
+                    if !incident.is_news {
+                        self.incidents.remove(&told.incident_id);
+                    }
                 }
                 _ => {}
             }
@@ -107,10 +111,10 @@ impl Desk {
         self.due_at = Some(self.due_at.map_or(due_at, |earlier| earlier.min(due_at)));
     }
 
-    /// Whether something critical is due.
-    pub fn has_urgent(&self, now: Millis) -> bool {
-        self.due_at.is_some_and(|due_at| due_at <= now)
-            && self.incidents.values().any(|incident| incident.is_news && rank(&incident.worst.severity) == 2)
+    /// When something critical is due, if anything is.
+    pub fn urgent_at(&self) -> Option<Millis> {
+        let is_urgent = |incident: &Incident| incident.is_news && rank(&incident.worst.severity) == 2;
+        self.due_at.filter(|_| self.incidents.values().any(is_urgent))
     }
 
     /// Hears an alert record.

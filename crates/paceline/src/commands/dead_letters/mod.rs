@@ -7,6 +7,8 @@
 
 mod letter;
 
+pub use letter::SENT_BACK;
+
 use super::import::time::instant;
 use super::{connect, mask, say, say_json, sender};
 use crate::cli::{DeadLettersCommand, LetterFilter, Output, RetryLetters};
@@ -187,7 +189,7 @@ fn send(sender: &mut Sender, notes: &str, letter: &Letter, attempt: u32) -> Outc
         count("topic", letter.topic.clone()),
         count("partition", letter.partition.to_string()),
         count("offset", letter.offset.to_string()),
-        count("reason", letter::SENT_BACK.to_owned()),
+        count("reason", SENT_BACK.to_owned()),
         count("detail", format!("attempt {attempt}")),
         count(ATTEMPT, attempt.to_string()),
         count(letter::HASH, super::replay::hex(&letter.hash())),

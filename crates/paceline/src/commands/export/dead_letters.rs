@@ -3,6 +3,7 @@
 use super::{Sink, Span, each};
 use crate::cli::Export;
 use crate::commands::connect;
+use crate::commands::dead_letters::SENT_BACK;
 use crate::commands::history::History;
 use crate::failure::{Failure, Outcome};
 use crate::service::topology::ANSWER_LIMIT;
@@ -74,7 +75,9 @@ pub fn write(mut history: History, arguments: &Export, span: Span) -> Outcome {
     for partition in 0..partitions {
         each(&mut history, &topic, partition, span, |record| {
             let row = row(record, arguments.unmask);
-            if span.has(row.refused_at) { sink.push(&row) } else { Ok(()) }
+            // A note of an attempt is no refusal.
+            let is_note = row.reason.as_deref() == Some(SENT_BACK);
+            if span.has(row.refused_at) && !is_note { sink.push(&row) } else { Ok(()) }
         })?;
     }
     sink.finish()

@@ -43,6 +43,7 @@ pub fn certificate(folder: &Path) -> TlsFiles {
     name.append_entry_by_text("CN", "localhost").unwrap();
     let name = name.build();
     let mut builder = X509::builder().unwrap();
+    builder.set_version(2).unwrap();
     builder.set_subject_name(&name).unwrap();
     builder.set_issuer_name(&name).unwrap();
     builder.set_pubkey(&key).unwrap();
