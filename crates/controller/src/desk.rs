@@ -15,6 +15,7 @@ use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
 use crate::belief::{Account, Belief};
 use crate::campaign::Live;
 use crate::channel::Channel;
+use crate::group::Group;
 use crate::ledger::{CampaignLedger, Ledger, Lever, RUNNING, TABLE_KIND, ack_limit_ms, value_of};
 use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
 use crate::picture::{Outlook, Picture, Scene};
@@ -28,7 +29,8 @@ use policy::arithmetic::bid_micros;
 use policy::composition::{Binding, is_worth_a_command};
 use policy::explain::{Reason, amount};
 use policy::gates::{Freshness, Gate, Permission, WhyNothing, freshness};
-use policy::guard::{Action, Mode, Proposal, Verdict, check};
+use policy::guard::{Action, GuardHold, Mode, Proposal, Verdict, check};
+use policy::hold::Hold;
 use policy::pause::{Holder, Resume, ResumeInput, resume_daily_cap, resume_runaway};
 use policy::settings::{Policy, Settings};
 use std::collections::BTreeSet;
@@ -85,16 +87,20 @@ struct Case<'a> {
 
 impl Desk<'_> {
     /// Looks at a campaign: exposure and troubles always, the bid when its instant has come.
-    pub fn attend(&mut self, account_id: &str, campaign_id: &str, due: Due) {
-        let Some(account) = self.belief.accounts.get_mut(account_id) else { return };
+    /// `true` if the hard stop of a shared budget opened: all who spend from it must be looked at now.
+    pub fn attend(&mut self, account_id: &str, campaign_id: &str, due: Due) -> bool {
+        let Some(account) = self.belief.accounts.get_mut(account_id) else { return false };
         let Some(mut live) = account.campaigns.get_mut(campaign_id).and_then(|campaign| campaign.live.take()) else {
-            return;
+            return false;
         };
+        let stopped = live.pacing.hard_stop.is_open();
         self.look(account_id, campaign_id, Arc::make_mut(&mut live), due);
+        let stops = live.spec.budget_id.is_some() && live.pacing.hard_stop.is_open() && !stopped;
         let account = self.belief.accounts.get_mut(account_id);
         if let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign_id)) {
             campaign.live = Some(live);
         }
+        stops
     }
 
     /// Which instants have come since each was evaluated last.
@@ -116,8 +122,7 @@ impl Desk<'_> {
         let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
         let shared = self.belief.shared_budget(account_id, campaign_id, live);
-        let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
-        let scene = self.scene(channel, settings, shared);
+        let scene = self.scene(channel, settings, shared.as_ref());
         if live.pacing.hour_factors != ledger.hours.assumed() {
             live.pacing.hour_factors = ledger.hours.assumed().to_vec();
         }
@@ -140,7 +145,7 @@ impl Desk<'_> {
             target_due: due.target,
             settings,
             freshness,
-            siblings: shared.map_or(&[][..], |(_, siblings)| siblings),
+            siblings: shared.as_ref().map_or(&[][..], |group| group.siblings.as_slice()),
             integrity_gap: self.ledger.integrity.is_some(),
             increases_held: held,
         };
@@ -158,6 +163,7 @@ impl Desk<'_> {
         if self.decide {
             self.tell(account_id, campaign_id, &changes, tellings, pacing.binding);
             self.end_override(account_id, campaign_id, settings);
+            self.end_breaker(account_id, settings);
             let case = Case {
                 account_id,
                 campaign_id,
@@ -272,6 +278,8 @@ impl Desk<'_> {
             Some((Holder::Runaway, Reason::Runaway, None))
         } else if may_stop && stopped {
             Some((Holder::DailyCap, Reason::DailyCap, Some(case.picture.day.end)))
+        } else if gate.permission <= Permission::DecreasesOnly && !case.picture.has_its_turn() {
+            Some((Holder::DailyCap, Reason::TinyBudgetTurn, None))
         } else {
             None
         };
@@ -330,13 +338,14 @@ impl Desk<'_> {
             flight_end_ms: case.live.spec.flight_end,
             bid_in_force_micros: assumed_bid(case.live, ledger),
             bid_yesterday_micros: ledger.bid.value_at(self.now.saturating_sub(24 * HOUR_MS)),
-            runaway_resumes: ledger.runaway_resumes,
+            runaway_resumes: ledger.runaway_resumes_at(self.now),
         };
         let (resume, reason) = match holder {
             Holder::Runaway => {
                 (resume_runaway(&input, &case.settings.anomaly.runaway, &case.settings.pause), Reason::RunawayOver)
             }
             Holder::Halt => (resume_daily_cap(&input, &case.settings.pause), Reason::Person),
+            _ if case.picture.is_tiny => (resume_daily_cap(&input, &case.settings.pause), Reason::TinyBudgetTurn),
             _ => (resume_daily_cap(&input, &case.settings.pause), Reason::DayStarted),
         };
         match resume {
@@ -374,6 +383,7 @@ impl Desk<'_> {
         }
         let composed = match (&evaluation.step, &evaluation.composed) {
             (Ok(_), Ok(composed)) => *composed,
+            (Err(Hold::TinyBudget), Ok(composed)) => *composed,
             (Err(hold), _) | (_, Err(hold)) => return self.note("bid", hold.as_str()),
         };
         let published = self.published_bid(case);
@@ -416,10 +426,12 @@ impl Desk<'_> {
         self.submit(case, Lever::Bid, Action::SetBid(pending.value as f64), Reason::PacingAhead);
     }
 
-    /// Daily budgets of the platform follow the plan: lowered before local midnight, raised after it.
+    /// The platform's daily budget follows the plan of the day: when the day has begun, in steps of a twentieth, never for
+    /// a budget that is shared. It is lowered after midnight, too, so a platform whose ceiling is the day's highest budget
+    /// keeps yesterday's as today's ceiling.
     fn move_budget(&mut self, case: &Case<'_>) {
         let spec = &case.live.spec;
-        if case.evaluation.is_none() || spec.budget_control != "paceline" {
+        if case.evaluation.is_none() || spec.budget_control != "paceline" || case.picture.is_shared {
             return;
         }
         let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::Budget);
@@ -429,7 +441,7 @@ impl Desk<'_> {
         let shown = ledger.and_then(|ledger| ledger.budget.shown).filter(|_| Mode::parse(&spec.mode) != Mode::Auto);
         let Some(in_force) = shown.map(|(value, _)| value).or(in_force) else { return };
         let far = in_force.abs_diff(planned) >= (in_force.unsigned_abs() / BUDGET_STEP_SHARE).max(1);
-        // A budget that is raised before midnight would raise the ceiling of the day that ends.
+        // Not in the first minutes: read-backs and late money of the day before still move the plan.
         let raises = planned > in_force;
         let early = self.now.saturating_sub(case.picture.day.start) < 2 * MINUTE_MS;
         let needed = if raises { Permission::All } else { Permission::DecreasesOnly };
@@ -451,6 +463,9 @@ impl Desk<'_> {
         let limits = self.limits(case, lever, proposal.reason);
         match check(proposal, &limits, &view, self.now) {
             Verdict::Hold(why) => {
+                if why == GuardHold::Breaker {
+                    self.tell_breaker(case, &view);
+                }
                 self.note(lever.word(), why.as_str());
                 false
             }
@@ -494,8 +509,7 @@ impl Desk<'_> {
             self.belief.accounts.get(&account_id).and_then(|account| account.channels.get(&live.spec.channel));
         let ledger = self.ledger.campaign(&account_id, &campaign_id);
         let shared = self.belief.shared_budget(&account_id, &campaign_id, &live);
-        let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
-        let picture = Picture::of(&live, ledger, &self.scene(channel, settings, shared), profile);
+        let picture = Picture::of(&live, ledger, &self.scene(channel, settings, shared.as_ref()), profile);
         let case = Case {
             account_id: &account_id,
             campaign_id: &campaign_id,
@@ -574,7 +588,7 @@ impl Desk<'_> {
         &self,
         channel: Option<&'s Channel>,
         settings: &'s Settings,
-        shared: Option<(i64, &'s [&'s Live])>,
+        shared: Option<&'s Group<'s>>,
     ) -> Scene<'s> {
         let (now, watermark, policy_version) = (self.now, self.watermark, self.policy_version);
         let feed_period_ms = self.policy.stage1.idle_period.touches_ms();

@@ -142,6 +142,11 @@ pub fn sentence(reason: Reason, story: &Story<'_>) -> String {
     text + "."
 }
 
+/// What a platform's week or month leaves, where that is less than the budgets of the days: after the sentence.
+pub fn ceiling_sentence(period: &str, left_micros: i64, currency: &str) -> String {
+    format!(" The platform's {period} leaves {} for today and the days to come.", amount(left_micros, currency))
+}
+
 /// What happens without the command: for the explanation's last line.
 pub fn without(reason: Reason, story: &Story<'_>) -> String {
     let left = match (story.budget_micros, story.exposed_micros) {

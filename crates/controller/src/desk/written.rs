@@ -6,7 +6,7 @@ use crate::seen::fingerprint;
 use model::fact::CampaignSpec;
 use model::output::*;
 use model::time::{MINUTE_MS, Millis};
-use policy::explain::{Reason, Story, sentence, without};
+use policy::explain::{Reason, Story, ceiling_sentence, sentence, without};
 use policy::guard::Checked;
 
 impl Desk<'_> {
@@ -90,8 +90,9 @@ impl Desk<'_> {
         let day = picture.window(case.live, picture.seen_until.saturating_sub(picture.day.start), picture.day.start);
         let mut windows = vec![day.described(case.live, "day")];
         windows.extend(window.map(|window| window.described(case.live, "pacing")));
+        let bound = picture.bound_by.map(|(period, left)| ceiling_sentence(period, left, &case.live.spec.currency));
         Explanation {
-            text: sentence(checked.reason(), &story),
+            text: sentence(checked.reason(), &story) + bound.as_deref().unwrap_or_default(),
             windows,
             watermark: picture.watermark.unwrap_or(0),
             journal_partition: self.setup.partition,
@@ -163,6 +164,14 @@ fn terms(case: &Case<'_>) -> Vec<Term> {
         term("apply_ms", picture.apply_ms),
     ];
     terms.extend(picture.budget.ok().map(|budget| term("budget_day_micros", budget)));
+    if let Some((period, left)) = picture.bound_by {
+        terms.push(term(&format!("{period}_ceiling_left_micros"), left));
+    }
+    if let Some((exposure, ceiling)) = picture.own {
+        terms.push(term("own_exposed_micros", exposure.exposed_micros()));
+        terms.push(term("own_ceiling_micros", ceiling));
+    }
+    terms.extend(picture.is_shared.then(|| term("exposed_of_shared_budget_micros", picture.exposure.exposed_micros())));
     terms.extend(picture.cost.ok().map(|cost| term("cost_per_event_micros", cost)));
     if let Some(Ok(step)) = case.evaluation.map(|evaluation| &evaluation.step) {
         terms.extend(step.terms());

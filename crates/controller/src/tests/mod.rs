@@ -3,6 +3,7 @@
 mod anomalies;
 mod anything;
 mod hours;
+mod limits;
 mod kpis;
 mod memory;
 mod recovery;

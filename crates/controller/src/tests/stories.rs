@@ -10,7 +10,7 @@ use model::time::{HOUR_MS, MINUTE_MS, Millis};
 const EUR: i64 = 1_000_000;
 
 /// A bidder's campaign of 240 EUR a day at 1 EUR a click, bids between 0.20 and 5.
-fn paced(version: i64) -> CampaignSpec {
+pub(super) fn paced(version: i64) -> CampaignSpec {
     CampaignSpec {
         daily_budget_micros: Some(240 * EUR),
         bid_micros: EUR,
@@ -22,19 +22,19 @@ fn paced(version: i64) -> CampaignSpec {
 }
 
 /// A day of one campaign with a buyer that answers.
-struct Day {
-    world: World,
-    now: Millis,
+pub(super) struct Day {
+    pub(super) world: World,
+    pub(super) now: Millis,
     /// Answers commands; otherwise silent.
     answers: bool,
-    issued: Vec<Adjustment>,
+    pub(super) issued: Vec<Adjustment>,
     proposed: Vec<Adjustment>,
-    queue: Vec<Fact>,
+    pub(super) queue: Vec<Fact>,
     records: Vec<(Millis, JournalRecord)>,
 }
 
 impl Day {
-    fn of(spec: CampaignSpec) -> Self {
+    pub(super) fn of(spec: CampaignSpec) -> Self {
         let mut day = Day {
             world: World::new(),
             now: MONDAY,
@@ -49,7 +49,7 @@ impl Day {
     }
 
     /// A minute with that many clicks and that much spend in it.
-    fn step(&mut self, clicks: i64, spend_micros: i64) {
+    pub(super) fn step(&mut self, clicks: i64, spend_micros: i64) {
         let at = self.now - MINUTE_MS;
         let rows = if clicks == 0 { vec![] } else { vec![touches("c", at, 20 * clicks, clicks, spend_micros)] };
         self.feed(self.now - 5_000, &rows);
@@ -81,15 +81,15 @@ impl Day {
         (0..count).for_each(|_| self.step(clicks, spend_micros));
     }
 
-    fn kinds(&self) -> Vec<&str> {
+    pub(super) fn kinds(&self) -> Vec<&str> {
         self.issued.iter().map(|command| command.kind.as_str()).collect()
     }
 
-    fn spent(&self) -> i64 {
+    pub(super) fn spent(&self) -> i64 {
         self.world.controller.view().campaign("acme", "c").unwrap().spend_day_micros
     }
 
-    fn why(&self) -> Vec<String> {
+    pub(super) fn why(&self) -> Vec<String> {
         self.world.controller.view().why("acme", "c").into_iter().map(|why| why.reason).collect()
     }
 }

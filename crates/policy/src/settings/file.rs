@@ -75,6 +75,7 @@ impl Reader {
             };
             let mut own = table.clone();
             let campaigns = own.remove("campaign");
+            self.no_clock(&own, &path);
             let settings = self.settings(defaults, &own, &path);
             let campaigns = self.campaigns(&settings, campaigns.as_ref(), &path);
             accounts.insert(id.clone(), AccountSettings { settings, campaigns });
@@ -95,7 +96,10 @@ impl Reader {
         for (id, value) in tables {
             let path = format!("{path}.campaign.{id}");
             match value {
-                Value::Table(table) => _ = campaigns.insert(id.clone(), self.settings(account, table, &path)),
+                Value::Table(table) => {
+                    self.no_clock(table, &path);
+                    campaigns.insert(id.clone(), self.settings(account, table, &path));
+                }
                 _ => self.mistake(&path, "must be a table".into()),
             }
         }
@@ -145,10 +149,21 @@ impl Reader {
         };
         let profile = self.merged::<Profile>(&base, &block, path);
         self.require(path, "bid_cadence_ms must be above 0", profile.bid_cadence_ms > 0);
+        let periods = [profile.week_ceiling_ppm, profile.month_ceiling_ppm];
+        let at_least_a_day = periods.iter().all(|ppm| *ppm == 0 || *ppm >= 1_000_000);
+        self.require(path, "week_ceiling_ppm and month_ceiling_ppm must be 0 or at least 1000000", at_least_a_day);
         self.require(path, "day_ceiling_ppm must be at least 1000000", profile.day_ceiling_ppm >= 1_000_000);
         let modifiers = 0 < profile.modifier_min_ppm && profile.modifier_min_ppm <= profile.modifier_max_ppm;
         self.require(path, "modifier_min_ppm must be above 0 and at most modifier_max_ppm", modifiers);
         Some(profile)
+    }
+
+    /// All campaigns of a service share one clock.
+    fn no_clock(&mut self, over: &Table, path: &str) {
+        if over.contains_key("clock") {
+            let what = "is the same for all accounts and campaigns; write it as [defaults.clock]";
+            self.mistake(&format!("{path}.clock"), what.into());
+        }
     }
 
     fn settings(&mut self, base: &Settings, over: &Table, path: &str) -> Settings {
@@ -305,6 +320,16 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_of_one_account_is_refused_with_the_place_where_it_counts() {
+        let told = mistakes(
+            "[account.acme.clock]\npacing_interval_ms = 60000\n[account.acme.campaign.c.clock]\nwatch_interval_ms = 1\n",
+        );
+        let what = "is the same for all accounts and campaigns; write it as [defaults.clock]";
+        assert_eq!(told, [format!("account.acme.campaign.c.clock: {what}"), format!("account.acme.clock: {what}")]);
+        assert!(check("[defaults.clock]\npacing_interval_ms = 60000\n").is_ok());
+    }
+
+    #[test]
     fn profiles_can_be_changed_and_added() {
         let policy = check(
             "[[profile]]\nname = 'meta'\nbid_cadence_ms = 1800000\n[[profile]]\nname = 'ours'\nlike = 'dsp'\nunit_micros = 1\n",
@@ -317,6 +342,7 @@ mod tests {
         assert_eq!(policy.profile_for(None, "events").name, "bidder");
         assert_eq!(policy.profile_for(Some("myspace"), "events").name, "stats_only");
         assert_eq!(mistakes("[[profile]]\nname = 'ours'").len(), 1);
+        assert_eq!(mistakes("[[profile]]\nname = 'meta'\nweek_ceiling_ppm = 7").len(), 1);
     }
 
     proptest! {
