@@ -5,6 +5,7 @@
 
 use crate::campaign::{Campaign, Granularity, Jumped, Late, Live, RowKey};
 use crate::channel::Channel;
+use crate::experiments::Running;
 use crate::group::Group;
 use crate::maturity::Delays;
 use crate::pacing::Pace;
@@ -51,6 +52,8 @@ pub struct Account {
     pub delays: Delays,
     /// The same and the rate of conversions, of the campaigns with targets of their own.
     pub development: Development,
+    /// Experiments on its campaigns, by id.
+    pub experiments: BTreeMap<String, Running>,
     /// Statistical alarms that stand.
     pub incidents: Incidents<Finding>,
     /// Signs of life and habits by channel.
@@ -347,7 +350,8 @@ impl Belief {
         let budget = account.entities.get(id).filter(|entity| entity.currency == live.spec.currency)?;
         let siblings = account.campaigns.iter().filter(|(other, _)| ***other != *campaign);
         let siblings = siblings.filter_map(|(_, other)| other.live.as_deref());
-        let is_member = |other: &&Live| other.spec.budget_id.as_ref() == Some(id) && other.spec.currency == budget.currency;
+        let is_member =
+            |other: &&Live| other.spec.budget_id.as_ref() == Some(id) && other.spec.currency == budget.currency;
         let siblings: Vec<&Live> = siblings.filter(is_member).collect();
         let channels = siblings.iter().map(|sibling| account.channels.get(&sibling.spec.channel)).collect();
         let (daily_micros, monthly_micros) = (budget.daily_budget_micros, budget.monthly_budget_micros);

@@ -7,6 +7,7 @@
 mod hours;
 mod incidents;
 mod limits;
+mod underperformer;
 mod written;
 
 pub use written::target;
@@ -115,7 +116,7 @@ impl Desk<'_> {
     }
 
     fn look(&mut self, account_id: &str, campaign_id: &str, live: &mut Live, due: Due) {
-        let settings = self.policy.for_campaign(account_id, campaign_id);
+        let settings = self.settings_of(account_id, campaign_id, live);
         let account = self.belief.accounts.get(account_id);
         let channel = account.and_then(|account| account.channels.get(&live.spec.channel));
         let nothing = CampaignLedger::default();
@@ -190,6 +191,10 @@ impl Desk<'_> {
         live.pacing = pacing;
         if due.pacing {
             live.note_plan();
+            self.judge_experiment(account_id, campaign_id, live, &picture);
+            if self.decide && (self.has_experiments() || self.alerts.any_open("experiment_over")) {
+                self.tell_experiments(account_id);
+            }
         }
     }
 
@@ -234,6 +239,15 @@ impl Desk<'_> {
     /// Opens or resolves an alert about an account.
     fn settle_account(&mut self, kind: &str, account_id: &str, condition: Option<&Condition>) {
         self.settle_subject(&subject(kind, Some(account_id), None), condition);
+    }
+
+    /// Opens or resolves the notice of an account's experiments.
+    pub fn settle_experiments(&mut self, account_id: &str, condition: Option<&Condition>) {
+        self.settle_account("experiment_over", account_id, condition);
+    }
+
+    fn has_experiments(&self) -> bool {
+        !self.policy.experiments.is_empty()
     }
 
     fn settle_subject(&mut self, about: &Subject, condition: Option<&Condition>) {
@@ -291,7 +305,11 @@ impl Desk<'_> {
                 }
             }
             Some(_) => {}
-            None => self.resume(case, &gate),
+            None if self.keeps_underperformer(case) => {}
+            None => {
+                self.resume(case, &gate);
+                self.stop_underperformer(case, &gate);
+            }
         }
     }
 
@@ -317,7 +335,7 @@ impl Desk<'_> {
         let foreign = ledger.holders.since(Holder::Person).or(ledger.holders.since(Holder::Platform)).is_some();
         let resume_lost = ledger.state.pending.as_ref().is_some_and(|pending| pending.value == RUNNING)
             && self.is_lost(case, &ledger.state, ledger);
-        let held = [Holder::Runaway, Holder::DailyCap, Holder::Halt, Holder::Flight];
+        let held = [Holder::Runaway, Holder::DailyCap, Holder::Halt, Holder::Flight, Holder::Underperformer];
         let held = held.into_iter().find_map(|holder| Some((holder, ledger.holders.since(holder)?)));
         let held = held.or(resume_lost.then_some((Holder::DailyCap, Millis::MIN)));
         let (Some((holder, since)), false) = (held, foreign) else { return };
@@ -345,6 +363,7 @@ impl Desk<'_> {
                 (resume_runaway(&input, &case.settings.anomaly.runaway, &case.settings.pause), Reason::RunawayOver)
             }
             Holder::Halt => (resume_daily_cap(&input, &case.settings.pause), Reason::Person),
+            Holder::Underperformer => (resume_daily_cap(&input, &case.settings.pause), Reason::UnderperformerOver),
             _ if case.picture.is_tiny => (resume_daily_cap(&input, &case.settings.pause), Reason::TinyBudgetTurn),
             _ => (resume_daily_cap(&input, &case.settings.pause), Reason::DayStarted),
         };
@@ -503,7 +522,7 @@ impl Desk<'_> {
         let Some(action) = action_of(&proposal, edited) else { return };
         let Some(mut live) = self.take_live(&account_id, &campaign_id) else { return };
         self.noted.clear();
-        let settings = self.policy.for_campaign(&account_id, &campaign_id);
+        let settings = self.settings_of(&account_id, &campaign_id, &live);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
         let channel =
             self.belief.accounts.get(&account_id).and_then(|account| account.channels.get(&live.spec.channel));

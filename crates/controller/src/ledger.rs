@@ -100,6 +100,10 @@ pub struct CampaignLedger {
     pub runaway_resumes: i64,
     /// The last of them.
     pub runaway_resumed_at: Millis,
+    /// When a pause as an underperformer was last asked for.
+    pub underperformer_told: Option<Millis>,
+    /// When a person last said no to one, or let the campaign run again.
+    pub underperformer_refused: Option<Millis>,
     /// Budgets sent within an hour, oldest first: what a platform counts.
     pub budget_changes: Vec<Millis>,
     /// Last sequence of the campaign's key.
@@ -184,6 +188,12 @@ impl Ledger {
             campaign.proposals.insert(proposal.command_id.clone(), proposal.clone());
         } else {
             campaign.proposals.remove(&proposal.command_id);
+        }
+        if proposal.holder.as_deref() == Some(Holder::Underperformer.as_str()) && proposal.kind == "pause" {
+            match proposal.state.as_str() {
+                "rejected" => campaign.underperformer_refused = Some(proposal.issued_at),
+                _ => campaign.underperformer_told = Some(proposal.issued_at),
+            }
         }
         if proposal.state == "rejected" {
             campaign.quiet_until = campaign.quiet_until.max(proposal.decide_by.unwrap_or(proposal.issued_at));
@@ -273,6 +283,12 @@ impl Ledger {
             Some("active") => {
                 campaign.holders.lift(Holder::Person);
                 campaign.holders.lift(Holder::Platform);
+                // Our judgement is advice: who lets the campaign run knows better.
+                if report.actor.as_deref() == Some("person") && campaign.holders.since(Holder::Underperformer).is_some()
+                {
+                    campaign.holders.lift(Holder::Underperformer);
+                    campaign.underperformer_refused = Some(now);
+                }
                 campaign.state.found(RUNNING, report.reported_at, now, Some(true), settings);
             }
             Some(_) if campaign.state.assumed() != Some(0) && by_us != Some(true) => {

@@ -11,8 +11,8 @@
 //! is counted as dropped.
 //!
 //! Missing on purpose: targets that a platform follows by itself, modifiers, portfolios and exploration (the policy
-//! leaves their places); invalid traffic by placement; the turns of hours of tiny budgets (their ceiling is here); lowering a platform's daily budget before midnight
-//! (it is lowered after); monthly budgets of shared budgets; context signals; rebuilding a ledger from desired states
+//! leaves their places); invalid traffic by placement; lowering a platform's daily budget before midnight
+//! (it is lowered after); context signals; rebuilding a ledger from desired states
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
 mod alerts;
@@ -25,6 +25,7 @@ mod channel;
 mod controller;
 mod desired;
 mod desk;
+mod experiments;
 mod factors;
 mod frozen;
 mod group;
@@ -47,13 +48,17 @@ mod stats;
 mod target;
 #[cfg(test)]
 mod tests;
+mod underperformer;
+mod value_cap;
 mod view;
 
 pub use belief::Counters;
 pub use campaign::{Granularity, Late};
 pub use controller::Controller;
+pub use experiments::ExperimentNow;
 pub use frozen::Frozen;
 pub use mend::Holds;
+pub use policy::switchback::Comparison;
 pub use view::{CampaignSummary, DayNow, HaltInForce, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};

@@ -11,6 +11,7 @@ use crate::ledger::{CampaignLedger, ack_limit_ms};
 use crate::measures::*;
 use crate::picture::{Picture, Window};
 use crate::target::{Development, TargetLoop, Told, goal};
+use crate::underperformer::Watched;
 use model::fact::CampaignSpec;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::*;
@@ -62,6 +63,8 @@ pub struct Pacing {
     pub hours: Option<Box<Hours>>,
     /// Start of a day, its budget, and whether it buys too few events to be paced.
     pub tiny: Option<(Millis, i64, bool)>,
+    /// Whether the money brings too little, for campaigns with a target cost.
+    pub underperformer: Option<Watched>,
     early_stop: EarlyStop,
     underspend: UnderspendRisk,
     data_gap: DataGap,
@@ -234,6 +237,7 @@ impl Pacing {
             let unit = picture.profile.unit_micros(live.spec.bid_step_micros, &live.spec.currency);
             self.log_bid = Some(without_wind_up(own, in_force, unit, &settings.pressure));
         }
+        self.underperformer = Watched::look(self.underperformer, self, live, picture, around);
         self.planned = picture.budget.ok().map(|budget| (picture.day.start, budget));
         changes.extend(self.judge(live, picture, around, &window));
         (Evaluation { step, composed, window, block: input.block }, changes)

@@ -10,6 +10,7 @@ use crate::channel::Channel;
 use crate::group::Group;
 use crate::ledger::CampaignLedger;
 use crate::measures::*;
+use crate::underperformer::explored_micros;
 use model::WHOLE_PPM;
 use model::output::WindowSums;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
@@ -141,6 +142,9 @@ impl Picture {
         };
         let ceilings = ceilings(live, &day, &profile, scene);
         let (budget, period_left, bound_by) = bounded(asked, period_left, &ceilings);
+        let least = spec.budget_min_micros.unwrap_or_default();
+        let watched = &settings.pause.underperformer;
+        let budget = budget.map(|budget| explored_micros(budget, least, live, day.month, watched));
         let mut picture = Picture {
             now,
             day,
@@ -324,7 +328,14 @@ fn day_plan(live: &Live, day: &Day, scene: &Scene<'_>) -> Result<DayPlan, Hold> 
     if let Some(group) = scene.shared {
         let span = (Millis::MIN, None);
         let weights = group_weights(group, live, scene);
-        return DayPlan::new(&local, &zone.local_hours(&local), &weights, &OpenHours::ALWAYS, span, &scene.settings.plan);
+        return DayPlan::new(
+            &local,
+            &zone.local_hours(&local),
+            &weights,
+            &OpenHours::ALWAYS,
+            span,
+            &scene.settings.plan,
+        );
     }
     let span = (live.spec.flight_start, live.spec.flight_end);
     let weights = with_factors(weights(scene), live, scene.settings.pressure.elasticity);

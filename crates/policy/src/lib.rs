@@ -17,7 +17,7 @@
 //! customer still worth?).
 //!
 //! Missing on purpose, with their places left: targets that a platform follows by itself (end of section 5), modifiers
-//! (7), portfolios (8; the guard already checks a group's sum), underperformers (10), exploration (11).
+//! (7), portfolios (8; the guard already checks a group's sum), exploration (11).
 
 pub mod allocation;
 pub mod anomaly;
@@ -38,4 +38,6 @@ pub mod plan;
 pub mod pressure;
 pub mod profile;
 pub mod settings;
+pub mod switchback;
 pub mod target;
+pub mod underperformer;

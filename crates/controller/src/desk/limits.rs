@@ -22,7 +22,7 @@ impl Desk<'_> {
         picture: &Picture,
         lever: Lever,
     ) -> Gate {
-        let settings = self.policy.for_campaign(account_id, campaign_id);
+        let settings = self.settings_of(account_id, campaign_id, live);
         let spec = &live.spec;
         let ledger = self.ledger.campaign(account_id, campaign_id);
         let slot = ledger.map(|ledger| ledger.slot(lever));
@@ -144,9 +144,7 @@ impl Desk<'_> {
             account_increases_hour_micros: recent.budget_increases_micros,
             account_budgets_micros: if lever == Lever::Budget { self.account_budgets(case) } else { 0 },
             changes_hour: match lever {
-                Lever::Budget => {
-                    (ledger.budget_changes_within(self.now), case.picture.profile.budget_changes_per_hour)
-                }
+                Lever::Budget => (ledger.budget_changes_within(self.now), case.picture.profile.budget_changes_per_hour),
                 Lever::Bid | Lever::State => (0, 0),
             },
             runaway_latched: ledger.runaway_resumes_at(self.now) >= case.settings.pause.runaway_resumes_max,

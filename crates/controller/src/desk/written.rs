@@ -1,6 +1,7 @@
 //! The record of a decision: everything needed to apply it, to say it to a person and to reproduce it.
 
 use super::{Case, Desk};
+use crate::experiments::InArm;
 use crate::ledger::Lever;
 use crate::seen::fingerprint;
 use model::fact::CampaignSpec;
@@ -90,6 +91,14 @@ impl Desk<'_> {
         let day = picture.window(case.live, picture.seen_until.saturating_sub(picture.day.start), picture.day.start);
         let mut windows = vec![day.described(case.live, "day")];
         windows.extend(window.map(|window| window.described(case.live, "pacing")));
+        let in_arm = self.arm_of(case.account_id, case.campaign_id, case.live);
+        let mut terms = terms(case);
+        let share = in_arm.map(|InArm { experiment, arm }| {
+            let share = policy::arithmetic::ppm(experiment.arms[arm].share);
+            let name = format!("experiment/{}/{}", experiment.id, experiment.arms[arm].name);
+            terms.push(Term { name, value: share });
+            share
+        });
         let bound = picture.bound_by.map(|(period, left)| ceiling_sentence(period, left, &case.live.spec.currency));
         Explanation {
             text: sentence(checked.reason(), &story) + bound.as_deref().unwrap_or_default(),
@@ -97,13 +106,13 @@ impl Desk<'_> {
             watermark: picture.watermark.unwrap_or(0),
             journal_partition: self.setup.partition,
             journal_offset: self.at.offset,
-            terms: terms(case),
+            terms,
             guard_edits: checked.edit_words(),
             without: without(checked.reason(), &story),
             policy_version: self.policy_version,
             build: self.setup.build.clone(),
             tzdb: self.setup.tzdb.clone(),
-            propensity_ppm: None,
+            propensity_ppm: share,
         }
     }
 

@@ -3,8 +3,8 @@
 mod anomalies;
 mod anything;
 mod hours;
-mod limits;
 mod kpis;
+mod limits;
 mod memory;
 mod recovery;
 mod stories;

@@ -128,6 +128,7 @@ fn routes() -> Vec<Route> {
         ("/halts/release", POST, post(writing::release)),
         ("/explanations/{command_id}", GET, get(records::explanation)),
         ("/data-quality", GET, get(quality::get)),
+        ("/experiments", GET, get(records::experiments)),
         ("/audit", GET, get(audit::list)),
         ("/session", &["get", "post", "delete"], get(session::get).post(session::login).delete(session::logout)),
         ("/stream", GET, get(stream::get)),

@@ -1,10 +1,11 @@
 //! The policy file: TOML with `[stage1]`, `[defaults.<question>]`, `[account."<id>".<question>]`,
-//! `[account."<id>".campaign."<id>".<question>]` and `[[profile]]` blocks.
+//! `[account."<id>".campaign."<id>".<question>]`, `[[profile]]` and `[[experiment]]` blocks.
 //!
 //! What always holds: nothing of a file with a mistake is used, and all its mistakes are told at once.
 
+use super::experiments::{Block, date};
 use super::overlay::{overlay, unknown};
-use super::{AccountSettings, Policy, Settings, Stage1};
+use super::{AccountSettings, Arm, Experiment, Policy, Settings, Stage1};
 use crate::profile::Profile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,7 +46,7 @@ impl Reader {
         for key in file.keys().filter(|key| !known.contains(key)) {
             self.mistake(key, unknown(key, known.iter()));
         }
-        for later in ["rule", "experiment"].into_iter().filter(|later| file.contains_key(*later)) {
+        for later in ["rule"].into_iter().filter(|later| file.contains_key(*later)) {
             self.mistake(later, "blocks of this kind are not supported yet; remove them".into());
         }
         let stage1 = self.merged::<Stage1>(&Stage1::default(), self_table(file, "stage1").unwrap_or(&empty), "stage1");
@@ -54,7 +55,9 @@ impl Reader {
         let accounts = self.accounts(&defaults, self_table(file, "account").unwrap_or(&empty));
         let profiles = self.profiles(file.get("profile"));
         self.stage1_makes_sense(&stage1);
-        Policy { stage1, defaults, accounts, profiles }
+        let mut policy = Policy { stage1, defaults, accounts, profiles, experiments: Vec::new() };
+        policy.experiments = self.experiments(file.get("experiment"), &policy);
+        policy
     }
 
     fn expect_tables(&mut self, file: &Table) {
@@ -166,6 +169,75 @@ impl Reader {
         }
     }
 
+    fn experiments(&mut self, value: Option<&Value>, policy: &Policy) -> Vec<Experiment> {
+        let blocks = match value {
+            None => return Vec::new(),
+            Some(Value::Array(blocks)) => blocks,
+            Some(_) => {
+                self.mistake("experiment", "must be written as [[experiment]] blocks".into());
+                return Vec::new();
+            }
+        };
+        let mut experiments: Vec<Experiment> = Vec::new();
+        for (index, block) in blocks.iter().enumerate() {
+            let path = format!("experiment[{index}]");
+            let Some(experiment) = self.experiment(block, &path, policy) else { continue };
+            let meets = |other: &Experiment| {
+                let apart = !other.campaigns.is_empty()
+                    && !experiment.campaigns.is_empty()
+                    && other.campaigns.is_disjoint(&experiment.campaigns);
+                other.id == experiment.id || other.account_id == experiment.account_id && !apart
+            };
+            if experiments.iter().any(meets) {
+                self.mistake(&path, "has the name or a campaign of another experiment".into());
+            }
+            experiments.push(experiment);
+        }
+        experiments
+    }
+
+    fn experiment(&mut self, block: &Value, path: &str, policy: &Policy) -> Option<Experiment> {
+        let block: Block = match block.clone().try_into() {
+            Ok(block) => block,
+            Err(error) => {
+                self.mistake(path, format!("cannot be read: {}", error.message()));
+                return None;
+            }
+        };
+        let mistakes = block.mistakes();
+        if !mistakes.is_empty() {
+            mistakes.into_iter().for_each(|what| self.mistake(path, what));
+            return None;
+        }
+        let base = policy.for_account(&block.account);
+        let overridden = policy.accounts.get(&block.account).map(|account| &account.campaigns);
+        let mut arms = Vec::with_capacity(block.arm.len());
+        for arm in &block.arm {
+            let path = format!("{path}.arm.{}.policy", arm.name);
+            self.no_clock(&arm.policy, &path);
+            let account = self.settings(base, &arm.policy, &path);
+            // Mistakes were told above: the same overlay makes the same ones.
+            let told = self.mistakes.len();
+            let own = overridden.into_iter().flatten();
+            let own: Vec<_> = own.map(|(id, base)| (id.clone(), self.settings(base, &arm.policy, &path))).collect();
+            self.mistakes.truncate(told);
+            arms.push(Arm { name: arm.name.clone(), share: arm.share, account, overridden: own.into_iter().collect() });
+        }
+        Some(Experiment {
+            id: block.id,
+            account_id: block.account,
+            campaigns: block.campaigns.into_iter().collect(),
+            salt: block.salt,
+            metric: block.metric,
+            start: date(&block.start)?,
+            days: block.stop.days,
+            mature_days: block.mature_days,
+            alpha: block.stop.alpha,
+            then_winner: block.stop.then == "winner",
+            arms,
+        })
+    }
+
     fn settings(&mut self, base: &Settings, over: &Table, path: &str) -> Settings {
         let settings = self.merged(base, over, path);
         for (rule, holds) in relations(&settings) {
@@ -239,6 +311,9 @@ fn relations(s: &Settings) -> Vec<(&'static str, bool)> {
         ("anomaly.runaway.window_ms must be above 0", s.anomaly.runaway.window_ms > 0),
         ("anomaly.runaway.resume_bid_share must be at most 1", s.anomaly.runaway.resume_bid_share <= 1.0),
         ("anomaly.spec_jump.factor must be above 1", s.anomaly.spec_jump.factor > 1.0),
+        ("pause.underperformer.rate_share must be at most 1", s.pause.underperformer.rate_share <= 1.0),
+        ("pause.underperformer.evidence_min must be at least 1", s.pause.underperformer.evidence_min >= 1.0),
+        ("pause.underperformer.cut_share must be at most 1", s.pause.underperformer.cut_share <= 1.0),
         ("guard.bid_step_down must be below 1", below_one(guard.bid_step_down)),
         ("guard.bid_hour_down must be below 1", below_one(guard.bid_hour_down)),
         ("guard.bid_day_down must be below 1", below_one(guard.bid_day_down)),
