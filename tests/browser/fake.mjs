@@ -85,10 +85,43 @@ function view(state, [name, account, id, deep], query) {
   if (name === "alerts") return list("alerts", query.get("state") === "resolved" ? [] : alerts(state));
   if (name === "audit") return list("entries", state.audit);
   if (name === "data-quality") return quality(state);
+  if (name === "dead-letters") return list("dead_letters", deadLetters());
+  if (name === "adjustments" && id === "undo")
+    return {
+      command_id: account,
+      account_id: "account-0",
+      campaign_id: "campaign-00000",
+      currency: "EUR",
+      possible: true,
+      possible_reason: null,
+      kind: "set_bid",
+      from_micros: 1_200_000,
+      to_micros: 1_000_000,
+      goes_as: "command",
+      left_alone_hours: 24,
+    };
   if (name !== "campaigns") return null;
   if (deep === "series") return series(state, id);
   if (id) return detail(state, account, id);
   return page(state, query);
+}
+
+function deadLetters() {
+  const letter = (offset, reason, detail, sample) => ({
+    refused_at: START,
+    topic: "ads.clicks",
+    partition: 1,
+    offset,
+    timestamp: START - 1_000,
+    reason,
+    detail,
+    bytes: 312,
+    sample,
+  });
+  return [
+    letter(17, "too_old", "", { event_id: "e-17", campaign_id: "campaign-00000", user_key: "***", geo: "DE" }),
+    letter(18, "bad_frame", "no framing is known that begins so", { undecodable_bytes: 312, begins_with_hex: "4f626a0104" }),
+  ];
 }
 
 function page(state, query) {

@@ -56,6 +56,24 @@ export async function states() {
       knobs.halts = [];
       service.tell("halt", { halts: [] });
     });
+    await step("a command is taken back: what that does is said first, and who holds what stands beside it", async () => {
+      await go(page, "#/campaign/account-2/campaign-00002");
+      await page.locator(".command summary").first().click();
+      await page.getByRole("button", { name: "Take back" }).click();
+      const dialog = page.locator("dialog");
+      await dialog.getByText(/Bid goes from .* back to /).waitFor();
+      await dialog.getByText("left alone for 24 hours").waitFor();
+      await accessible(page, "undo dialog");
+      await dialog.locator("#reason").fill("wrong season");
+      await dialog.getByRole("button", { name: "Take back" }).click();
+      await page.getByText("Undo: sent").waitFor();
+      await page.getByText("is left as").first().waitFor();
+    });
+    await step("refused records are shown with their reasons and without people", async () => {
+      await go(page, VIEWS.quality ?? "#/quality");
+      await page.locator("summary", { hasText: "Show" }).first().click();
+      await page.getByText('"user_key": "***"').waitFor();
+    });
     await step("a name that looks like markup is shown as text", async () => {
       await go(page, "#/");
       await page.getByText("<img src=x onerror=").first().waitFor();

@@ -142,6 +142,10 @@ export function detail(state, account, id) {
         value_micros: at === 2 ? null : 390000 - at * 20000,
       }),
     ),
+    undos: [
+      { command_id: `${id.slice(9)}c0`, kind: "set_bid", issued_at: START - 6e5, from_micros: 390_000, to_micros: 370_000 },
+    ],
+    holds: [{ lever: "budget", holder: "person", since: START - 7e6, until: START + 8e7 }],
     proposals: mine(proposals(state)),
     alerts: mine(alerts(state)),
   };

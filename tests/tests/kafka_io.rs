@@ -313,7 +313,7 @@ fn dies_in_a_transaction() {
 
 fn die_in_a_transaction(broker: &Broker, output: &str, spot: &str) {
     let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "dies_in_a_transaction", "--nocapture"])
+        .args(["--ignored", "--exact", "kafka_io::dies_in_a_transaction", "--nocapture"])
         .env("DYING_BROKER", broker.address())
         .env("DYING_TOPIC", output)
         .env("PACELINE_FAILPOINT", spot)

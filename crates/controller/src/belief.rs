@@ -7,8 +7,10 @@ use crate::campaign::{Campaign, Granularity, Jumped, Late, Live, RowKey};
 use crate::channel::Channel;
 use crate::experiments::Running;
 use crate::group::Group;
+use crate::ledger::{AccountLedger, Ledger};
 use crate::maturity::Delays;
 use crate::pacing::Pace;
+use crate::pools::{self, Pools};
 use crate::quarantine::Quarantine;
 use crate::rows;
 use crate::seen::Seen;
@@ -58,6 +60,8 @@ pub struct Account {
     pub incidents: Incidents<Finding>,
     /// Signs of life and habits by channel.
     pub channels: BTreeMap<String, Channel>,
+    /// Portfolios, and what their campaigns were given.
+    pub pools: Pools,
     corrections: Seen,
     reports: Seen,
 }
@@ -83,9 +87,9 @@ pub struct Counters {
     pub stale_specs: i64,
     /// Reports sent twice or of an older revision.
     pub repeated_reports: i64,
-    /// Reports of another level of detail.
+    /// Reports of another level of detail, of overlapping windows or on another basis.
     pub breakdown_reports: i64,
-    /// Reports without a sensible window.
+    /// Reports without a sensible window, or restatements of forgotten ones.
     pub refused_reports: i64,
     /// Corrections sent twice.
     pub repeated_corrections: i64,
@@ -249,12 +253,36 @@ impl Belief {
 
     /// Takes an entity; a lower version is void.
     pub fn specify_entity(&mut self, entity: &EntitySpec) {
-        let entities = &mut entry(&mut self.accounts, &entity.account_id).entities;
+        let account = entry(&mut self.accounts, &entity.account_id);
+        let Account { entities, pools, .. } = &mut **account;
         if entities.get(&entity.entity_id).is_some_and(|known| entity.version <= known.version) {
             self.counters.stale_specs += 1;
             return;
         }
+        pools.specify(entity);
         entities.insert(entity.entity_id.clone(), Shared::new(entity.clone()));
+    }
+
+    /// Once a minute: what the pools' campaigns have shown, and what they are given.
+    pub fn tend_pools(&mut self, ledger: &Ledger, policy: &Policy, now: Millis, watermark: Option<Millis>) {
+        let busy = self.accounts.iter().filter(|(_, account)| !account.pools.is_empty());
+        let busy: Vec<String> = busy.map(|(account_id, _)| account_id.clone()).collect();
+        let nothing = AccountLedger::default();
+        for account_id in &busy {
+            let Some(account) = self.accounts.get_mut(account_id) else { continue };
+            let Account { pools, campaigns, development, .. } = &mut **account;
+            let of_account = ledger.accounts.get(account_id).map_or(&nothing, |account| &**account);
+            pools.tend(&pools::Around {
+                account_id,
+                campaigns,
+                development,
+                ledger: of_account,
+                is_halted: ledger.halted || of_account.halted,
+                policy,
+                now,
+                watermark,
+            });
+        }
     }
 
     /// Takes a platform's report.
@@ -264,17 +292,12 @@ impl Belief {
             let fact = Fact::StatsReport(Box::new(report.clone()));
             return self.quarantine.hold_fact(owner, &fact, report.cost_micros, moment.now);
         }
-        let Some(account) = self.accounts.get_mut(owner[0]) else { return };
-        let id = format!("{}\u{1f}{}", report.report_id, report.revision);
-        if report.semantics == "delta" && !account.reports.insert(&id, moment.now) {
-            self.counters.repeated_reports += 1;
-            return;
-        }
+        let Some(account) = self.accounts.get_mut(owner[0]).map(|account| &mut **account) else { return };
         let Some(live) = account.campaigns.get_mut(owner[1]).and_then(Campaign::live_mut) else { return };
-        let (outcome, late) = live.fold_report(report);
+        let (outcome, late) = live.fold_report(report, moment.now, &mut account.reports);
         self.counters.late = self.counters.late.and(late);
         match outcome {
-            Outcome::Add(_) => {}
+            Outcome::Change { .. } => {}
             Outcome::Repeated => self.counters.repeated_reports += 1,
             Outcome::Breakdown => self.counters.breakdown_reports += 1,
             Outcome::Refused => self.counters.refused_reports += 1,

@@ -11,12 +11,14 @@ use crate::hour_table::{ByHour, are_followed};
 use crate::measures::*;
 use crate::pacing::Pacing;
 use crate::picture::Outlook;
-use crate::stats::{Outcome, Stats, spread};
+use crate::seen::Seen;
+use crate::stats::{Hearing, Outcome, Stats, Told};
 use crate::target::{Cells, goal};
 use model::fact::{CampaignSpec, Correction, StatsReport};
 use model::journal::{Delta, NO_TOUCH};
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use window::panes::Panes;
 
@@ -264,26 +266,49 @@ impl Live {
     }
 
     /// Adds a platform's report: to the measures where it is the authority, else to what is compared.
-    pub fn fold_report(&mut self, report: &StatsReport) -> (Outcome, Late) {
+    pub fn fold_report(&mut self, report: &StatsReport, now: Millis, seen: &mut Seen) -> (Outcome, Late) {
+        let hearing = Hearing { now, counted: self.counts_reports() };
         let stats = self.stats.get_or_insert_default();
-        let outcome = if report.semantics == "delta" { stats.delta(report) } else { stats.snapshot(report) };
-        let Outcome::Add(values) = &outcome else { return (outcome, Late::default()) };
-        let authority = self.counts_reports();
-        let calendar = self.calendar.clone();
-        let pieces = spread(report, values, |at| next_cut(at, &calendar));
+        let outcome = match report.semantics.as_str() {
+            "delta" => stats.delta(report, hearing, seen),
+            _ => stats.snapshot(report, hearing),
+        };
+        let Outcome::Change { before, after } = &outcome else { return (outcome, Late::default()) };
         let mut late = Late::default();
-        for (at, [impressions, clicks, cost, conversions, value]) in pieces {
-            let mut measures = NONE;
-            if authority {
-                (measures[IMPRESSIONS], measures[CLICKS], measures[GROSS_SPEND]) = (impressions, clicks, cost);
-                (measures[CONVERSIONS], measures[VALUE]) = (conversions, value);
-                measures[BILLABLE] = if cost == 0 { 0 } else { clicks.max(i64::from(cost > 0)) };
-            } else {
-                measures[OTHER_SPEND] = cost;
-            }
-            late = late.and(self.add(at, &measures, Reach::Hour, false));
+        for (at, change) in self.change_by_reports(before.as_ref(), after) {
+            late = late.and(self.add(at, &change, Reach::Hour, false));
+        }
+        if self.counts_reports() {
+            let first = self.pacing.first_event.unwrap_or(report.window_start);
+            self.pacing.first_event = Some(first.min(report.window_start));
         }
         (outcome, late)
+    }
+
+    /// What comes into each hour and what goes out of it, where a window holds other sums than before.
+    fn change_by_reports(&self, before: Option<&Told>, after: &Told) -> BTreeMap<Millis, Measures> {
+        let mut changes = BTreeMap::<Millis, Measures>::new();
+        for (told, sign) in before.map(|told| (told, -1)).into_iter().chain([(after, 1)]) {
+            for (at, [impressions, clicks, cost, conversions, value, billable]) in
+                told.spread(|at| next_cut(at, &self.calendar))
+            {
+                let change = changes.entry(at).or_insert(NONE);
+                let mut put = |measure: usize, amount: i64| {
+                    change[measure] = change[measure].saturating_add(amount.saturating_mul(sign));
+                };
+                if !told.counted {
+                    put(OTHER_SPEND, cost);
+                    continue;
+                }
+                put(IMPRESSIONS, impressions);
+                put(CLICKS, clicks);
+                put(GROSS_SPEND, cost);
+                put(CONVERSIONS, conversions);
+                put(VALUE, value);
+                put(BILLABLE, billable);
+            }
+        }
+        changes
     }
 
     /// Adds a correction to the pane of the time it applies to.
@@ -352,6 +377,7 @@ impl Live {
         panes.iter().map(|panes| panes.held_bytes()).sum::<usize>()
             + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
             + self.by_hour.as_ref().map_or(0, |by_hour| by_hour.held_bytes())
+            + self.stats.as_ref().map_or(0, |stats| stats.held_bytes())
             + self.plans.capacity() * size_of::<(i32, i64)>()
             + self.pacing.hours.as_ref().map_or(0, |hours| hours.held_bytes())
             + size_of::<Self>()

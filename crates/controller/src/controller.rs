@@ -76,6 +76,11 @@ impl Controller {
         Self { setup, state, policy: Policy::default() }
     }
 
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Applies one journal record. A record before [`Controller::next_offset`] changes nothing.
     pub fn apply(&mut self, at: JournalPosition, record: &JournalRecord, authority: Authority<'_>) -> Outputs {
         let mut round = Round { at, decide: matches!(authority, Authority::Decide), ..Round::default() };
@@ -94,6 +99,11 @@ impl Controller {
             self.take(&parts, &mut touched, &mut round);
         }
         round.changed.extend(self.state.ledger.lapse(self.state.now));
+        if minute {
+            // Before anything is decided: a rebuild has the same ledger here.
+            let State { belief, ledger, positions, now, .. } = &mut self.state;
+            belief.tend_pools(ledger, &self.policy, *now, positions.watermark());
+        }
         self.look(&touched, minute, &mut round);
         self.publish_rows(&touched, minute, &mut round);
         self.publish_desired(&mut round);
@@ -368,6 +378,7 @@ impl Controller {
             decisions.iter().for_each(|decision| desk.hear(decision));
             if minute {
                 desk.expire_proposals();
+                desk.move_pools();
             }
         }
         if minute && round.decide {

@@ -7,9 +7,12 @@
 mod hours;
 mod incidents;
 mod limits;
+mod pools;
 mod underperformer;
+mod undo;
 mod written;
 
+pub use undo::Undo;
 pub use written::target;
 
 use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
@@ -123,11 +126,12 @@ impl Desk<'_> {
         let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
         let shared = self.belief.shared_budget(account_id, campaign_id, live);
-        let scene = self.scene(channel, settings, shared.as_ref());
+        let given = account.and_then(|account| account.pools.budget_now(&live.spec, campaign_id, ledger, self.now));
+        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared.as_ref()) };
         if live.pacing.hour_factors != ledger.hours.assumed() {
             live.pacing.hour_factors = ledger.hours.assumed().to_vec();
         }
-        live.outlook = Some(Outlook::of(live, &scene));
+        Outlook::renew(live, &scene);
         let picture = Picture::of(live, Some(ledger), &scene, profile);
         let freshness = freshness(picture.data_age(), picture.period_ms, &settings.gates);
         let mut pacing = std::mem::take(&mut live.pacing);
@@ -201,6 +205,9 @@ impl Desk<'_> {
     /// Takes a person's word on a proposal.
     pub fn hear(&mut self, decision: &Decision) {
         let Some(campaign_id) = decision.campaign_id.clone().or_else(|| self.campaign_of(decision)) else { return };
+        if decision.decision == "undo" {
+            return self.undo(decision, &campaign_id);
+        }
         let found = self.ledger.campaign(&decision.account_id, &campaign_id);
         let Some(proposal) = found.and_then(|campaign| campaign.proposals.get(&decision.command_id)).cloned() else {
             return;
@@ -278,27 +285,10 @@ impl Desk<'_> {
 
     /// Pauses of the hard stop, the runaway, the flight's end and the halt, and the resumes when their causes are over.
     fn stop_or_start(&mut self, case: &Case<'_>) {
-        let halted = self.ledger.halt_of(case.account_id, case.campaign_id).is_some();
         let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::State);
         let spec = &case.live.spec;
-        let over = spec.flight_end.is_some_and(|end| self.now >= end);
-        let stopped = case.pacing.hard_stop.is_open();
-        let may_stop = gate.permission <= Permission::HardStopOnly;
-        let holder = if halted {
-            Some((Holder::Halt, Reason::Halt, None))
-        } else if over {
-            Some((Holder::Flight, Reason::FlightEnd, None))
-        } else if may_stop && case.pacing.runaway.is_open() {
-            Some((Holder::Runaway, Reason::Runaway, None))
-        } else if may_stop && stopped {
-            Some((Holder::DailyCap, Reason::DailyCap, Some(case.picture.day.end)))
-        } else if gate.permission <= Permission::DecreasesOnly && !case.picture.has_its_turn() {
-            Some((Holder::DailyCap, Reason::TinyBudgetTurn, None))
-        } else {
-            None
-        };
         let controlled = [&spec.bid_control, &spec.budget_control].iter().any(|control| *control == "paceline");
-        match holder {
+        match self.must_stand(case, &gate) {
             Some((holder, reason, until)) if controlled && spec.status == "active" => {
                 if self.needs_pause(case, holder) {
                     self.submit(case, Lever::State, Action::Pause(holder, until), reason);
@@ -310,6 +300,27 @@ impl Desk<'_> {
                 self.resume(case, &gate);
                 self.stop_underperformer(case, &gate);
             }
+        }
+    }
+
+    /// Who holds the campaign still now, why, and until when if that ends by itself.
+    fn must_stand(&self, case: &Case<'_>, gate: &Gate) -> Option<(Holder, Reason, Option<Millis>)> {
+        let halted = self.ledger.halt_of(case.account_id, case.campaign_id).is_some();
+        let over = case.live.spec.flight_end.is_some_and(|end| self.now >= end);
+        let stopped = case.pacing.hard_stop.is_open();
+        let may_stop = gate.permission <= Permission::HardStopOnly;
+        if halted {
+            Some((Holder::Halt, Reason::Halt, None))
+        } else if over {
+            Some((Holder::Flight, Reason::FlightEnd, None))
+        } else if may_stop && case.pacing.runaway.is_open() {
+            Some((Holder::Runaway, Reason::Runaway, None))
+        } else if may_stop && stopped {
+            Some((Holder::DailyCap, Reason::DailyCap, Some(case.picture.day.end)))
+        } else if gate.permission <= Permission::DecreasesOnly && !case.picture.has_its_turn() {
+            Some((Holder::DailyCap, Reason::TinyBudgetTurn, None))
+        } else {
+            None
         }
     }
 
@@ -450,6 +461,9 @@ impl Desk<'_> {
     /// keeps yesterday's as today's ceiling.
     fn move_budget(&mut self, case: &Case<'_>) {
         let spec = &case.live.spec;
+        if self.follow_pool(case) {
+            return;
+        }
         if case.evaluation.is_none() || spec.budget_control != "paceline" || case.picture.is_shared {
             return;
         }
@@ -520,18 +534,47 @@ impl Desk<'_> {
         }
         let (account_id, campaign_id) = (proposal.account_id.clone(), proposal.campaign_id.clone());
         let Some(action) = action_of(&proposal, edited) else { return };
-        let Some(mut live) = self.take_live(&account_id, &campaign_id) else { return };
+        let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
+        let reason = if proposal.reason == Reason::Undo.as_str() { Reason::Undo } else { Reason::Person };
+        let approved = Proposal { action, reason, group_sum_micros: None, approved: true };
+        let issued = self.at_case(&account_id, &campaign_id, true, |desk, case| {
+            let issued = match (&approved.action, &proposal.table) {
+                (Action::SetModifierTable, Some(table)) => desk.submit_approved_hours(case, table),
+                _ => desk.submit_proposal(case, lever, &approved),
+            };
+            if let Some(command) = desk.outputs.adjustments.last_mut().filter(|_| issued) {
+                command.group_id.clone_from(&proposal.group_id);
+            }
+            issued
+        });
+        let Some(issued) = issued else { return };
+        let state = if issued { "approved" } else { "rejected" };
+        self.propose(Adjustment { state: state.into(), ..proposal });
+    }
+
+    /// A look at one campaign outside of its turn; `None` where it does not live.
+    fn at_case<R>(
+        &mut self,
+        account_id: &str,
+        campaign_id: &str,
+        approved: bool,
+        act: impl FnOnce(&mut Self, &Case<'_>) -> R,
+    ) -> Option<R> {
+        let mut live = self.take_live(account_id, campaign_id)?;
         self.noted.clear();
-        let settings = self.settings_of(&account_id, &campaign_id, &live);
+        let settings = self.settings_of(account_id, campaign_id, &live);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
-        let channel =
-            self.belief.accounts.get(&account_id).and_then(|account| account.channels.get(&live.spec.channel));
-        let ledger = self.ledger.campaign(&account_id, &campaign_id);
-        let shared = self.belief.shared_budget(&account_id, &campaign_id, &live);
-        let picture = Picture::of(&live, ledger, &self.scene(channel, settings, shared.as_ref()), profile);
+        let account = self.belief.accounts.get(account_id);
+        let channel = account.and_then(|account| account.channels.get(&live.spec.channel));
+        let nothing = CampaignLedger::default();
+        let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
+        let shared = self.belief.shared_budget(account_id, campaign_id, &live);
+        let given = account.and_then(|account| account.pools.budget_now(&live.spec, campaign_id, ledger, self.now));
+        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared.as_ref()) };
+        let picture = Picture::of(&live, Some(ledger), &scene, profile);
         let case = Case {
-            account_id: &account_id,
-            campaign_id: &campaign_id,
+            account_id,
+            campaign_id,
             live: &live,
             pacing: &live.pacing,
             picture: &picture,
@@ -541,18 +584,12 @@ impl Desk<'_> {
                 || self.now < self.jump_until
                 || live.pacing.holds_raises(settings, self.now),
             evaluation: None,
-            approved: true,
+            approved,
         };
-        let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
-        let approved = Proposal { action, reason: Reason::Person, group_sum_micros: None, approved: true };
-        let issued = match (&approved.action, &proposal.table) {
-            (Action::SetModifierTable, Some(table)) => self.submit_approved_hours(&case, table),
-            _ => self.submit_proposal(&case, lever, &approved),
-        };
-        let state = if issued { "approved" } else { "rejected" };
+        let result = act(self, &case);
         Arc::make_mut(&mut live).whys.append(&mut self.noted);
-        self.put_live(&account_id, &campaign_id, live);
-        self.propose(Adjustment { state: state.into(), ..proposal });
+        self.put_live(account_id, campaign_id, live);
+        Some(result)
     }
 
     fn issue(&mut self, adjustment: Adjustment) {
@@ -611,7 +648,7 @@ impl Desk<'_> {
     ) -> Scene<'s> {
         let (now, watermark, policy_version) = (self.now, self.watermark, self.policy_version);
         let feed_period_ms = self.policy.stage1.idle_period.touches_ms();
-        Scene { now, watermark, channel, settings, policy_version, shared, feed_period_ms }
+        Scene { now, watermark, channel, settings, policy_version, shared, feed_period_ms, given_micros: None }
     }
 
     fn campaign_of(&self, decision: &Decision) -> Option<String> {

@@ -10,6 +10,7 @@ use crate::slot::{Answer, Issued, Slot};
 use model::fact::{Ack, Halt, StateReport};
 use model::output::{Adjustment, DesiredState};
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
+use policy::explain::Reason;
 use policy::gates::Scope;
 use policy::pause::{Holder, Holders};
 use policy::settings::Anomaly;
@@ -437,6 +438,10 @@ impl CampaignLedger {
         }
         let superseded = self.slot_mut(lever).issue(issued, command.expected_previous.value_micros);
         self.unanswered = self.unanswered.saturating_add(i64::from(superseded));
+        let is_undo = command.reason == Reason::Undo.as_str();
+        if is_undo && lever != Lever::State {
+            self.slot_mut(lever).override_at = Some(command.issued_at);
+        }
         match (command.kind.as_str(), command.holder.as_deref().and_then(Holder::parse)) {
             ("pause", Some(holder)) => _ = self.holders.hold(holder, command.issued_at),
             ("resume", holder) => {
@@ -446,6 +451,10 @@ impl CampaignLedger {
                 }
                 for ours in [Holder::Flight, Holder::DailyCap, Holder::Runaway, Holder::Underperformer, Holder::Halt] {
                     self.holders.lift(ours);
+                }
+                // Only who took a pause back lifts what a person said.
+                if is_undo {
+                    self.holders.lift(Holder::Person);
                 }
             }
             _ => {}

@@ -10,9 +10,9 @@
 //! the policy is asked, and whatever leaves has passed the guard and is in the ledger. An amount is counted once, or it
 //! is counted as dropped.
 //!
-//! Missing on purpose: targets that a platform follows by itself, modifiers, portfolios and exploration (the policy
-//! leaves their places); invalid traffic by placement; lowering a platform's daily budget before midnight
-//! (it is lowered after); context signals; rebuilding a ledger from desired states
+//! Missing on purpose: targets that a platform follows by itself, modifiers other than by hour, exploration of anything
+//! but budgets (the policy leaves their places); invalid traffic by placement; lowering a platform's daily budget before
+//! midnight (it is lowered after); context signals; rebuilding a ledger from desired states
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
 mod alerts;
@@ -38,6 +38,7 @@ mod measures;
 mod mend;
 mod pacing;
 mod picture;
+mod pools;
 mod positions;
 mod quarantine;
 mod rows;
@@ -55,11 +56,13 @@ mod view;
 pub use belief::Counters;
 pub use campaign::{Granularity, Late};
 pub use controller::Controller;
+pub use desk::Undo;
 pub use experiments::ExperimentNow;
 pub use frozen::Frozen;
+pub use ledger::Lever;
 pub use mend::Holds;
 pub use policy::switchback::Comparison;
-pub use view::{CampaignSummary, DayNow, HaltInForce, View, Waiting, Why};
+pub use view::{CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};
 use model::time::Millis;

@@ -96,6 +96,8 @@ pub struct Scene<'a> {
     pub shared: Option<&'a Group<'a>>,
     /// Declared period of the feeds of events.
     pub feed_period_ms: Millis,
+    /// The daily budget that the campaign's pool gives it, where it is in one.
+    pub given_micros: Option<i64>,
 }
 
 /// How often a campaign's spend is told: its reports' period, or the declared one of the feeds of events.
@@ -150,7 +152,7 @@ impl Picture {
             day,
             watermark,
             seen_until,
-            plan: Outlook::of(live, scene).plan,
+            plan: Outlook::plan_of(live, scene),
             budget,
             period_left,
             bound_by,
@@ -305,20 +307,38 @@ impl Window {
 }
 
 impl Outlook {
+    /// Makes sure that the plan kept is that of the day of `now`, made of what holds now.
+    pub fn renew(live: &mut Live, scene: &Scene<'_>) {
+        if Self::kept(live, scene).is_none() {
+            live.outlook = Some(Self::made(live, scene));
+        }
+    }
+
     /// The plan of the day of `now`: the one kept, if it is made of the same.
-    pub fn of(live: &Live, scene: &Scene<'_>) -> Outlook {
+    pub fn plan_of(live: &Live, scene: &Scene<'_>) -> Result<Arc<DayPlan>, Hold> {
+        Self::kept(live, scene).map_or_else(|| Self::made(live, scene).plan, |kept| kept.plan.clone())
+    }
+
+    fn kept<'a>(live: &'a Live, scene: &Scene<'_>) -> Option<&'a Outlook> {
+        let kept = live.outlook.as_ref()?;
+        (kept.key == Self::key(live, scene) && kept.hour_factors == live.pacing.hour_factors).then_some(kept)
+    }
+
+    fn made(live: &Live, scene: &Scene<'_>) -> Outlook {
         let day = live.calendar.day_of(scene.now);
+        Outlook {
+            key: Self::key(live, scene),
+            hour_factors: live.pacing.hour_factors.clone(),
+            plan: day_plan(live, &day, scene).map(Arc::new),
+        }
+    }
+
+    fn key(live: &Live, scene: &Scene<'_>) -> OutlookKey {
         let learned = scene.channel.map_or(0, |channel| channel.hours_learned);
         let (versions, learned_by_all) = scene.shared.map_or((0, 0), Group::fingerprint);
         let version = live.spec.version.wrapping_add(versions);
-        let key = (day.start, version, scene.policy_version, learned.wrapping_add(learned_by_all));
-        match &live.outlook {
-            Some(outlook) if outlook.key == key && outlook.hour_factors == live.pacing.hour_factors => outlook.clone(),
-            _ => {
-                let plan = day_plan(live, &day, scene).map(Arc::new);
-                Outlook { key, hour_factors: live.pacing.hour_factors.clone(), plan }
-            }
-        }
+        let day = live.calendar.day_of(scene.now).start;
+        (day, version, scene.policy_version, learned.wrapping_add(learned_by_all))
     }
 }
 
@@ -489,7 +509,11 @@ pub fn local_day(day: &Day) -> LocalDay {
 /// The budgets as of today.
 fn budgets(live: &Live, day: &Day, spent_day: i64, scene: &Scene<'_>) -> DayBudgets {
     let spec = &live.spec;
-    let budgets = DayBudgets { daily_micros: spec.daily_budget_micros, weekday: day.weekday, ..DayBudgets::default() };
+    let budgets = DayBudgets {
+        daily_micros: scene.given_micros.or(spec.daily_budget_micros),
+        weekday: day.weekday,
+        ..DayBudgets::default()
+    };
     let given = [spec.weekly_budget_micros, spec.monthly_budget_micros, spec.flight_budget_micros];
     if given.iter().all(Option::is_none) {
         return budgets;

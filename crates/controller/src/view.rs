@@ -3,12 +3,16 @@
 use crate::belief::{Belief, Counters};
 use crate::campaign::{FLIGHT, Granularity, Live, RowKey};
 use crate::controller::{Controller, State};
+use crate::desk::Undo;
 use crate::experiments::ExperimentNow;
+use crate::ledger::{CampaignLedger, Lever};
 use crate::measures::{NONE, net_spend};
+use crate::pools;
 use crate::rows;
 use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{HOUR_MS, Millis};
+use policy::pause::Holder;
 
 /// A look at one journal partition's state.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +54,27 @@ pub struct CampaignSummary {
     pub window_spend_micros: Option<i64>,
     /// Who holds it still.
     pub holders: Vec<String>,
+    /// Who holds what, since when, until when.
+    pub holds: Vec<Hold>,
+    /// What a person can take back now.
+    pub undos: Vec<Undo>,
     /// Any halt covers it.
     pub halted: bool,
     /// Version of a specification whose numbers jumped and wait for a person.
     pub jumped_version: Option<i64>,
+}
+
+/// Somebody keeps a value as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Hold {
+    /// bid, budget, state.
+    pub lever: &'static str,
+    /// A pause's holder, or `person` for a value that somebody else set.
+    pub holder: &'static str,
+    pub since: Millis,
+    /// `None`: until its cause ends or a person lets go.
+    pub until: Option<Millis>,
 }
 
 /// Why the last look at a campaign led to no command, by lever.
@@ -132,6 +153,26 @@ impl<'a> View<'a> {
         })
     }
 
+    fn holds(self, account_id: &str, campaign_id: &str, ledger: &CampaignLedger) -> Vec<Hold> {
+        let pauses = ledger.holders.iter().map(|(holder, since)| {
+            let live = self.belief().campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
+            let until = live.filter(|_| holder == Holder::DailyCap).map(|live| live.calendar.day_of(since).end);
+            Hold { lever: Lever::State.word(), holder: holder.as_str(), since, until }
+        });
+        let gates = &self.controller.policy().for_campaign(account_id, campaign_id).gates;
+        let values = [Lever::Bid, Lever::Budget].into_iter().filter_map(|lever| {
+            let since = ledger.slot(lever).override_at?;
+            let until = since.saturating_add(gates.override_hold_ms);
+            (self.now() < until).then(|| Hold {
+                lever: lever.word(),
+                holder: Holder::Person.as_str(),
+                since,
+                until: Some(until),
+            })
+        });
+        pauses.chain(values).collect()
+    }
+
     /// All campaigns that have a specification, by account and id.
     pub fn campaigns(self) -> impl Iterator<Item = CampaignSummary> + 'a {
         let accounts = self.belief().accounts.iter();
@@ -164,6 +205,8 @@ impl<'a> View<'a> {
             window_need_micros: None,
             window_spend_micros: None,
             holders: Vec::new(),
+            holds: Vec::new(),
+            undos: Vec::new(),
             halted: self.state().ledger.halt_of(account_id, campaign_id).is_some(),
             jumped_version: campaign.jumped.as_ref().map(|jumped| jumped.spec.version),
         };
@@ -171,6 +214,8 @@ impl<'a> View<'a> {
             summary.bid_wanted_micros = ledger.bid.last.as_ref().map(|last| last.value);
             summary.bid_confirmed_micros = ledger.bid.confirmed;
             summary.holders = ledger.holders.words();
+            summary.holds = self.holds(account_id, campaign_id, ledger);
+            summary.undos = ledger.undos(self.now());
         }
         if let Some(live) = &campaign.live {
             let day = live.calendar.day_of(self.now());
@@ -264,7 +309,20 @@ impl<'a> View<'a> {
     pub fn why(self, account_id: &str, campaign_id: &str) -> Vec<Why> {
         let live = self.belief().campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
         let whys = live.into_iter().flat_map(|live| &live.whys);
-        whys.map(|(lever, reason)| Why { lever, reason: (*reason).to_owned() }).collect()
+        let whys = whys.map(|(lever, reason)| Why { lever, reason: (*reason).to_owned() });
+        let pool = self.pool_word(account_id, campaign_id).map(|word| Why { lever: "pool", reason: word.to_owned() });
+        whys.chain(pool).collect()
+    }
+
+    /// Why the last evaluation of the campaign's pool left its budget where it was.
+    fn pool_word(self, account_id: &str, campaign_id: &str) -> Option<&'static str> {
+        let account = self.belief().accounts.get(account_id)?;
+        let live = account.campaigns.get(campaign_id)?.live.as_ref()?;
+        let (pool, member) = account.pools.member(&live.spec, campaign_id)?;
+        if pool.group.as_ref().is_some_and(|group| group.leg(campaign_id).is_some()) {
+            return Some("pool_move_under_way");
+        }
+        member.kept.map(pools::Kept::as_str).or(pool.stays.map(|stays| stays.as_str()))
     }
 
     /// Proposals that wait for a person.

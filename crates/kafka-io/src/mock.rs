@@ -120,6 +120,43 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_of_many_pieces_is_in_order_without_gap_and_never_larger_than_asked_for() {
+        const RECORDS: i64 = 3_000;
+        let broker = MockBroker::start().unwrap();
+        broker.create_topic("in", 1).unwrap();
+        let connection = broker.connection("pieces");
+        let mut sender = Sender::start(&connection).unwrap();
+        for n in 0..RECORDS {
+            sender.send("in", Some(0), Some(b"key"), Some(&n.to_le_bytes()), None).unwrap();
+        }
+        sender.flush(LONG).unwrap();
+        let membership = Membership { group: "pieces".into(), instance: None };
+        let mut consumer = SourceConsumer::join(&connection, &membership, &["in"]).unwrap();
+        let (mut next, mut largest, place) = (0, 0, TopicPartition::new("in", 0));
+        let started = Instant::now();
+        while next < RECORDS {
+            assert!(started.elapsed() < LONG);
+            if let Some(Life::Assigned(places)) = consumer.poll_life() {
+                consumer.begin(places.into_iter().map(|place| (place, 0)).collect()).unwrap();
+            }
+            let batch = consumer.next_batch(1_000, Duration::from_millis(20));
+            largest = largest.max(batch.len());
+            for record in batch.iter() {
+                assert_eq!((record.offset, record.key), (next, Some(&b"key"[..])));
+                assert_eq!(record.payload, Some(&next.to_le_bytes()[..]));
+                next += 1;
+            }
+            drop(batch);
+            // What is fetched meanwhile is held, and comes first afterwards.
+            consumer.pause(std::slice::from_ref(&place));
+            assert!(consumer.next_batch(1_000, Duration::from_millis(1)).is_empty());
+            consumer.resume(std::slice::from_ref(&place));
+        }
+        assert!(largest <= 1_000, "{largest}");
+        assert!(consumer.close(LONG));
+    }
+
+    #[test]
     fn nothing_is_begun_or_released_that_was_not_offered() {
         let broker = MockBroker::start().unwrap();
         broker.create_topic("in", 1).unwrap();

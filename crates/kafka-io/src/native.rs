@@ -3,7 +3,7 @@
 //! What always holds: a queue is destroyed before its client, a message is freed exactly once, and no message outlives
 //! the batch that holds it.
 
-use crate::record::Record;
+use crate::record::{Parts, Record};
 use rdkafka::bindings as native;
 use rdkafka::error::RDKafkaErrorCode;
 use std::ffi::{CStr, CString};
@@ -105,6 +105,12 @@ impl OwnedMessage {
         // SAFETY: the message is live until we are dropped.
         MessageView(unsafe { self.0.as_ref() })
     }
+
+    /// What it says of itself, for [`Messages::records`].
+    pub fn parts(&self, source: usize) -> Parts {
+        // SAFETY: the message is live until we are dropped.
+        unsafe { Parts::of(source, self.0.as_ptr()) }
+    }
 }
 
 impl Drop for OwnedMessage {
@@ -128,6 +134,15 @@ impl Messages {
     pub fn record(&self, at: usize, source: usize) -> Record<'_> {
         // SAFETY: the message is live, and the borrow of `self` keeps it from being freed.
         unsafe { Record::new(source, self.0[at].0.as_ptr()) }
+    }
+
+    /// The records of these messages.
+    ///
+    /// # Safety
+    /// `parts` must be of messages that are here.
+    pub unsafe fn records<'m>(&'m self, parts: &'m [Parts]) -> impl ExactSizeIterator<Item = Record<'m>> {
+        // SAFETY: they are here, by the caller's promise, and the borrow of `self` keeps them from being freed.
+        parts.iter().map(|parts| unsafe { parts.record() })
     }
 
     pub fn push(&mut self, message: OwnedMessage) {

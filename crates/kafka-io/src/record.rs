@@ -48,6 +48,27 @@ pub struct Record<'a> {
     message: *const native::rd_kafka_message_t,
 }
 
+/// What a message says of itself, read while it is at hand; a record once more, as long as the message lives.
+pub(crate) struct Parts(Record<'static>);
+
+// SAFETY: only pointers into the message, which any thread may read, and nothing is read through them here.
+unsafe impl Send for Parts {}
+
+impl Parts {
+    /// # Safety
+    /// `message` must be a live message of a consumer.
+    pub(crate) unsafe fn of(source: usize, message: *const native::rd_kafka_message_t) -> Parts {
+        // SAFETY: live now, by the caller's promise; what is lent is lent on by `record` alone.
+        Parts(unsafe { Record::new(source, message) })
+    }
+
+    /// # Safety
+    /// The message must live still, and must not be freed within `'a`.
+    pub(crate) unsafe fn record<'a>(&self) -> Record<'a> {
+        self.0
+    }
+}
+
 impl<'a> Record<'a> {
     /// # Safety
     /// `message` must be a live message of a consumer that outlives `'a`, and must not be freed within it.

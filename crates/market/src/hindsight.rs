@@ -88,6 +88,19 @@ impl Hindsight {
         Some([at(&|_, _| 1.0), best, at(&of_table)])
     }
 
+    /// A day with the one bid that spends its budget, or the highest.
+    pub fn at_budget(&self, day: usize, budget_micros: i64, bid_max_micros: i64) -> (i64, Outcome) {
+        let Some(day) = self.days.get(day) else { return (0, Outcome::default()) };
+        let fits = |bid: f64| self.of_day(day, bid).spend_micros <= budget_micros as f64;
+        let bid = greatest(bid_max_micros as f64, fits);
+        (bid as i64, self.of_day(day, bid))
+    }
+
+    /// A day at a bid.
+    pub fn at_bid(&self, day: usize, bid: f64) -> Outcome {
+        self.days.get(day).map_or_else(Outcome::default, |day| self.of_day(day, bid))
+    }
+
     fn of_day(&self, day: &OfferedDay, bid: f64) -> Outcome {
         self.of_day_by(day, bid, &|_, _| 1.0)
     }

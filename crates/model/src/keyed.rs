@@ -28,6 +28,15 @@ impl KeyedHasher {
 
     /// The pseudonym of a user key inside one account: the same person in two accounts has two pseudonyms.
     pub fn user(&self, account_id: &str, user_key: &str) -> u64 {
+        let (account, key) = (account_id.as_bytes(), user_key.as_bytes());
+        let end = account.len().saturating_add(1).saturating_add(key.len());
+        let mut both = [0xff; SHORT_BYTES];
+        if end <= SHORT_BYTES {
+            // One piece: hashing it at once takes half as long as piece by piece.
+            both[..account.len()].copy_from_slice(account);
+            both[account.len() + 1..end].copy_from_slice(key);
+            return self.users.hash(&both[..end]);
+        }
         let mut hasher = self.users;
         hasher.write(account_id.as_bytes());
         hasher.write_u8(0xff);
@@ -37,11 +46,12 @@ impl KeyedHasher {
 
     /// The fingerprint of an event id or click id.
     pub fn id(&self, id: &str) -> u64 {
-        let mut hasher = self.ids;
-        hasher.write(id.as_bytes());
-        hasher.finish()
+        self.ids.hash(id.as_bytes())
     }
 }
+
+/// Account and user key together are seldom longer.
+const SHORT_BYTES: usize = 96;
 
 impl std::fmt::Debug for KeyedHasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -60,5 +70,21 @@ mod tests {
         assert_ne!(one.user("a", "x"), one.user("b", "x"));
         assert_ne!(one.id("x"), one.user("", "x"));
         assert_eq!(format!("{one:?}"), "KeyedHasher(***)");
+    }
+
+    #[test]
+    fn in_one_piece_or_in_several_it_is_the_same_hash() {
+        let keyed = KeyedHasher::new(b"one");
+        for length in 0..2 * SHORT_BYTES {
+            let (account, key) = ("a".repeat(length / 3), "k".repeat(length));
+            let mut pieces = keyed.users;
+            pieces.write(account.as_bytes());
+            pieces.write_u8(0xff);
+            pieces.write(key.as_bytes());
+            assert_eq!(keyed.user(&account, &key), pieces.finish());
+            let mut pieces = keyed.ids;
+            pieces.write(key.as_bytes());
+            assert_eq!(keyed.id(&key), pieces.finish());
+        }
     }
 }

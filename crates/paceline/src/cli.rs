@@ -2,11 +2,13 @@
 
 mod analyze;
 pub mod handbook;
+mod letters;
 mod replay;
 
 use crate::settings::TokenRole;
 pub use analyze::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use letters::*;
 pub use replay::*;
 use std::path::PathBuf;
 
@@ -88,7 +90,10 @@ pub enum Command {
     Halt(HaltArgs),
     /// Release a halt
     Release(HaltArgs),
-    /// List, approve or reject proposals
+    /// List refused records, or send them back once their cause is mended
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
+    /// List, approve or reject proposals, or take a command back
     #[command(subcommand)]
     Proposals(ProposalsCommand),
     /// Make a token for the HTTP API
@@ -416,15 +421,17 @@ pub enum ProposalsCommand {
     Approve(ProposalArgs),
     /// Reject one
     Reject(ProposalArgs),
+    /// Take back the last command of a lever: the value before it is asked for again, through the guard
+    Undo(ProposalArgs),
 }
 
-/// Options of `paceline proposals approve` and `reject`.
+/// Options of `paceline proposals approve`, `reject` and `undo`.
 #[derive(Args, Debug, Clone)]
 pub struct ProposalArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub config: ConfigFiles,
-    /// The proposal's command id
+    /// The proposal's command id; with undo the command's
     pub command_id: String,
     /// Why; kept with the record
     #[arg(long)]

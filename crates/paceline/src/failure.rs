@@ -1,6 +1,6 @@
 //! How a command ends: one sentence for a person and an exit code for a script.
 //!
-//! Exit codes are part of the contract: 1 failed, 3 a difference found, 75 may pass by itself (try again later),
+//! Exit codes are part of the contract: 1 failed, 2 wrong arguments, 3 a difference found, 75 may pass by itself (try again later),
 //! 78 a person must change something.
 
 use std::fmt;
@@ -10,6 +10,8 @@ use std::fmt;
 pub enum Kind {
     /// It was tried and did not work.
     Failed,
+    /// The arguments cannot be understood together, or one of them cannot.
+    Usage,
     /// A comparison found a difference.
     Difference,
     /// Broker or registry away, port in use: the same call may succeed later.
@@ -25,6 +27,7 @@ impl Kind {
     pub fn exit_code(self) -> u8 {
         match self {
             Kind::Failed => 1,
+            Kind::Usage => 2,
             Kind::Difference => 3,
             Kind::TryLater | Kind::Stopped => 75,
             Kind::Setup => 78,
@@ -59,6 +62,11 @@ impl Failure {
     /// The same with a list of what is to mend.
     pub fn listing(self, mistakes: Vec<String>) -> Self {
         Self { mistakes, ..self }
+    }
+
+    /// Arguments that make no sense.
+    pub fn usage(what: impl fmt::Display, advice: impl fmt::Display) -> Self {
+        Self::new(Kind::Usage, what, advice)
     }
 
     /// A failure of the attempt itself.

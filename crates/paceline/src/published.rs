@@ -5,11 +5,13 @@
 mod experiments;
 mod halts;
 mod hub;
+mod letters;
 mod view;
 
 pub use experiments::ExperimentView;
 pub use halts::HaltView;
 pub use hub::{Hub, Told};
+pub use letters::{LetterView, Letters};
 pub use view::{CampaignEntry, CampaignView, Forecast};
 
 use dashmap::DashMap;
@@ -62,6 +64,8 @@ pub struct Published {
     pub health: Health,
     /// Who listens to changes.
     pub hub: Hub,
+    /// Records that were refused.
+    pub letters: Letters,
     campaigns: DashMap<CampaignKey, Held>,
     traces: DashMap<CampaignKey, VecDeque<TracePoint>>,
     last_commands: DashMap<CampaignKey, LastCommand>,

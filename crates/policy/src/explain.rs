@@ -42,10 +42,16 @@ pub enum Reason {
     Modifiers,
     /// Money moves between campaigns.
     Reallocation,
+    /// A small shift of budgets shows what money brings.
+    Exploration,
+    /// The budget in force is not what the campaign's pool gives it.
+    PoolReturn,
     /// A value in force is said again before its life ends.
     Affirm,
     /// A person asked for it.
     Person,
+    /// A person takes a command back.
+    Undo,
 }
 
 impl Reason {
@@ -68,8 +74,11 @@ impl Reason {
             Reason::BudgetPlan => "budget_plan",
             Reason::Modifiers => "modifiers",
             Reason::Reallocation => "reallocation",
+            Reason::Exploration => "exploration",
+            Reason::PoolReturn => "pool_return",
             Reason::Affirm => "affirm",
             Reason::Person => "person",
+            Reason::Undo => "undo",
         }
     }
 
@@ -98,8 +107,11 @@ impl Reason {
             Reason::BudgetPlan => "the plan of the next day asks for it",
             Reason::Modifiers => "a click is worth clearly more at some hours than at others",
             Reason::Reallocation => "money moves to where it returns more",
+            Reason::Exploration => "a small shift shows what money brings",
+            Reason::PoolReturn => "the campaign's pool gives it another budget than the one in force",
             Reason::Affirm => "the value is right and its life would end",
             Reason::Person => "a person asked for it",
+            Reason::Undo => "a person takes the last command back",
         }
     }
 }
@@ -155,6 +167,33 @@ pub fn sentence(reason: Reason, story: &Story<'_>) -> String {
 /// What a platform's week or month leaves, where that is less than the budgets of the days: after the sentence.
 pub fn ceiling_sentence(period: &str, left_micros: i64, currency: &str) -> String {
     format!(" The platform's {period} leaves {} for today and the days to come.", amount(left_micros, currency))
+}
+
+/// What a move within a pool rests on: the return of the last unit of money over the pool's mean, and how many campaigns the
+/// move is about; of a proposal by curves the gain with its interval.
+pub fn pool_sentence(return_ppm: i64, parts: usize, explores: bool, gain_ppm: Option<[i64; 3]>) -> String {
+    let hundredths = |ppm: i64| (i128::from(ppm) + 5_000).div_euclid(10_000);
+    let share = |ppm: i64| {
+        let tenths = (i128::from(ppm) + 500).div_euclid(1_000);
+        let sign = if tenths < 0 { "-" } else { "" };
+        format!("{sign}{}.{} %", tenths.abs() / 10, tenths.abs() % 10)
+    };
+    let returns = hundredths(return_ppm);
+    let part = format!("{parts} budgets change by 0 in sum");
+    match (explores, gain_ppm) {
+        (true, _) => format!("Up or down was drawn, one half each; {part}."),
+        (false, Some([low, mid, high])) => format!(
+            "By curves that were learned the pool gains {} ({} to {}); {part}.",
+            share(mid),
+            share(low),
+            share(high)
+        ),
+        (false, None) => format!(
+            "The last unit of money returns {}.{:02} times the pool's mean here; {part}.",
+            returns / 100,
+            returns.rem_euclid(100)
+        ),
+    }
 }
 
 /// What happens without the command: for the explanation's last line.

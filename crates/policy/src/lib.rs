@@ -7,7 +7,7 @@
 //!
 //! The order of questions at one tick: [`gates`] (may we?), [`plan`] (what should have been spent?), [`pressure`] (which
 //! bid spends the rest?), [`target`] (which bid meets the promised cost?), [`composition`] (which bid wins, is it worth a
-//! command?), [`anomaly`] (what is wrong? its statistics are in [`detect`]), [`pause`] (who holds it?), [`guard`] (the
+//! command?), [`portfolio`] (which campaign gets how much tomorrow?), [`anomaly`] (what is wrong? its statistics are in [`detect`]), [`pause`] (who holds it?), [`guard`] (the
 //! only way out), [`explain`] (say it). [`settings`] holds every number, [`profile`] what each platform allows, [`kpi`]
 //! the ratios. `POLICY.md` beside this crate's `Cargo.toml` says the rules in words; "section" in a comment means a
 //! section of it.
@@ -16,8 +16,8 @@
 //! (how many conversions are still to come?), [`allocation`] (where does the next euro bring most?), [`ltv`] (what is a
 //! customer still worth?).
 //!
-//! Missing on purpose, with their places left: targets that a platform follows by itself (end of section 5), modifiers
-//! (7), portfolios (8; the guard already checks a group's sum), exploration (11).
+//! Missing on purpose, with their places left: targets that a platform follows by itself (end of section 5), other modifiers
+//! than those by hour (7), exploration of anything but budgets (11).
 
 pub mod allocation;
 pub mod anomaly;
@@ -35,6 +35,7 @@ pub mod ltv;
 pub mod modifier;
 pub mod pause;
 pub mod plan;
+pub mod portfolio;
 pub mod pressure;
 pub mod profile;
 pub mod settings;

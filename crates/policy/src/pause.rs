@@ -81,6 +81,11 @@ impl Holders {
         self.0.get(&holder).copied()
     }
 
+    /// All holders and since when, sorted as the enum.
+    pub fn iter(&self) -> impl Iterator<Item = (Holder, Millis)> {
+        self.0.iter().map(|(holder, since)| (*holder, *since))
+    }
+
     /// All holders' words, sorted as the enum.
     pub fn words(&self) -> Vec<String> {
         self.0.keys().map(|holder| holder.as_str().to_owned()).collect()

@@ -82,7 +82,7 @@ impl Desk<'_> {
             Lever::Budget => {
                 let least = profile.budget_min_micros(&spec.currency);
                 let floor = spec.budget_min_micros.unwrap_or(least).max(least);
-                let most = spec.budget_max_micros.or(spec.daily_budget_micros);
+                let most = spec.budget_max_micros.or_else(|| self.pool_sum(case)).or(spec.daily_budget_micros);
                 (Some(floor), most, spec.budget_step_micros, Actuator::Budget)
             }
             Lever::State => (None, None, 0, Actuator::State),
@@ -143,6 +143,10 @@ impl Desk<'_> {
             period_left_micros: case.picture.period_left,
             account_increases_hour_micros: recent.budget_increases_micros,
             account_budgets_micros: if lever == Lever::Budget { self.account_budgets(case) } else { 0 },
+            pool_left_micros: match lever {
+                Lever::Budget => self.pool_left(case.account_id, case.campaign_id, case.live),
+                _ => None,
+            },
             changes_hour: match lever {
                 Lever::Budget => (ledger.budget_changes_within(self.now), case.picture.profile.budget_changes_per_hour),
                 Lever::Bid | Lever::State => (0, 0),

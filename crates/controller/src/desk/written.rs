@@ -117,7 +117,7 @@ impl Desk<'_> {
     }
 
     /// The same for the same campaign, kind, sequence and journal position, on every machine.
-    fn command_id(&self, case: &Case<'_>, kind: &str, sequence: i64) -> String {
+    pub(super) fn command_id(&self, case: &Case<'_>, kind: &str, sequence: i64) -> String {
         let seed = [
             case.account_id,
             case.campaign_id,

@@ -7,7 +7,7 @@ use model::journal::JournalRecord;
 use model::output::Adjustment;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 
-const EUR: i64 = 1_000_000;
+pub(super) const EUR: i64 = 1_000_000;
 
 /// A bidder's campaign of 240 EUR a day at 1 EUR a click, bids between 0.20 and 5.
 pub(super) fn paced(version: i64) -> CampaignSpec {
@@ -26,7 +26,7 @@ pub(super) struct Day {
     pub(super) world: World,
     pub(super) now: Millis,
     /// Answers commands; otherwise silent.
-    answers: bool,
+    pub(super) answers: bool,
     pub(super) issued: Vec<Adjustment>,
     pub(super) proposed: Vec<Adjustment>,
     pub(super) queue: Vec<Fact>,
@@ -63,12 +63,12 @@ impl Day {
     }
 
     /// A minute in which the sources say nothing new.
-    fn silence(&mut self, watermark: Millis) {
+    pub(super) fn silence(&mut self, watermark: Millis) {
         self.feed(watermark, &[]);
         self.now += MINUTE_MS;
     }
 
-    fn feed(&mut self, watermark: Millis, rows: &[Row]) {
+    pub(super) fn feed(&mut self, watermark: Millis, rows: &[Row]) {
         let facts = std::mem::take(&mut self.queue);
         let record = self.world.journal.cut(self.now, watermark, rows, &facts);
         self.records.push((self.now, record.clone()));

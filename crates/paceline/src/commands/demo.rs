@@ -40,7 +40,7 @@ const DEMO_POLICY: &str = "[stage1]\nconversion_wait_ms = 120000\nsibling_skew_m
 /// Runs the demo to its end, or to the first Ctrl-C, and prints the summary.
 pub fn run(arguments: &Demo) -> Outcome {
     let span_ms = parse_duration_ms(&arguments.span).filter(|span| *span > 0).ok_or_else(|| {
-        Failure::failed(format!("--for {:?} is not a duration", arguments.span), "use for example 120s")
+        Failure::usage(format!("--for {:?} is not a duration", arguments.span), "use for example 120s")
     })?;
     start_logging("warn", "text")?;
     let broker = MockBroker::start()?;

@@ -28,7 +28,7 @@ const POISON_KINDS: u64 = 5;
 pub fn run(arguments: &Generate) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
     let span_ms = parse_duration_ms(&arguments.span).ok_or_else(|| {
-        Failure::failed(format!("--for {:?} is not a duration", arguments.span), "use for example 60s")
+        Failure::usage(format!("--for {:?} is not a duration", arguments.span), "use for example 60s")
     })?;
     let start_ms = Clock::System.now_ms();
     let scenario = LoadScenario {

@@ -19,7 +19,7 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
     let (scope, account_id, campaign_id) = parse_scope(&arguments.scope)?;
     if scope == "integrity" && action == "set" {
-        return Err(Failure::failed(
+        return Err(Failure::usage(
             "an integrity hold is set by the service alone",
             "to stop everything use --scope global",
         ));
@@ -64,7 +64,7 @@ pub fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
 /// `global`, `account=ID`, `campaign=ACCOUNT/ID`, or `integrity`, the latch that a gap in the journal sets.
 pub fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
     let wrong = || {
-        Failure::failed(
+        Failure::usage(
             format!("--scope {text:?} is not a scope"),
             "use global, account=ID, campaign=ACCOUNT/ID, or with release integrity",
         )

@@ -8,12 +8,14 @@ mod campaigns;
 mod check;
 mod config;
 mod conformance;
+mod dead_letters;
 mod demo;
 mod export;
 mod generate;
 mod halt;
 mod history;
 mod import;
+pub mod mask;
 mod policy;
 mod proposals;
 mod replay;
@@ -51,6 +53,7 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Tap(arguments) => tap::run(&arguments),
         Command::Halt(arguments) => halt::run(&arguments, "set"),
         Command::Release(arguments) => halt::run(&arguments, "release"),
+        Command::DeadLetters(command) => dead_letters::run(&command),
         Command::Proposals(command) => proposals::run(&command),
         Command::Token(command) => token::run(&command),
         Command::Demo(arguments) => demo::run(&arguments),

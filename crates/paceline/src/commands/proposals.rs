@@ -26,7 +26,34 @@ pub fn run(command: &ProposalsCommand) -> Outcome {
         }
         ProposalsCommand::Approve(arguments) => decide(arguments, "approve"),
         ProposalsCommand::Reject(arguments) => decide(arguments, "reject"),
+        ProposalsCommand::Undo(arguments) => undo(arguments),
     }
+}
+
+/// Asks for the value before a command again. Only the service knows whether the command is still the last of its lever;
+/// what it refuses it says on the proposals topic.
+fn undo(arguments: &ProposalArgs) -> Outcome {
+    let (settings, _) = Settings::load(&arguments.config.files)?;
+    let codec = registry::codec(&settings, &[])?;
+    let mut reader = LogReader::open(&connect(&settings, "proposals"), PATIENCE)?;
+    let mut found = None;
+    for partition in 0..settings.journal_partitions {
+        reader.read(&settings.topics.adjustments, partition, From::Earliest, Until::StableEnd, |record| {
+            let command = record.payload.and_then(|payload| codec.adjustment(payload).ok());
+            found = command.filter(|command| command.command_id == arguments.command_id).or(found.take());
+            if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        if found.is_some() {
+            break;
+        }
+    }
+    let command = found.ok_or_else(|| {
+        Failure::failed(
+            format!("no issued command has the id {}", arguments.command_id),
+            "see `paceline tap` of the adjustments topic",
+        )
+    })?;
+    send(&settings, arguments, "undo", command.account_id, command.campaign_id)
 }
 
 /// The last state of each proposal, from the topic.

@@ -1,7 +1,7 @@
 //! `paceline tap`: records of any of our topics as JSON lines.
 
 use super::import::time::instant;
-use super::{connect, say};
+use super::{connect, mask, say};
 use crate::cli::Tap;
 use crate::failure::{Failure, Outcome};
 use crate::registry;
@@ -14,8 +14,6 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(15);
-/// Personal fields, masked unless asked for.
-const PERSONAL: [&str; 4] = ["user_key", "ip_key", "customer_key", "user_agent"];
 
 /// Prints the topic from the beginning, or from an instant, to its present end.
 pub fn run(arguments: &Tap) -> Outcome {
@@ -30,7 +28,7 @@ pub fn run(arguments: &Tap) -> Outcome {
     })?;
     let from = match arguments.from.as_deref().map(instant).transpose() {
         Ok(from) => from.map_or(From::Earliest, From::Time),
-        Err(reason) => return Err(Failure::failed(format!("--from {reason}"), "")),
+        Err(reason) => return Err(Failure::usage(format!("--from {reason}"), "")),
     };
     let codec = registry::codec(&settings, &[])?;
     let mut reader = LogReader::open(&connection, PATIENCE)?;
@@ -72,24 +70,17 @@ fn line(codec: &Codec, record: &Record<'_>, unmask: bool) -> Value {
         None => line["value"] = Value::Null,
         Some(Ok(mut value)) => {
             if !unmask {
-                mask(&mut value, &mut line);
+                let key = line["key"].clone();
+                mask::hide(&mut value, &mut |hidden| {
+                    // A key that repeats what is hidden is hidden too.
+                    if key == *hidden {
+                        line["key"] = json!(mask::HIDDEN);
+                    }
+                });
             }
             line["value"] = value;
         }
         Some(Err(rejected)) => line["undecodable"] = json!(rejected.to_string()),
     }
     line
-}
-
-/// Hides personal fields; a key that repeats one is hidden too.
-fn mask(value: &mut Value, line: &mut Value) {
-    let Some(fields) = value.as_object_mut() else { return };
-    for name in PERSONAL {
-        if let Some(field) = fields.get_mut(name).filter(|field| !field.is_null()) {
-            if line["key"] == *field {
-                line["key"] = json!("***");
-            }
-            *field = json!("***");
-        }
-    }
 }

@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn run(arguments: &Verify) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
     let parse = |name: &str, text: &Option<String>| {
-        text.as_deref().map(instant).transpose().map_err(|reason| Failure::failed(format!("--{name} {reason}"), ""))
+        text.as_deref().map(instant).transpose().map_err(|reason| Failure::usage(format!("--{name} {reason}"), ""))
     };
     let (from, to) = (parse("from", &arguments.from)?, parse("to", &arguments.to)?);
     let mut history = History::open(settings, "verify")?;

@@ -22,11 +22,11 @@ pub fn run(arguments: &Why) -> Outcome {
         (Some(id), _) => command(&mut history, id, arguments.output),
         (None, Some(campaign)) => {
             let at = arguments.at.as_deref().map(instant).transpose();
-            let at = at.map_err(|reason| Failure::failed(format!("--at {reason}"), ""))?;
+            let at = at.map_err(|reason| Failure::usage(format!("--at {reason}"), ""))?;
             nothing(&mut history, campaign, at, arguments.output)
         }
         (None, None) => {
-            Err(Failure::failed("neither a command id nor --campaign was given", "see `paceline why --help`"))
+            Err(Failure::usage("neither a command id nor --campaign was given", "see `paceline why --help`"))
         }
     }
 }
@@ -72,7 +72,7 @@ fn other_half<'r>(one: &Adjustment, records: &'r [Adjustment]) -> Option<&'r Adj
 pub fn is_other_half(one: &Adjustment, other: &Adjustment) -> bool {
     let wanted = match one.state.as_str() {
         "approved" => "issued",
-        "issued" if one.reason == Reason::Person.as_str() => "approved",
+        "issued" if [Reason::Person, Reason::Undo].iter().any(|reason| one.reason == reason.as_str()) => "approved",
         _ => return false,
     };
     let decided = |record: &Adjustment| (record.explanation.journal_partition, record.explanation.journal_offset);

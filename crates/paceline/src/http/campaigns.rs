@@ -6,6 +6,7 @@ use super::problem::{Asked, Problem};
 use crate::published::{CampaignEntry, CampaignView, Forecast, KpiQuery, LastCommand, Published, TracePoint};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use controller::{Hold, Undo};
 use model::output::{Adjustment, KpiRow};
 use model::time::Millis;
 use serde::{Deserialize, Serialize};
@@ -198,6 +199,14 @@ pub async fn one(
     document["spec"] = json!(entry.spec);
     document["windows"] = json!(entry.open);
     document["holders"] = json!(holders(&entry.view, &commands));
+    let hold =
+        |hold: &Hold| json!({ "lever": hold.lever, "holder": hold.holder, "since": hold.since, "until": hold.until });
+    document["holds"] = entry.holds.iter().map(hold).collect();
+    let undo = |undo: &Undo| {
+        json!({ "command_id": undo.command_id, "kind": undo.kind, "issued_at": undo.issued_at,
+            "from_micros": undo.from_micros, "to_micros": undo.to_micros })
+    };
+    document["undos"] = entry.undos.iter().map(undo).collect();
     document["halts"] = json!(covers);
     document["commands"] = json!(commands);
     document["proposals"] = json!(proposals);

@@ -11,15 +11,19 @@ use crate::service::context::Context;
 use kafka_io::Sender;
 use model::fact::Fact;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 #[cfg(test)]
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A bulk decision of the largest size and some halts beside it.
 const WAITING_MAX: usize = 256;
 /// As for the shell's halt: after this a person is told that the broker is away.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
+
+/// At the end of the process: one answer of the broker that does not come, and the file that is written then.
+const DRAIN_LIMIT: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(12) };
 
 /// One word on its way.
 pub struct Parcel {
@@ -36,6 +40,8 @@ pub struct Parcel {
 pub struct Courier {
     halts: SyncSender<Parcel>,
     others: SyncSender<Parcel>,
+    /// Parcels that were taken and of which nothing is known yet.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Courier {
@@ -43,16 +49,23 @@ impl Courier {
     #[cfg(test)]
     pub fn queue() -> (Self, Receiver<Parcel>) {
         let (sender, receiver) = sync_channel(WAITING_MAX);
-        (Self { halts: sender.clone(), others: sender }, receiver)
+        (Self { halts: sender.clone(), others: sender, waiting: Arc::default() }, receiver)
     }
 
     /// Starts the threads that deliver.
     pub fn start(context: &Context, audit: Arc<Audit>) -> Outcome<Self> {
-        let halts = Self::deliverer(context, audit.clone(), "http-halts")?;
-        Ok(Self { halts, others: Self::deliverer(context, audit, "http-courier")? })
+        let waiting = Arc::<AtomicUsize>::default();
+        let halts = Self::deliverer(context, audit.clone(), waiting.clone(), "http-halts")?;
+        let others = Self::deliverer(context, audit, waiting.clone(), "http-courier")?;
+        Ok(Self { halts, others, waiting })
     }
 
-    fn deliverer(context: &Context, audit: Arc<Audit>, name: &str) -> Outcome<SyncSender<Parcel>> {
+    fn deliverer(
+        context: &Context,
+        audit: Arc<Audit>,
+        waiting: Arc<AtomicUsize>,
+        name: &str,
+    ) -> Outcome<SyncSender<Parcel>> {
         let (queue, parcels) = sync_channel::<Parcel>(WAITING_MAX);
         let context = context.clone();
         let deliver = move || {
@@ -67,6 +80,7 @@ impl Courier {
                         audit.conclude(parcel.audit_id, outcome, Some(detail));
                     }
                 }
+                waiting.fetch_sub(1, Ordering::SeqCst);
             }
         };
         let thread = std::thread::Builder::new().name(name.into()).spawn(deliver);
@@ -77,9 +91,28 @@ impl Courier {
     /// Hands a parcel over; `false` where too many wait.
     pub fn take(&self, parcel: Parcel) -> bool {
         let queue = if matches!(parcel.fact, Fact::Halt(_)) { &self.halts } else { &self.others };
+        self.waiting.fetch_add(1, Ordering::SeqCst);
         match queue.try_send(parcel) {
             Ok(()) => true,
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.waiting.fetch_sub(1, Ordering::SeqCst);
+                false
+            }
+        }
+    }
+
+    /// Waits until all that was taken is delivered or has fallen back, within a limit.
+    pub fn drain(&self) {
+        let until = Instant::now() + DRAIN_LIMIT;
+        while self.waiting.load(Ordering::SeqCst) > 0 {
+            if Instant::now() >= until {
+                let waiting = self.waiting.load(Ordering::SeqCst);
+                return tracing::error!(
+                    waiting,
+                    "people's words were not delivered before the end; the audit names them"
+                );
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
         }
     }
 }

@@ -21,11 +21,14 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod undo;
 mod write_limit;
 mod writing;
 
 pub use access::Access;
 pub use server::{Endpoint, serve};
+#[cfg(test)]
+pub use tests::sockets::certificate as test_certificate;
 pub use tls::acceptor;
 
 use crate::clock::Clock;
@@ -67,6 +70,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// At the end: waits for people's words that are still on their way; halts that cannot be sent go to their file.
+    pub fn drain(&self) {
+        self.courier.drain();
+    }
+
     /// What the workers share, as far as handlers need it; starts the thread that brings people's words to the topic.
     pub fn of(context: &Context) -> Outcome<Self> {
         let audit = Arc::new(Audit::default());
@@ -118,6 +126,7 @@ fn routes() -> Vec<Route> {
         ("/campaigns/{account}/{campaign}/series", GET, get(campaigns::series)),
         ("/kpis", GET, get(records::kpis)),
         ("/adjustments", GET, get(records::adjustments)),
+        ("/adjustments/{id}/undo", &["get", "post"], get(undo::preview).post(undo::undo)),
         ("/alerts", GET, get(records::alerts)),
         ("/proposals", GET, get(records::proposals)),
         ("/proposals/bulk", POST, post(writing::bulk)),
@@ -129,6 +138,7 @@ fn routes() -> Vec<Route> {
         ("/explanations/{command_id}", GET, get(records::explanation)),
         ("/data-quality", GET, get(quality::get)),
         ("/experiments", GET, get(records::experiments)),
+        ("/dead-letters", GET, get(quality::letters)),
         ("/audit", GET, get(audit::list)),
         ("/session", &["get", "post", "delete"], get(session::get).post(session::login).delete(session::logout)),
         ("/stream", GET, get(stream::get)),

@@ -1,15 +1,37 @@
 //! How good the data are: what the metrics say of each source, in one answer.
 
 use super::Shared;
+use super::paging::{Page, page};
+use super::problem::{Asked, Problem};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use prometheus::proto::MetricFamily;
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 /// `GET /data-quality`
 pub async fn get(State(shared): State<Shared>) -> Response {
     axum::Json(quality(&shared.metrics.families())).into_response()
+}
+
+/// Which dead letters are wanted.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LetterQuery {
+    topic: Option<String>,
+    reason: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// `GET /dead-letters`: the newest that this process set aside, personal fields hidden.
+pub async fn letters(State(shared): State<Shared>, Asked(query): Asked<LetterQuery>) -> Result<Response, Problem> {
+    let is = |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
+    let mut found = shared.published.letters.newest();
+    found.retain(|letter| is(&query.topic, &letter.topic) && is(&query.reason, &letter.reason));
+    let Page { items, total, next } = page(found, query.limit, query.cursor.as_deref())?;
+    Ok(axum::Json(json!({ "dead_letters": items, "total": total, "next": next })).into_response())
 }
 
 fn quality(families: &[MetricFamily]) -> Value {

@@ -29,6 +29,13 @@ pub struct Reason {
     reason: String,
 }
 
+impl Reason {
+    /// As it was given.
+    pub fn as_given(&self) -> &str {
+        &self.reason
+    }
+}
+
 /// Many at once.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -159,8 +166,11 @@ fn subject(shared: &Shared, caller: &Caller, id: &str) -> Result<(String, String
     if proposal.state != "proposed" || proposal.decide_by.is_some_and(|by| by <= now) {
         return Err("already_decided");
     }
-    // Every proposal is the engine's today. Its name is refused for tokens, so that this also holds for who holds one.
-    if caller.name == ENGINE {
+    // A proposal is the engine's, or of who asked for an undo. The engine's name is refused for tokens, so that this also
+    // holds for who holds one; without tokens nobody can be told from another.
+    let author = proposal.group_id.as_deref().and_then(|group| group.strip_prefix("undo/")?.split_once('/'));
+    let is_own = author.is_some_and(|(_, author)| shared.access.has_tokens() && author == caller.name);
+    if caller.name == ENGINE || is_own {
         return Err("own_proposal");
     }
     Ok((proposal.account_id.clone(), proposal.campaign_id.clone()))
@@ -215,7 +225,16 @@ fn say(shared: &Shared, caller: &Caller, body: &Scope, action: &str) -> Result<R
     Ok(accepted(&[Sent { action: word, subject: body.scope.clone(), outcome: "sent" }]))
 }
 
-fn send(shared: &Shared, caller: &Caller, action: &str, subject: &str, reason: &str, fact: Fact, key: String) -> bool {
+/// Notes a word in the audit and puts it on its way; `false` where too many wait.
+pub fn send(
+    shared: &Shared,
+    caller: &Caller,
+    action: &str,
+    subject: &str,
+    reason: &str,
+    fact: Fact,
+    key: String,
+) -> bool {
     let audit_id = shared.audit.note(shared.clock.now_ms(), caller, action, subject, reason, "queued");
     let is_taken = shared.courier.take(Parcel { audit_id, fact, key });
     if !is_taken {
@@ -224,7 +243,8 @@ fn send(shared: &Shared, caller: &Caller, action: &str, subject: &str, reason: &
     is_taken
 }
 
-fn checked(reason: &str) -> Result<&str, Problem> {
+/// A reason that can be kept.
+pub fn checked(reason: &str) -> Result<&str, Problem> {
     if reason.trim().is_empty() {
         return Err(Problem::bad("reason: say why, for whoever reads the audit"));
     }
@@ -247,7 +267,13 @@ fn accepted(sent: &[Sent]) -> Response {
     (StatusCode::ACCEPTED, axum::Json(json!({ "sent": sent }))).into_response()
 }
 
-fn busy(shared: &Shared) -> Problem {
+/// The answer that an undo was sent.
+pub fn accepted_undo(subject: String) -> Response {
+    accepted(&[Sent { action: "undo", subject, outcome: "sent" }])
+}
+
+/// Too many words wait.
+pub fn busy(shared: &Shared) -> Problem {
     shared.metrics.http_refused.with_label_values(&["busy"]).inc();
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "too many words wait for the broker; try again")
 }

@@ -57,6 +57,8 @@ pub struct Desk {
     digest_ms: Millis,
     snoozes: Vec<Snooze>,
     incidents: BTreeMap<String, Incident>,
+    /// Ends of incidents that were told in a message which nobody took.
+    untold_ends: Vec<Told>,
     due_at: Option<Millis>,
 }
 
@@ -79,8 +81,36 @@ impl Desk {
             digest_ms: settings.digest_ms,
             snoozes: settings.snoozes.clone(),
             incidents: BTreeMap::new(),
+            untold_ends: Vec::new(),
             due_at: None,
         }
+    }
+
+    /// Takes back what nobody took: it is news again, and is told with the next message, after `wait_ms` at the latest.
+    pub fn give_back(&mut self, untold: Vec<Told>, now: Millis, wait_ms: Millis) {
+        for told in untold {
+            match (self.incidents.get_mut(&told.incident_id), told.state) {
+                // It may have opened anew; that it ended in between is no news then.
+                (None, "resolved") if self.untold_ends.len() < INCIDENTS_MAX => self.untold_ends.push(told),
+                (Some(incident), "opened" | "graver") => {
+                    let before = rank(&told.severity).checked_sub(1);
+                    incident.told = before.filter(|_| told.state == "graver");
+                    incident.is_news = incident.told.is_some() || !incident.open.is_empty();
+                }
+                _ => {}
+            }
+        }
+        if self.untold_ends.is_empty() && self.incidents.values().all(|incident| !incident.is_news) {
+            return;
+        }
+        let due_at = now.saturating_add(wait_ms);
+        self.due_at = Some(self.due_at.map_or(due_at, |earlier| earlier.min(due_at)));
+    }
+
+    /// Whether something critical is due.
+    pub fn has_urgent(&self, now: Millis) -> bool {
+        self.due_at.is_some_and(|due_at| due_at <= now)
+            && self.incidents.values().any(|incident| incident.is_news && rank(&incident.worst.severity) == 2)
     }
 
     /// Hears an alert record.
@@ -131,7 +161,13 @@ impl Desk {
         news.sort();
         self.due_at = (news.len() > MESSAGE_MAX).then_some(now);
         news.truncate(MESSAGE_MAX);
-        news.iter().filter_map(|(_, id)| self.tell(id)).collect()
+        let mut told: Vec<Told> = news.iter().filter_map(|(_, id)| self.tell(id)).collect();
+        let room = MESSAGE_MAX.saturating_sub(told.len()).min(self.untold_ends.len());
+        told.extend(self.untold_ends.drain(..room));
+        if !self.untold_ends.is_empty() {
+            self.due_at = Some(now);
+        }
+        told
     }
 
     fn tell(&mut self, id: &str) -> Option<Told> {

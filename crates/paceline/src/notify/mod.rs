@@ -1,7 +1,9 @@
 //! Tells people of alerts by a webhook, on a thread of its own; off unless an address is set.
 //!
 //! What always holds: handing an alert over never waits, and what finds no room is counted. One message is on its way at
-//! a time; while it is tried again, news are gathered into the next. A message keeps its id through all attempts.
+//! a time; while it is tried again, news are gathered into the next, but critical news do not wait behind it: they go at
+//! once, with what waits. A message keeps its id through all attempts. What was given up is told again later, unless the
+//! receiver says that it is the message itself that it does not take.
 //! Missing on purpose: memory over restarts. What waits is lost with the process; `ads.alerts` is the truth.
 
 mod desk;
@@ -12,7 +14,7 @@ use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
-use desk::{Desk, Taken};
+use desk::{Desk, Taken, Told};
 use model::output::Alert;
 use model::time::Millis;
 use post::{Answer, Message, Target};
@@ -28,6 +30,12 @@ const BACK_OFF_MS: Millis = if cfg!(test) { 10 } else { 1_000 };
 const BACK_OFF_MS_MAX: Millis = 300_000;
 /// With the doubling, twenty minutes: longer than a receiver's restart.
 const ATTEMPTS_MAX: u32 = 12;
+/// A message with something critical in it is tried at least this often.
+const BACK_OFF_URGENT_MS_MAX: Millis = 30_000;
+/// What was given up is told again with the next news, or after this; a receiver whose address or token is wrong is asked
+/// more rarely.
+const AGAIN_MS: Millis = if cfg!(test) { 100 } else { BACK_OFF_MS_MAX };
+const AGAIN_CLOSED_MS: Millis = if cfg!(test) { 100_000 } else { 3_600_000 };
 /// Longest sleep without a look at the clock, which may be set.
 const LOOK_EVERY_MS: Millis = 1_000;
 
@@ -94,6 +102,8 @@ struct Teller {
 /// A message that is tried until it is taken or given up.
 struct Pending {
     message: Message,
+    told: Vec<Told>,
+    is_urgent: bool,
     attempts: u32,
     due_at: Millis,
 }
@@ -125,6 +135,12 @@ impl Teller {
 
     fn compose(&mut self) {
         let now = self.clock.now_ms();
+        let passes = |pending: &mut Pending| pending.attempts > 0 && pending.due_at > now && !pending.is_urgent;
+        if self.desk.has_urgent(now)
+            && let Some(pending) = self.pending.take_if(passes)
+        {
+            self.desk.give_back(pending.told, now, 0);
+        }
         if self.pending.is_some() {
             return;
         }
@@ -137,7 +153,8 @@ impl Teller {
         let seed = format!("{} {} {now} {body}", self.slot, self.count);
         let digits: String = Sha256::digest(seed).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
         let message = Message { id: format!("msg_{digits}"), body };
-        self.pending = Some(Pending { message, attempts: 0, due_at: now });
+        let is_urgent = told.iter().any(|told| told.severity == "critical");
+        self.pending = Some(Pending { message, told, is_urgent, attempts: 0, due_at: now });
     }
 
     fn attempt(&mut self, runtime: &tokio::runtime::Runtime) {
@@ -148,19 +165,27 @@ impl Teller {
             Answer::Later(why) if pending.attempts + 1 < ATTEMPTS_MAX => {
                 self.count("retried");
                 tracing::warn!(id = pending.message.id, why, "a notification was not taken, it is tried again");
-                let wait_ms = (BACK_OFF_MS << pending.attempts).min(BACK_OFF_MS_MAX);
+                let most = if pending.is_urgent { BACK_OFF_URGENT_MS_MAX } else { BACK_OFF_MS_MAX };
+                let wait_ms = (BACK_OFF_MS << pending.attempts).min(most);
                 pending.attempts += 1;
                 pending.due_at = self.clock.now_ms() + wait_ms;
                 self.pending = Some(pending);
             }
-            Answer::Later(why) | Answer::Never(why) => {
-                self.count("failed");
-                tracing::error!(
-                    id = pending.message.id,
-                    why,
-                    "a notification was given up; the alerts are on their topic"
-                );
+            Answer::Later(why) => self.give_up(pending, &why, Some(AGAIN_MS)),
+            Answer::Closed(why) => self.give_up(pending, &why, Some(AGAIN_CLOSED_MS)),
+            Answer::Never(why) => self.give_up(pending, &why, None),
+        }
+    }
+
+    fn give_up(&mut self, pending: Pending, why: &str, again_ms: Option<Millis>) {
+        self.count("failed");
+        let id = pending.message.id;
+        match again_ms {
+            Some(again_ms) => {
+                tracing::error!(id, why, "a notification was given up, it is told again later");
+                self.desk.give_back(pending.told, self.clock.now_ms(), again_ms);
             }
+            None => tracing::error!(id, why, "a notification is not taken; the alerts are on their topic"),
         }
     }
 
@@ -299,6 +324,68 @@ mod tests {
         let stuck = Notifier(Some((sender, metrics.clone())));
         (0..15).for_each(|_| stuck.take(&alert("i", "c1", "warning", "opened")));
         assert_eq!((count(&metrics, "dropped"), count(&metrics, "sent")), (5, 0));
+    }
+
+    #[test]
+    fn critical_news_do_not_wait_behind_a_message_that_is_tried_again() {
+        let (url, seen) = receiver(&[503, 503, 503, 503, 503, 503, 503, 503]);
+        let (notifier, metrics) = start(&url, &[]);
+        notifier.take(&alert("i", "c1", "warning", "opened"));
+        // By now the next attempt is more than a second away.
+        (0..8).for_each(|_| drop(seen.recv_timeout(LONG).unwrap()));
+        wait_for(&metrics, "retried", 8);
+        notifier.take(&alert("j", "c2", "critical", "opened"));
+        let next = seen.recv_timeout(LONG).unwrap();
+        assert!(next.body.contains("\"j\"") && next.body.contains("\"i\""), "both, at once: {}", next.body);
+        wait_for(&metrics, "sent", 1);
+    }
+
+    #[test]
+    fn what_was_given_up_is_told_again() {
+        let (url, seen) = receiver(&[503; 12]);
+        let (notifier, metrics) = start(&url, &[]);
+        notifier.take(&alert("i", "c1", "critical", "opened"));
+        wait_for(&metrics, "failed", 1);
+        wait_for(&metrics, "sent", 1);
+        let ids: Vec<String> = seen.try_iter().map(|one| one.headers["webhook-id"].clone()).collect();
+        assert_eq!((ids.len(), ids[0] == ids[11], ids[11] == ids[12]), (13, true, false), "another message");
+    }
+
+    #[test]
+    fn over_https_the_receiver_s_certificate_is_checked() {
+        use crate::http::test_certificate;
+        let folder = std::env::temp_dir().join(format!("paceline-notify-tls-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let files = test_certificate(&folder);
+        let acceptor = crate::http::acceptor(&files).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://localhost:{}/hook", listener.local_addr().unwrap().port());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let Ok(mut stream) = acceptor.accept(stream) else { continue };
+                let (mut read, mut buffer) = (Vec::new(), [0; 4_096]);
+                while !read.ends_with(b"}") {
+                    let count = stream.read(&mut buffer).unwrap_or(0);
+                    if count == 0 {
+                        break;
+                    }
+                    read.extend_from_slice(&buffer[..count]);
+                }
+                let _ = stream.write_all(b"HTTP/1.1 204 x\r\ncontent-length: 0\r\n\r\n");
+            }
+        });
+        let trusted = files.certificate.display().to_string();
+        let (notifier, metrics) = start(&url, &[("CA", &trusted)]);
+        notifier.take(&alert("i", "c1", "warning", "opened"));
+        wait_for(&metrics, "sent", 1);
+        let other = folder.join("other");
+        std::fs::create_dir_all(&other).unwrap();
+        let stranger = test_certificate(&other).certificate.display().to_string();
+        let (notifier, metrics) = start(&url, &[("CA", &stranger)]);
+        notifier.take(&alert("i", "c1", "warning", "opened"));
+        wait_for(&metrics, "retried", 1);
+        assert_eq!(count(&metrics, "sent"), 0, "nothing is told to a stranger");
+        let _ = std::fs::remove_dir_all(folder);
     }
 
     #[test]

@@ -43,7 +43,9 @@ pub enum Answer {
     Taken,
     /// It may be taken later.
     Later(String),
-    /// It will never be taken.
+    /// The receiver is not to be had: a wrong or withdrawn address or token. A person can mend that.
+    Closed(String),
+    /// This message will never be taken.
     Never(String),
 }
 
@@ -89,7 +91,8 @@ impl Target {
             Ok(Err(error)) => Answer::Later(error.to_string()),
             Ok(Ok(status)) if status.is_success() => Answer::Taken,
             Ok(Ok(status)) if may_pass(status) => Answer::Later(status.to_string()),
-            Ok(Ok(status)) => Answer::Never(status.to_string()),
+            Ok(Ok(status)) if is_about_the_message(status) => Answer::Never(status.to_string()),
+            Ok(Ok(status)) => Answer::Closed(status.to_string()),
         }
     }
 
@@ -147,6 +150,16 @@ async fn send(
 
 fn may_pass(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+}
+
+fn is_about_the_message(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY
+    )
 }
 
 fn connector(ca: Option<&Path>) -> Outcome<SslConnector> {

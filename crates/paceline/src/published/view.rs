@@ -2,7 +2,7 @@
 //!
 //! What always holds: a number that is not known is null, and a word beside it says why.
 
-use controller::{CampaignSummary, Why};
+use controller::{CampaignSummary, Hold, Undo, Why};
 use model::fact::CampaignSpec;
 use model::output::KpiRow;
 use model::time::Millis;
@@ -90,13 +90,18 @@ pub struct CampaignEntry {
     pub spec: CampaignSpec,
     /// The UTC hour and the local day that are still open.
     pub open: Vec<KpiRow>,
+    /// Who keeps which value as it is.
+    pub holds: Vec<Hold>,
+    /// What can be taken back now.
+    pub undos: Vec<Undo>,
 }
 
 impl CampaignEntry {
     /// What the controller says of a campaign; `whys` are its reasons for doing nothing now.
     pub fn of(summary: CampaignSummary, whys: &[Why]) -> Self {
         let view = CampaignView::of(&summary, whys);
-        Self { view, spec: summary.spec, open: [summary.hour, summary.day].into_iter().flatten().collect() }
+        let open = [summary.hour, summary.day].into_iter().flatten().collect();
+        Self { view, spec: summary.spec, open, holds: summary.holds, undos: summary.undos }
     }
 }
 
@@ -255,6 +260,8 @@ mod tests {
             window_need_micros: Some(need),
             window_spend_micros: Some(spend),
             holders: Vec::new(),
+            holds: Vec::new(),
+            undos: Vec::new(),
             halted: false,
             jumped_version: None,
         }

@@ -1,7 +1,9 @@
 //! A closed cut as one Kafka transaction: journal records, epochs, dead letters, positions.
 
 use super::context::Context;
+use crate::commands::mask;
 use crate::failure::{Failure, Outcome};
+use crate::published::LetterView;
 use aggregator::{PartitionSums, RECORD_BYTES_MAX, split};
 use avro_codec::RecordName;
 use kafka_io::{OffsetOut, OutRecord, TopicPartition, Transaction};
@@ -90,6 +92,27 @@ impl CutWriter {
             timestamp_ms: None,
         };
         DeadLetter { topic: place.topic.to_string(), reason, record }
+    }
+
+    /// What people may see of a dead letter.
+    pub fn sample(&self, context: &Context, letter: &DeadLetter, refused_at: Millis) -> LetterView {
+        let header = |name: &str| {
+            let value =
+                letter.record.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_slice());
+            String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
+        };
+        let payload = letter.record.payload.as_deref().unwrap_or_default();
+        LetterView {
+            refused_at,
+            topic: letter.topic.clone(),
+            partition: header("partition").parse().unwrap_or(-1),
+            offset: header("offset").parse().unwrap_or(-1),
+            timestamp: header("timestamp").parse().unwrap_or(-1),
+            reason: letter.reason.to_owned(),
+            detail: mask::unquoted(&header("detail")),
+            bytes: header("cut_from_bytes").parse().unwrap_or(payload.len() as i64),
+            sample: mask::sample(&context.codec, payload),
+        }
     }
 
     /// One transaction for one cut. `sums` has one entry for each journal partition.

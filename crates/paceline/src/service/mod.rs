@@ -8,6 +8,7 @@ mod cut;
 mod evidence;
 mod gauges;
 pub mod halt_relay;
+pub mod history;
 mod policy_feed;
 pub mod progress;
 mod rebuild;

@@ -119,6 +119,8 @@ mod tests {
             window_need_micros: None,
             window_spend_micros: None,
             holders: Vec::new(),
+            holds: Vec::new(),
+            undos: Vec::new(),
             halted: true,
             jumped_version: None,
         }

@@ -5,7 +5,7 @@
 //! nothing leaves but what the halt itself asks for; nothing that could raise spend leaves on stale data, beyond the
 //! account's hourly increases, or with a worst case above the allowance; a second pass changes nothing. A
 //! [`GuardedCommand`] can be made by [`check`] alone. Pauses, and decreases by hard stop, runaway or halt, skip cool-down
-//! and limits on cuts, nothing else.
+//! and limits on cuts, nothing else; a person who takes a raise back skips the cool-down.
 //!
 //! Missing on purpose: anything that would correct a proposal upwards; identities, sequences and time stamps of records,
 //! which the ledger gives.
@@ -130,6 +130,8 @@ pub struct LedgerView {
     pub account_increases_hour_micros: i64,
     /// Sum of the account's daily budgets.
     pub account_budgets_micros: i64,
+    /// What may be added to the budgets of the campaign's pool; none where it is in no pool.
+    pub pool_left_micros: Option<i64>,
     /// A runaway has come back: a person has to look.
     pub runaway_latched: bool,
     /// Counts of the account for the breaker.

@@ -44,8 +44,11 @@ pub(super) fn pass(
     let by_clock = matches!(proposal.action, Action::Pause(Holder::Flight, _));
     fresh(&draft, ledger, emergency || by_clock)?;
     money(&mut draft, limits, ledger, now_ms)?;
-    conservation(&draft, proposal)?;
-    cool_down(limits, ledger, emergency || matches!(proposal.action, Action::Pause(..)), now_ms)?;
+    conservation(&draft, proposal, ledger)?;
+    // Who takes a raise back does not wait: the cool-down spares the platform our own changes of mind, not a person's.
+    let taken_back = proposal.reason == crate::explain::Reason::Undo && !draft.raises_spend;
+    let skips = emergency || taken_back || matches!(proposal.action, Action::Pause(..));
+    cool_down(limits, ledger, skips, now_ms)?;
     changes(&draft, ledger)?;
     Ok(draft)
 }
@@ -268,7 +271,15 @@ pub(super) fn money_of(
 }
 
 /// A move between campaigns creates no money, and a part of it that was clamped would.
-fn conservation(draft: &Draft, proposal: &Proposal) -> Result<(), GuardHold> {
+/// Within a pool no rise may lift the sum of what may be in force.
+fn conservation(draft: &Draft, proposal: &Proposal, ledger: &LedgerView) -> Result<(), GuardHold> {
+    if let (Action::SetDailyBudget(_), Some(left), Some(value), Some(in_force)) =
+        (proposal.action, ledger.pool_left_micros, draft.value, ledger.in_force)
+        && value > in_force
+        && value.saturating_sub(in_force) > left
+    {
+        return Err(GuardHold::Conservation);
+    }
     match proposal.group_sum_micros {
         Some(sum) if sum != 0 || !draft.edits.is_empty() => Err(GuardHold::Conservation),
         _ => Ok(()),

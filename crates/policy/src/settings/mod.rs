@@ -158,6 +158,8 @@ settings! {
         composition: Composition = Composition::default(),
         /// Section 7.
         modifiers: Modifiers = Modifiers::default(),
+        /// Sections 8 and 11.
+        portfolio: Portfolio = Portfolio::default(),
         /// Section 9.
         anomaly: Anomaly = Anomaly::default(),
         /// Section 10.
@@ -344,6 +346,50 @@ settings! {
         publish_step: f64 = 0.10,
         /// Rates forget half of what they saw in this time.
         half_life_ms: Millis = 28 * DAY,
+    }
+}
+
+settings! {
+    /// Budgets within pools, and small shifts that tell what money brings. Those of the account count.
+    Portfolio {
+        /// A campaign keeps its budget until its first event is so old.
+        age_min_ms: Millis = 14 * DAY,
+        /// And until it has brought so many conversions within the days that are looked at.
+        conversions_min: i64 = 30,
+        /// Days that are looked at.
+        days: i64 = 28,
+        /// Days whose bids are looked at.
+        bid_days: i64 = 7,
+        /// Only campaigns that their budget has bound for this share of yesterday's open minutes get more.
+        bound_share_min: f64 = 0.20,
+        /// Nothing moves while the logarithms of the returns lie closer together.
+        hold_ln_return: f64 = 0.15,
+        /// Greatest move of a campaign in a day, as a share of its budget.
+        move_share_max: f64 = 0.20,
+        /// Greatest sum of the increases of a day, as a share of the pool.
+        pool_share_max: f64 = 0.10,
+        /// No budget falls below this share of the campaign's mean spend of the days that are looked at.
+        floor_share: f64 = 0.50,
+        /// Nor below this share of an equal part of the pool.
+        trial_share: f64 = 0.05,
+        /// Decreases are sent this long before local midnight.
+        lower_before_ms: Millis = 10 * MINUTE,
+        /// Increases are sent this long after it.
+        raise_after_ms: Millis = 2 * MINUTE,
+        /// Increases that could not be sent this long after midnight are dropped.
+        drop_after_ms: Millis = HOUR,
+        /// Standard deviation of the logarithm of a curve's bend, before anything was seen.
+        curve_prior_sd: f64 = 1.0,
+        /// Days differ by this times the variance of chance.
+        curve_dispersion: f64 = 2.0,
+        /// A gain below this share of the pool's value is not proposed.
+        gain_min: f64 = 0.02,
+        /// Exploring shifts, as a share of a campaign's budget; 0: none.
+        explore_share: f64 = 0.10,
+        /// Their sum, as a share of the pool.
+        explore_pool_share: f64 = 0.02,
+        /// No exploring shift in this last share of a flight.
+        explore_not_last: f64 = 0.10,
     }
 }
 

@@ -18,13 +18,13 @@ pub fn run(arguments: &Attribute) -> Outcome {
     let half_life_ms = match &arguments.half_life {
         None => None,
         Some(text) => Some(parse_duration_ms(text).filter(|span| *span > 0).ok_or_else(|| {
-            Failure::failed(format!("--half-life {text:?} is not a duration above 0"), "use for example 7d")
+            Failure::usage(format!("--half-life {text:?} is not a duration above 0"), "use for example 7d")
         })?),
     };
     let (csv, remarks) = match (&arguments.input, &arguments.paths) {
         (Some(path), _) => of_journeys(path.display(), open(path)?, arguments.model, half_life_ms)?,
         (None, Some(path)) => (of_paths(path.display(), open(path)?, arguments.model)?, Vec::new()),
-        (None, None) => return Err(Failure::failed("no journeys are given", "give --input FILE or --paths FILE")),
+        (None, None) => return Err(Failure::usage("no journeys are given", "give --input FILE or --paths FILE")),
     };
     for remark in remarks {
         eprintln!("paceline: {remark}");
@@ -105,7 +105,7 @@ fn read_trails<R: Read>(mut table: Table<R>, channels: &mut Names) -> Outcome<Ve
 /// CSV of credits.
 fn of_paths(name: impl std::fmt::Display, source: impl Read, model: AttributionModel) -> Outcome<String> {
     if model == AttributionModel::TimeDecay {
-        return Err(Failure::failed("time_decay needs times, which counted paths do not have", "use --input"));
+        return Err(Failure::usage("time_decay needs times, which counted paths do not have", "use --input"));
     }
     let [path, conversions, value, nulls] = [0, 1, 2, 3];
     let mut table = Table::open(name, source, b';', &PATH_COLUMNS, &[])?;

@@ -16,7 +16,7 @@ use std::io::Read;
 /// Counts, estimates, prints.
 pub fn run(arguments: &Delay) -> Outcome {
     let as_of = instant(&arguments.as_of)
-        .map_err(|reason| Failure::failed(format!("--as-of {reason}"), "use epoch milliseconds"))?;
+        .map_err(|reason| Failure::usage(format!("--as-of {reason}"), "use epoch milliseconds"))?;
     let horizon_days = horizon_days(&arguments.horizon)?;
     print(&answer(arguments.input.display(), open(&arguments.input)?, as_of, horizon_days)?, arguments.output)
 }
@@ -40,7 +40,7 @@ struct Campaign {
 fn horizon_days(text: &str) -> Outcome<u32> {
     let days = parse_duration_ms(text).filter(|span| span % DAY_MS == 0).map(|span| span / DAY_MS);
     days.and_then(|days| u32::try_from(days).ok()).filter(|days| *days > 0).ok_or_else(|| {
-        Failure::failed(format!("--horizon {text:?} is not a number of whole days above 0"), "use for example 30d")
+        Failure::usage(format!("--horizon {text:?} is not a number of whole days above 0"), "use for example 30d")
     })
 }
 

@@ -58,7 +58,7 @@ struct Customers {
 
 fn answer(name: impl std::fmt::Display, source: impl Read, weeks: Option<f64>) -> Outcome<Answer> {
     if weeks.is_some_and(|weeks| !(weeks >= 0.0 && weeks.is_finite())) {
-        return Err(Failure::failed("--predict must be a number of weeks of at least 0", "use for example 39"));
+        return Err(Failure::usage("--predict must be a number of weeks of at least 0", "use for example 39"));
     }
     let rows = read(name.to_string(), source)?;
     let purchases = bg_nbd::fit(&rows.customers).ok_or_else(|| {

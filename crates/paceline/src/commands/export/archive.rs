@@ -59,7 +59,7 @@ pub struct Archive {
 /// Writes the journal.
 pub fn write(mut history: History, arguments: &Export, span: Span) -> Outcome {
     if span.from.is_some() {
-        return Err(Failure::failed(
+        return Err(Failure::usage(
             "--from was given, but a journal is exported from its beginning",
             "leave it out; `paceline replay --from` reports from an instant on",
         ));

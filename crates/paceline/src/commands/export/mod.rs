@@ -4,7 +4,7 @@ pub mod archive;
 mod dead_letters;
 
 use super::import::time::instant;
-use super::replay::out::{Out, unwritable};
+use super::replay::out::{Out, OutFile, tidy_on_signal};
 use crate::cli::{Export, ExportFormat, ExportWhat};
 use crate::commands::history::History;
 use crate::failure::{Failure, Outcome};
@@ -14,7 +14,6 @@ use kafka_io::{From, Record, Until};
 use model::time::Millis;
 use replay::OutputTopic;
 use replay::tables::{Folder, Row, TextForm, TextTable};
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -22,10 +21,11 @@ use std::path::Path;
 /// Exports.
 pub fn run(arguments: &Export) -> Outcome {
     let bound = |name: &str, text: &Option<String>| {
-        text.as_deref().map(instant).transpose().map_err(|reason| Failure::failed(format!("--{name} {reason}"), ""))
+        text.as_deref().map(instant).transpose().map_err(|reason| Failure::usage(format!("--{name} {reason}"), ""))
     };
     let span = Span { from: bound("from", &arguments.from)?, to: bound("to", &arguments.to)? };
     let (settings, _) = Settings::load(&arguments.config.files)?;
+    tidy_on_signal()?;
     let history = History::open(settings, "export")?;
     match arguments.what {
         ExportWhat::Journal => archive::write(history, arguments, span),
@@ -108,7 +108,7 @@ pub enum Sink<R: Row> {
     /// A folder by day.
     Folder(Out, Folder<R>, u64),
     /// A file or stdout.
-    Text(TextTable<R, Box<dyn Write>>, Option<String>, u64),
+    Text(TextTable<R, Box<dyn Write>>, Option<OutFile>, u64),
 }
 
 impl<R: Row> Sink<R> {
@@ -124,15 +124,14 @@ impl<R: Row> Sink<R> {
             ExportFormat::Csv => TextForm::Csv,
             ExportFormat::Ndjson => TextForm::Lines,
         };
-        let output: Box<dyn Write> = match arguments.out.as_deref() {
-            None => Box::new(BufWriter::new(io::stdout())),
+        let (output, making): (Box<dyn Write>, _) = match arguments.out.as_deref() {
+            None => (Box::new(BufWriter::new(io::stdout())), None),
             Some(path) => {
-                let file = File::create_new(path).map_err(|error| unwritable(path, &error))?;
-                Box::new(BufWriter::new(file))
+                let (making, file) = OutFile::begin(path)?;
+                (Box::new(BufWriter::new(file)), Some(making))
             }
         };
-        let name = arguments.out.as_deref().map(|path| path.display().to_string());
-        Ok(Sink::Text(TextTable::new(form, output).map_err(|error| broken(&error))?, name, 0))
+        Ok(Sink::Text(TextTable::new(form, output).map_err(|error| broken(&error))?, making, 0))
     }
 
     /// Takes a row.
@@ -156,9 +155,10 @@ impl<R: Row> Sink<R> {
                 out.finish()?;
                 eprintln!("{rows} rows");
             }
-            Sink::Text(text, name, rows) => {
+            Sink::Text(text, making, rows) => {
                 text.finish().map_err(|error| broken(&error))?;
-                if name.is_some() {
+                if let Some(making) = making {
+                    making.finish()?;
                     eprintln!("{rows} rows");
                 }
             }
@@ -169,7 +169,7 @@ impl<R: Row> Sink<R> {
 
 /// The place that a form needs.
 pub fn needed<'a>(out: Option<&'a Path>, why: &str) -> Outcome<&'a Path> {
-    out.ok_or_else(|| Failure::failed(format!("--out is missing: {why}"), "add --out PATH"))
+    out.ok_or_else(|| Failure::usage(format!("--out is missing: {why}"), "add --out PATH"))
 }
 
 /// A reader of stdout that has gone away ends the command in silence, as a pipe should.

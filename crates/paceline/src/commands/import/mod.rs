@@ -84,7 +84,7 @@ fn maps(arguments: &Import) -> Outcome<Vec<RecordMap>> {
         });
     }
     let kind = arguments.kind.ok_or_else(|| {
-        Failure::failed(
+        Failure::usage(
             "neither --map nor --kind says what the rows are",
             "give --kind where the columns bear the fields' names, else --map",
         )
@@ -240,7 +240,7 @@ fn shift_weeks(wanted: Option<&str>, prepared: &[Prepared]) -> Outcome<i64> {
         }
         Some(number) => number
             .parse()
-            .map_err(|_| Failure::failed(format!("--shift-weeks {number:?} is neither a whole number nor auto"), "")),
+            .map_err(|_| Failure::usage(format!("--shift-weeks {number:?} is neither a whole number nor auto"), "")),
     }
 }
 

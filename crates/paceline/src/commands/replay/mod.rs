@@ -32,7 +32,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Replays, writes and tells.
 pub fn run(arguments: &Replay) -> Outcome {
     let bound = |name: &str, text: &Option<String>| {
-        text.as_deref().map(instant).transpose().map_err(|reason| Failure::failed(format!("--{name} {reason}"), ""))
+        text.as_deref().map(instant).transpose().map_err(|reason| Failure::usage(format!("--{name} {reason}"), ""))
     };
     let (from, to) = (bound("from", &arguments.from)?, bound("to", &arguments.to)?);
     let policy = arguments.policy.as_deref().map(super::policy::checked).transpose()?;
@@ -86,7 +86,7 @@ impl Input {
             if arguments.files.is_empty() {
                 return Source::open(&arguments.config.files, None).map(Self::Journal);
             }
-            return Err(Failure::failed("--journal takes one folder with --files", "--events takes several files"));
+            return Err(Failure::usage("--journal takes one folder with --files", "--events takes several files"));
         };
         Source::open(&arguments.config.files, Some(folder)).map(Self::Journal)
     }

@@ -1,10 +1,101 @@
-//! A folder that appears whole or not at all.
+//! A folder or file that appears whole or not at all.
 
 use crate::failure::{Failure, Outcome};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// What is in the making in this process: removed where a signal ends it.
+static MAKING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// For commands that a signal simply ends: what is in the making is removed first. One that drains by itself does not
+/// call this.
+pub fn tidy_on_signal() -> Outcome {
+    let failed = |error: io::Error| Failure::failed(format!("cannot listen for signals: {error}"), "");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let wait = move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut terminate), Ok(mut interrupt)) =
+                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+            else {
+                return;
+            };
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            remove_all();
+            std::process::exit(1);
+        });
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).map(|_| ()).map_err(failed)
+}
+
+/// The lock is kept until the process ends, so that nothing new begins.
+fn remove_all() {
+    let making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in making.iter() {
+        // The writer may add a file meanwhile.
+        for _ in 0..3 {
+            let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+        }
+    }
+    std::mem::forget(making);
+}
+
+fn note(path: &Path, is_making: bool) {
+    let mut making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    if is_making {
+        making.insert(path.to_owned());
+    } else {
+        making.remove(path);
+    }
+}
+
+/// Where something is made before it gets its name.
+fn hidden(target: &Path) -> Option<PathBuf> {
+    let mut hidden = OsString::from(".");
+    hidden.push(target.file_name()?);
+    hidden.push(format!(".partial-{}", std::process::id()));
+    Some(target.with_file_name(hidden))
+}
+
+/// A file in the making; dropped, it is removed.
+pub struct OutFile {
+    target: PathBuf,
+    making: PathBuf,
+}
+
+impl OutFile {
+    /// Begins a file that must not be there yet, and opens it for writing.
+    pub fn begin(target: &Path) -> Outcome<(Self, fs::File)> {
+        if target.symlink_metadata().is_ok() {
+            return Err(Failure::failed(
+                format!("{} is there already", target.display()),
+                "give --out a new name, or remove the old file",
+            ));
+        }
+        let making = hidden(target).ok_or_else(|| Failure::usage("--out names no file", "add a name"))?;
+        let file = fs::File::create(&making).map_err(|error| unwritable(&making, &error))?;
+        note(&making, true);
+        Ok((Self { target: target.to_owned(), making }, file))
+    }
+
+    /// Puts the file in its place; what was written must have been flushed. Whoever took the name meanwhile keeps it.
+    pub fn finish(self) -> Outcome {
+        let synced = fs::File::open(&self.making).and_then(|file| file.sync_all());
+        let placed = synced.and_then(|()| fs::hard_link(&self.making, &self.target));
+        placed.map_err(|error| unwritable(&self.target, &error))
+    }
+}
+
+impl Drop for OutFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.making);
+        note(&self.making, false);
+    }
+}
 
 /// A folder in the making, beside the place where it will be; dropped, it is removed.
 pub struct Out {
@@ -20,17 +111,14 @@ impl Out {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(unwritable(target, &error)),
         };
-        let Some(name) = target.file_name().filter(|_| !is_taken) else {
+        let Some(making) = hidden(target).filter(|_| !is_taken) else {
             return Err(Failure::failed(
                 format!("{} is not empty", target.display()),
                 "give --out a new folder, or remove the old one",
             ));
         };
-        let mut hidden = OsString::from(".");
-        hidden.push(name);
-        hidden.push(format!(".partial-{}", std::process::id()));
-        let making = target.with_file_name(hidden);
         fs::create_dir_all(&making).map_err(|error| unwritable(&making, &error))?;
+        note(&making, true);
         Ok(Self { target: target.to_owned(), making })
     }
 
@@ -56,6 +144,7 @@ impl Drop for Out {
     fn drop(&mut self) {
         // After a finish there is nothing of this name any more.
         let _ = fs::remove_dir_all(&self.making);
+        note(&self.making, false);
     }
 }
 
@@ -70,6 +159,25 @@ pub fn unwritable(place: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all_and_takes_nobody_s_name() {
+        use std::io::Write;
+        let base = std::env::temp_dir().join(format!("paceline-out-file-{}", std::process::id()));
+        fs::create_dir_all(&base).unwrap();
+        let target = base.join("rows.csv");
+        let (dropped, mut file) = OutFile::begin(&target).unwrap();
+        file.write_all(b"a,b\n").unwrap();
+        drop(dropped);
+        assert_eq!(fs::read_dir(&base).unwrap().count(), 0);
+        let (finished, mut file) = OutFile::begin(&target).unwrap();
+        file.write_all(b"whole").unwrap();
+        assert!(!target.exists(), "not before it is whole");
+        finished.finish().unwrap();
+        assert_eq!((fs::read_to_string(&target).unwrap().as_str(), fs::read_dir(&base).unwrap().count()), ("whole", 1));
+        assert!(OutFile::begin(&target).is_err_and(|failure| failure.what.contains("is there already")));
+        fs::remove_dir_all(&base).unwrap();
+    }
 
     #[test]
     fn a_folder_appears_whole_or_not_at_all() {

@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
-import { Words } from "./words.js";
+import { Words, words } from "./words.js";
 
 /** Asks for a reason and confirmation; null where the person thought better of it. */
 export function ask({ heading, text, confirm, danger, extra, suggest }) {
@@ -110,6 +110,35 @@ export async function decide(ids, action, what) {
     ? ["/proposals/bulk", { ids, action, reason: given.reason }]
     : [`/proposals/${encodeURIComponent(ids[0])}/${action}`, { reason: given.reason }];
   return send(path, body, `${Words(action)}`);
+}
+
+/** Takes a command back: first what that would do now, then the word. */
+export async function undo(id, show) {
+  let shown;
+  try {
+    shown = await api.get(`/adjustments/${encodeURIComponent(id)}/undo`);
+  } catch (error) {
+    return tellBriefly(`The command cannot be looked up: ${error.message}`, "bad");
+  }
+  if (!shown.possible)
+    return tellBriefly(
+      shown.possible_reason === "not_the_last"
+        ? "It is not the last word on this value any more: a later command, another hand or a day has passed over it."
+        : `It cannot be taken back now: ${words(shown.possible_reason)}.`,
+      "bad",
+    );
+  const goes = {
+    command: "It goes out as a command, as far as the guard lets it.",
+    proposal: "It becomes a proposal that another person decides.",
+    record: "The campaign is only observed: it is recorded and nothing goes out.",
+  }[shown.goes_as];
+  const alone = shown.left_alone_hours ? ` Then the value is left alone for ${shown.left_alone_hours} hours.` : "";
+  const given = await ask({
+    heading: "Take this command back?",
+    text: `${show(shown)}. ${goes}${alone}`,
+    confirm: "Take back",
+  });
+  if (given) await send(`/adjustments/${encodeURIComponent(id)}/undo`, { reason: given.reason }, "Undo");
 }
 
 /** A scope as people say it. */

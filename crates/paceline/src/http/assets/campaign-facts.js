@@ -124,6 +124,7 @@ export function holders(one) {
     "section",
     {},
     h("h2", {}, "Who held it"),
+    keeping(one),
     list.length
       ? h(
           "div",
@@ -145,6 +146,22 @@ export function holders(one) {
         )
       : h("p", { class: "hint" }, "Nobody has held this campaign still."),
   );
+}
+
+/** Values that somebody keeps as they are now; pauses stand in the list above. */
+function keeping(one) {
+  const list = (one.holds ?? []).filter(hold => hold.lever !== "state");
+  if (!list.length) return null;
+  const line = hold =>
+    h(
+      "li",
+      {},
+      h("b", {}, Words(hold.lever)),
+      ` is left as ${holder(hold.holder)} set it, since `,
+      time(hold.since, one.time_zone),
+      isKnown(hold.until) ? [" until ", time(hold.until, one.time_zone)] : null,
+    );
+  return h("ul", { class: "holds" }, list.map(line));
 }
 
 export function alerts(one) {

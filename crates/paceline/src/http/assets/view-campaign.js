@@ -1,19 +1,19 @@
 // One campaign: the day's spend against its plan with what was done and noticed on the time line, KPIs with their
 // evidence, who holds it, why each command was given, and why nothing is done now.
 
-import { halt, release } from "./act.js";
+import { halt, release, undo } from "./act.js";
 import * as api from "./api.js";
 import { dayChart, figures } from "./campaign-day.js";
 import { alerts, holders, nothing, tiles } from "./campaign-facts.js";
 import { changing } from "./chart.js";
 import { calmly, h, replace } from "./dom.js";
-import { clock, isKnown } from "./format.js";
+import { clock, isKnown, moneyText } from "./format.js";
 import { kpiCharts } from "./kpis.js";
 import { known, listen, may } from "./live.js";
 import { pace } from "./spark.js";
 import { empty, reading } from "./states.js";
 import { direction, note, title as what } from "./why.js";
-import { words } from "./words.js";
+import { Words, words } from "./words.js";
 
 /** Figures move with the stream; the whole is read again at most this often. */
 const CALM_MS = 1500;
@@ -175,6 +175,12 @@ function heading(one) {
   ];
 }
 
+/** What an undo would ask for, in words. */
+function back({ kind, from_micros: from, to_micros: to, currency }) {
+  if (!isKnown(to)) return kind === "pause" ? "The campaign is paused again" : "The campaign runs again";
+  return `${Words(kind)} goes from ${moneyText(from, currency)} back to ${moneyText(to, currency)}`;
+}
+
 /** Commands, newest first; each opens to the note that says why, made then. What is open stays open as news come. */
 function commandList(open) {
   const element = h("div", { class: "commands" });
@@ -186,7 +192,12 @@ function commandList(open) {
     draw();
   };
   element.addEventListener("toggle", toggled, true);
+  element.addEventListener("click", event => {
+    const id = event.target.closest("button")?.dataset.undo;
+    if (id) undo(id, shown => back(shown));
+  });
   let one = null;
+  const canBack = command => may("approve") && (one.undos ?? []).some(other => other.command_id === command.command_id);
   const draw = () => {
     const zone = one.time_zone;
     const list = [...(one.proposals ?? []).filter(other => other.state === "proposed"), ...(one.commands ?? [])].sort(
@@ -206,6 +217,17 @@ function commandList(open) {
           h("span", { class: "sub" }, command.explanation?.text || words(command.reason)),
         ),
         open.has(command.command_id) ? note(command, zone) : null,
+        open.has(command.command_id) && canBack(command)
+          ? h(
+              "p",
+              {},
+              h(
+                "button",
+                { type: "button", "data-undo": command.command_id, "data-focus": `undo ${command.command_id}` },
+                "Take back\u2026",
+              ),
+            )
+          : null,
       );
     replace(element, list.length ? list.slice(0, 60).map(item) : empty("No command so far.", "Above stands why."));
   };

@@ -2,13 +2,14 @@
 
 import * as api from "./api.js";
 import { h, replace } from "./dom.js";
-import { clock, count, duration, isKnown, missing, percent } from "./format.js";
+import { clock, count, duration, isKnown, missing, percent, time } from "./format.js";
 import { known, listen } from "./live.js";
 import { empty, reading } from "./states.js";
 import { liveTable } from "./table.js";
 import { Words, words } from "./words.js";
 
 const REREAD_MS = 3000;
+const SAMPLES = 20;
 
 export const title = () => "Data quality";
 
@@ -25,6 +26,11 @@ export function mount(root, route, signal) {
     caption: "Dead letters",
     columns: letterColumns(),
     keyOf: row => `${row.topic} ${row.reason}`,
+  });
+  const samples = liveTable({
+    caption: "Newest dead letters",
+    columns: sampleColumns(),
+    keyOf: row => `${row.topic}/${row.partition}/${row.offset}`,
   });
   const commits = liveTable({
     caption: "Transactions",
@@ -43,7 +49,13 @@ export function mount(root, route, signal) {
   const reread = reading(
     root,
     signal,
-    () => api.get("/data-quality", signal),
+    async () => {
+      const [data, refused] = await Promise.all([
+        api.get("/data-quality", signal),
+        api.get(`/dead-letters${api.query({ limit: SAMPLES })}`, signal),
+      ]);
+      return { ...data, refused: refused.dead_letters };
+    },
     (data, place) => {
       if (!health.isConnected)
         place.append(
@@ -51,6 +63,7 @@ export function mount(root, route, signal) {
           section("Sources", sources),
           section("Events", events),
           section("Dead letters", letters),
+          section("The newest of them", samples),
           section("Matching of conversions and what was forgotten", matching),
           section("Transactions", commits),
         );
@@ -69,6 +82,7 @@ export function mount(root, route, signal) {
         data.dead_letters.filter(one => one.count > 0),
         empty("No record had to be set aside."),
       );
+      samples.set(data.refused, empty("No record had to be set aside."));
       matching.set(
         (data.stage1 ?? []).filter(one => one.count > 0),
         empty("Nothing has been matched or forgotten yet."),
@@ -166,6 +180,27 @@ const letterColumns = () => [
   { label: "Topic", class: "name", cell: row => row.topic },
   { label: "Reason", cell: row => Words(row.reason) },
   { label: "Records", class: "n", cell: row => count(row.count) },
+];
+
+const sampleColumns = () => [
+  { label: "When", class: "when", cell: row => time(row.refused_at, "UTC") },
+  {
+    label: "Record",
+    class: "name",
+    cell: row => [row.topic, h("span", { class: "sub" }, `${row.partition} at ${row.offset}, ${count(row.bytes)} bytes`)],
+  },
+  { label: "Reason", class: "text", cell: row => [Words(row.reason), h("span", { class: "sub" }, row.detail)] },
+  {
+    label: "What it says, people hidden",
+    class: "text",
+    cell: row =>
+      h(
+        "details",
+        {},
+        h("summary", { "data-focus": `sample ${row.topic} ${row.partition} ${row.offset}` }, "Show"),
+        h("pre", { class: "sample" }, JSON.stringify(row.sample, null, 2)),
+      ),
+  },
 ];
 
 const matchingColumns = () => [

@@ -39,7 +39,10 @@ fn answers_have_the_fields_that_are_described() {
     let row =
         KpiRow { account_id: "acme".into(), campaign_id: "c1".into(), granularity: "hour".into(), ..KpiRow::default() };
     entry.open = vec![row];
-    api.published().put_campaign(entry, 0);
+    entry.holds = vec![controller::Hold { lever: "state", holder: "daily_cap", since: 1, until: None }];
+    entry.undos = vec![undoable("k", "resume", None)];
+    api.published().put_campaign(entry.clone(), 0);
+    api.published().letters.put(refused("ads.clicks", "too_old"));
     api.published().put_adjustment(&command("k", "pause", "issued", 1));
     api.published().put_proposal(&command("p", "set_bid", "proposed", 1));
     api.published().put_alert(&Alert { alert_id: "a".into(), ..Alert::default() });
@@ -68,6 +71,8 @@ fn answers_have_the_fields_that_are_described() {
         "/campaigns/{account}/{campaign}/series",
         "/kpis",
         "/adjustments",
+        "/adjustments/{id}/undo",
+        "/dead-letters",
         "/alerts",
         "/proposals",
         "/explanations/{command_id}",
@@ -77,7 +82,11 @@ fn answers_have_the_fields_that_are_described() {
         "/audit",
         "/session",
     ] {
-        let asked = path.replace("{account}", "acme").replace("{campaign}", "c1").replace("{command_id}", "k");
+        let asked = path
+            .replace("{account}", "acme")
+            .replace("{campaign}", "c1")
+            .replace("{command_id}", "k")
+            .replace("{id}", "k");
         let schema = &document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
         conforms(&document, schema, &api.document(&asked), path);
     }

@@ -3,7 +3,7 @@
 mod description;
 mod doors;
 mod reading;
-mod sockets;
+pub mod sockets;
 mod writing;
 
 use super::access::Access;
@@ -11,7 +11,7 @@ use super::audit::Audit;
 use super::courier::{Courier, Parcel};
 use super::{Shared, endpoints};
 use crate::clock::Clock;
-use crate::published::{CampaignEntry, CampaignView, Published};
+use crate::published::{CampaignEntry, CampaignView, LetterView, Published};
 use crate::settings::Settings;
 use crate::telemetry::Metrics;
 use axum::Router;
@@ -117,6 +117,31 @@ fn campaign(account: &str, id: &str, spend: i64) -> CampaignEntry {
         ..CampaignView::default()
     };
     CampaignEntry { view, ..CampaignEntry::default() }
+}
+
+fn undoable(id: &str, kind: &'static str, values: Option<(i64, i64)>) -> controller::Undo {
+    controller::Undo {
+        command_id: id.into(),
+        issued_at: 1,
+        lever: if values.is_some() { controller::Lever::Bid } else { controller::Lever::State },
+        kind,
+        from_micros: values.map(|(from, _)| from),
+        to_micros: values.map(|(_, to)| to),
+    }
+}
+
+fn refused(topic: &str, reason: &str) -> LetterView {
+    LetterView {
+        refused_at: 5,
+        topic: topic.into(),
+        partition: 0,
+        offset: 1,
+        timestamp: 4,
+        reason: reason.into(),
+        detail: String::new(),
+        bytes: 9,
+        sample: serde_json::json!({ "user_key": "***" }),
+    }
 }
 
 fn command(id: &str, kind: &str, state: &str, at: i64) -> Adjustment {

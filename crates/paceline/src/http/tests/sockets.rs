@@ -9,6 +9,7 @@ use openssl::hash::MessageDigest;
 use openssl::pkey::PKey;
 use openssl::rsa::Rsa;
 use openssl::ssl::{SslConnector, SslMethod, SslVerifyMode};
+use openssl::x509::extension::SubjectAlternativeName;
 use openssl::x509::{X509, X509NameBuilder};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -35,7 +36,8 @@ fn answer(mut stream: impl Read + Write, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn certificate(folder: &Path) -> TlsFiles {
+/// A certificate of localhost for a day, signed by itself.
+pub fn certificate(folder: &Path) -> TlsFiles {
     let key = PKey::from_rsa(Rsa::generate(2_048).unwrap()).unwrap();
     let mut name = X509NameBuilder::new().unwrap();
     name.append_entry_by_text("CN", "localhost").unwrap();
@@ -46,6 +48,8 @@ fn certificate(folder: &Path) -> TlsFiles {
     builder.set_pubkey(&key).unwrap();
     builder.set_not_before(&Asn1Time::days_from_now(0).unwrap()).unwrap();
     builder.set_not_after(&Asn1Time::days_from_now(1).unwrap()).unwrap();
+    let localhost = SubjectAlternativeName::new().dns("localhost").build(&builder.x509v3_context(None, None)).unwrap();
+    builder.append_extension(localhost).unwrap();
     builder.sign(&key, MessageDigest::sha256()).unwrap();
     let files = TlsFiles { certificate: folder.join("c.pem"), key: folder.join("k.pem") };
     std::fs::write(&files.certificate, builder.build().to_pem().unwrap()).unwrap();

@@ -135,3 +135,60 @@ fn a_full_queue_is_told_and_a_large_body_is_not_read() {
     assert_eq!(api.document("/audit?limit=1")["entries"][0]["outcome"], "refused");
     assert_eq!(api.post("/halts", &json!({ "scope": "global", "reason": "x".repeat(70_000) })).0, 413);
 }
+
+#[test]
+fn an_undo_shows_what_it_would_do_and_goes_out_with_the_value_that_was_shown() {
+    let api = Api::new();
+    let mut entry = campaign("acme", "c1", 1);
+    entry.undos = vec![undoable("last", "set_bid", Some((3_000_000, 2_000_000)))];
+    api.published().put_campaign(entry, 0);
+    api.published().put_adjustment(&command("earlier", "set_bid", "issued", 1));
+    api.published().put_adjustment(&command("last", "set_bid", "issued", 2));
+    let shown = api.document("/adjustments/last/undo");
+    assert_eq!(
+        (&shown["possible"], &shown["to_micros"], &shown["goes_as"]),
+        (&true.into(), &2_000_000.into(), &"command".into())
+    );
+    assert_eq!(api.document("/adjustments/earlier/undo")["possible_reason"], "not_the_last");
+    let why = json!({ "reason": "wrong season" });
+    let statuses = ["last", "earlier", "nobody"].map(|id| api.post(&format!("/adjustments/{id}/undo"), &why).0);
+    assert_eq!(statuses, [202, 409, 404]);
+    let Fact::Decision(decision) = api.parcels.try_recv().unwrap().fact else { panic!("not a decision") };
+    assert_eq!((decision.decision.as_str(), decision.value_micros), ("undo", Some(2_000_000)));
+    let audit = api.document("/audit");
+    assert!(
+        audit["entries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|entry| entry["action"] == "undo" && entry["subject"] == "last")
+    );
+}
+
+#[test]
+fn who_asked_for_an_undo_does_not_approve_it() {
+    let token = |name: &str| format!("{name}-0123456789abcdef0123456789abcdef");
+    let hash = |name: &str| {
+        use sha2::{Digest, Sha256};
+        Sha256::digest(token(name)).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let (ann, bob) = (format!("approver:{}", hash("ann")), format!("approver:{}", hash("bob")));
+    let api = Api::with(&[("HTTP__TOKENS__ANN", &ann), ("HTTP__TOKENS__BOB", &bob)]);
+    let proposal = Adjustment { group_id: Some("undo/last/ann".into()), ..command("p", "set_bid", "proposed", 1) };
+    api.published().put_proposal(&proposal);
+    let by = |name: &str| {
+        let bearer = format!("Bearer {}", token(name));
+        api.post_with("/proposals/p/approve", &json!({ "reason": "x" }), &[("authorization", bearer.as_str())]).0
+    };
+    assert_eq!((by("ann"), by("bob")), (403, 202));
+}
+
+#[test]
+fn words_on_their_way_are_waited_for_within_a_limit() {
+    let api = Api::new();
+    api.shared.drain();
+    assert_eq!(api.post("/halts", &json!({ "scope": "global", "reason": "x" })).0, 202);
+    let started = std::time::Instant::now();
+    api.shared.drain();
+    assert!(started.elapsed() >= std::time::Duration::from_millis(50), "nobody takes from this queue");
+}

@@ -2,6 +2,7 @@
 
 use super::{DRAIN_LIMIT, OpenEpoch, REFUSALS_MAX, Source, Stage1, no_committer};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::published::LetterView;
 use crate::service::gauges;
 use crate::service::sibling::Sibling;
 use crate::service::snapshot_writer::SnapshotJob;
@@ -13,12 +14,17 @@ use model::time::Millis;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+/// Dead letters of one cut that are shown to people; a flood of them must not hold up the data.
+const LETTERS_SHOWN_MAX: usize = 20;
+
 /// The cut that is being committed.
 pub(super) struct InFlight {
     epochs: Vec<Epoch>,
     counters: Counters,
     snapshots: Vec<SnapshotJob>,
     dead: BTreeMap<(String, &'static str), u64>,
+    /// The first of them, as people may see them.
+    letters: Vec<LetterView>,
     facts: BTreeMap<String, u64>,
     records_of: [u64; 3],
     bytes_of: [u64; 3],
@@ -60,6 +66,8 @@ impl Stage1 {
         self.copy_again(clock_ms);
         let snapshots = self.due_snapshots(false);
         let facts = count(self.facts.iter().map(|fact| fact.topic.clone()));
+        let letters = self.dead.iter().take(LETTERS_SHOWN_MAX);
+        let letters = letters.map(|letter| self.writer.sample(&self.context, letter, clock_ms)).collect();
         let dead = count(self.dead.iter().map(|letter| (letter.topic.clone(), letter.reason)));
         let transaction = self.writer.write(
             &self.context,
@@ -76,6 +84,7 @@ impl Stage1 {
             counters,
             snapshots,
             dead,
+            letters,
             facts,
             records_of: self.epoch.records_of,
             bytes_of: self.epoch.bytes_of,
@@ -206,6 +215,9 @@ impl Stage1 {
         for kind in EventKind::ALL {
             let topic = self.context.settings.topics.event(kind);
             metrics.consumed_bytes.with_label_values(&[topic]).inc_by(cut.bytes_of[kind.index()]);
+        }
+        for letter in cut.letters {
+            self.context.published.letters.put(letter);
         }
         for job in cut.snapshots {
             self.snapshots.write(job);

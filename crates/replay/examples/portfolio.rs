@@ -1,0 +1,182 @@
+//! How near a pool's budgets come to the best split, and whether its money stays the same.
+//!
+//! `cargo run --release -p replay --example portfolio -- [SEEDS] [FIRST_SEED] [FILE...]`; trials are in
+//! `crates/market/trials/pools`, figures stand in `benches/scores/portfolio.md`.
+
+use controller::Outputs;
+use market::{PoolMarket, PoolTrial};
+use model::fact::Fact;
+use model::time::{HOUR_MS, Millis};
+use replay::closed_loop::{ClosedLoop, Delays, Watch};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Budgets begin to move on the fifteenth night: the judged week begins after fourteen days of moves.
+const JUDGED_FROM: usize = 28;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize, default| arguments.get(at).and_then(|word| word.parse().ok()).unwrap_or(default);
+    let (seeds, first) = (number(0, 20_u64), number(1, 1_u64));
+    for path in arguments.iter().skip(2) {
+        let text = std::fs::read_to_string(path).expect("the trial's file can be read");
+        let trial: PoolTrial = toml::from_str(&text).expect("the file is a trial of a pool");
+        println!("{}", row(&trial, &play(&trial, first, seeds)));
+    }
+}
+
+/// What one seed came to.
+#[derive(Default)]
+struct Run {
+    seed: u64,
+    /// By day: the split in force over the best split, each with one perfect bid a day.
+    split: Vec<f64>,
+    /// By day: what the service brought over the best.
+    brought: Vec<f64>,
+    /// Greatest sum in force at any hour over the pool's sum, and the least.
+    sum_over: (f64, f64),
+    /// Groups whose parts did not sum to 0 though all were issued.
+    uneven: usize,
+    seen: Seen,
+}
+
+#[derive(Default)]
+struct Seen {
+    commands: usize,
+    proposals: usize,
+    groups: BTreeMap<String, i64>,
+    returned: usize,
+}
+
+impl Watch for Seen {
+    fn outputs(&mut self, _now: Millis, outputs: &Outputs) {
+        let budgets = outputs.adjustments.iter().filter(|command| command.kind == "set_daily_budget");
+        for command in budgets {
+            self.commands += 1;
+            self.returned += usize::from(command.reason == "pool_return");
+            let before = command.explanation.terms.iter().find(|term| term.name == "budget_before_micros");
+            if let (Some(group), Some(before), Some(value)) = (&command.group_id, before, command.value_micros) {
+                *self.groups.entry(group.clone()).or_default() += value - before.value;
+            }
+        }
+        self.proposals += outputs.proposals.iter().filter(|proposal| proposal.state == "proposed").count();
+    }
+}
+
+fn play(trial: &PoolTrial, first: u64, seeds: u64) -> Vec<Run> {
+    let next = AtomicU64::new(first);
+    let mut runs = std::thread::scope(|scope| {
+        let worker = || {
+            let mut runs = Vec::new();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= first + seeds {
+                    return runs;
+                }
+                runs.push(run(trial, seed));
+            }
+        };
+        let workers = [scope.spawn(worker), scope.spawn(worker)];
+        workers.into_iter().flat_map(|worker| worker.join().expect("a run ends")).collect::<Vec<Run>>()
+    });
+    runs.sort_by_key(|run| run.seed);
+    runs
+}
+
+fn run(trial: &PoolTrial, seed: u64) -> Run {
+    let pool = trial.market(seed);
+    let own = |world: &market::CampaignWorld| world.spec.daily_budget_micros.unwrap_or_default();
+    let sum: i64 = pool.scenario.campaigns.iter().map(own).sum();
+    let mut world = ClosedLoop::new(pool.scenario.clone(), seed, None, Delays::default());
+    world.tell("ads.entities", Fact::EntitySpec(Box::new(pool.pool.clone())));
+    let starts = pool.day_starts();
+    let mut run = Run { seed, sum_over: (0.0, f64::INFINITY), ..Run::default() };
+    let mut before = 0.0;
+    for (day, start) in starts.iter().enumerate() {
+        let end = starts.get(day + 1).copied().unwrap_or(pool.scenario.end_ms);
+        let mut at = *start;
+        while at < end {
+            at = (at + HOUR_MS).min(end);
+            if trial.bid_control != "paceline" {
+                let budgets = in_force(&world, &pool);
+                bid_as_platform(&mut world, &pool, day, &budgets);
+            }
+            world.run(at, &mut run.seen);
+            let over = in_force(&world, &pool).iter().sum::<i64>() as f64 / sum as f64;
+            run.sum_over = (run.sum_over.0.max(over), run.sum_over.1.min(over));
+            // The middle of the day is past all moves of the night.
+            if at - start == 12 * HOUR_MS {
+                run.split.push(pool.of_split(day, &in_force(&world, &pool)) / pool.best(day, sum));
+            }
+        }
+        let worth = brought(&world, &pool);
+        run.brought.push((worth - before) / pool.best(day, sum));
+        before = worth;
+    }
+    run.uneven = run.seen.groups.values().filter(|sum| **sum != 0).count();
+    run
+}
+
+fn in_force(world: &ClosedLoop, pool: &PoolMarket) -> Vec<i64> {
+    let of = |id: &str| world.market().buyer().state(id).and_then(|state| state.daily_budget_micros);
+    pool.scenario.campaigns.iter().map(|world| of(&world.spec.campaign_id).unwrap_or_default()).collect()
+}
+
+/// A platform that knows its market spends each budget with one bid a day.
+fn bid_as_platform(world: &mut ClosedLoop, pool: &PoolMarket, day: usize, budgets: &[i64]) {
+    let now = world.market().now();
+    for (number, budget) in budgets.iter().enumerate() {
+        let id = pool.scenario.campaigns[number].spec.campaign_id.clone();
+        let bid = pool.bid_for(day, number, *budget);
+        world.market_mut().buyer_mut().person_sets_bid(&id, bid, now);
+    }
+}
+
+fn brought(world: &ClosedLoop, pool: &PoolMarket) -> f64 {
+    let totals = world.market().totals();
+    let clicks = totals.campaigns.iter().map(|campaign| campaign.expected.clicks as f64);
+    clicks.zip(&pool.click_worth_micros).map(|(clicks, worth)| clicks * worth).sum()
+}
+
+fn row(trial: &PoolTrial, runs: &[Run]) -> String {
+    let mean = |figures: &[f64], from: usize, to: usize| {
+        let part = figures.get(from..to.min(figures.len())).unwrap_or_default();
+        part.iter().sum::<f64>() / part.len().max(1) as f64
+    };
+    let show = |of: &dyn Fn(&Run) -> f64| {
+        let [p10, p50, p90] = middle(runs.iter().map(of));
+        let least = runs.iter().map(of).fold(f64::INFINITY, f64::min);
+        format!("{p50:.3} ({p10:.3} to {p90:.3}, worst {least:.3})")
+    };
+    let count = |of: &dyn Fn(&Run) -> usize| runs.iter().map(of).sum::<usize>();
+    let greatest = runs.iter().map(|run| run.sum_over.0).fold(0.0, f64::max);
+    let least = runs.iter().map(|run| run.sum_over.1).fold(f64::INFINITY, f64::min);
+    let week = |run: &Run, of: fn(&Run) -> &Vec<f64>, from: usize| mean(of(run), from, from + 7);
+    let below =
+        runs.iter().filter(|run| week(run, |run| &run.split, JUDGED_FROM) < week(run, |run| &run.split, 7) - 0.005);
+    format!(
+        "| {} | {} | {} | {} | {} | {} | {} | {:.4} to {:.4} | {} of {} | {} | {} | {} |",
+        trial.name,
+        runs.len(),
+        show(&|run| week(run, |run| &run.split, 7)),
+        show(&|run| week(run, |run| &run.split, JUDGED_FROM)),
+        show(&|run| week(run, |run| &run.brought, 7)),
+        show(&|run| week(run, |run| &run.brought, JUDGED_FROM)),
+        below.count(),
+        least,
+        greatest,
+        count(&|run| run.uneven),
+        count(&|run| run.seen.groups.len()),
+        count(&|run| run.seen.commands),
+        count(&|run| run.seen.returned),
+        count(&|run| run.seen.proposals),
+    )
+}
+
+/// A tenth, half and nine tenths.
+fn middle(figures: impl Iterator<Item = f64>) -> [f64; 3] {
+    let mut figures: Vec<f64> = figures.collect();
+    figures.sort_by(f64::total_cmp);
+    let last = figures.len().saturating_sub(1) as f64;
+    [0.1, 0.5, 0.9].map(|share| figures.get((last * share).round() as usize).copied().unwrap_or(0.0))
+}
