@@ -5,6 +5,8 @@
 
 use crate::campaign::{Campaign, Granularity, Jumped, Late, Live, RowKey};
 use crate::channel::Channel;
+use crate::experiments::Running;
+use crate::group::Group;
 use crate::ledger::{AccountLedger, Ledger};
 use crate::maturity::Delays;
 use crate::pacing::Pace;
@@ -52,6 +54,8 @@ pub struct Account {
     pub delays: Delays,
     /// The same and the rate of conversions, of the campaigns with targets of their own.
     pub development: Development,
+    /// Experiments on its campaigns, by id.
+    pub experiments: BTreeMap<String, Running>,
     /// Statistical alarms that stand.
     pub incidents: Incidents<Finding>,
     /// Signs of life and habits by channel.
@@ -362,15 +366,20 @@ impl Belief {
         self.accounts.get(account)?.campaigns.get(campaign)
     }
 
-    /// The shared budget of a campaign, and the other living campaigns that spend from it.
-    pub fn shared_budget(&self, account: &str, campaign: &str, live: &Live) -> Option<(i64, Vec<&Live>)> {
+    /// The shared budget of a campaign, with the other living campaigns that spend from it.
+    pub fn shared_budget(&self, account: &str, campaign: &str, live: &Live) -> Option<Group<'_>> {
         let id = live.spec.budget_id.as_ref()?;
         let account = self.accounts.get(account)?;
         let budget = account.entities.get(id).filter(|entity| entity.currency == live.spec.currency)?;
         let siblings = account.campaigns.iter().filter(|(other, _)| ***other != *campaign);
         let siblings = siblings.filter_map(|(_, other)| other.live.as_deref());
-        let siblings = siblings.filter(|other| other.spec.budget_id.as_ref() == Some(id));
-        Some((budget.daily_budget_micros?, siblings.collect()))
+        let is_member =
+            |other: &&Live| other.spec.budget_id.as_ref() == Some(id) && other.spec.currency == budget.currency;
+        let siblings: Vec<&Live> = siblings.filter(is_member).collect();
+        let channels = siblings.iter().map(|sibling| account.channels.get(&sibling.spec.channel)).collect();
+        let (daily_micros, monthly_micros) = (budget.daily_budget_micros, budget.monthly_budget_micros);
+        daily_micros.or(monthly_micros)?;
+        Some(Group { daily_micros, monthly_micros, siblings, channels })
     }
 
     /// Unpacks after a restore what a snapshot does not hold twice.

@@ -6,6 +6,7 @@
 //! hours keeps them longer than the lateness that is promised.
 
 use crate::calendar::{Calendar, Day, minute_index};
+use crate::ceilings::Promise;
 use crate::hour_table::{ByHour, are_followed};
 use crate::measures::*;
 use crate::pacing::Pacing;
@@ -75,6 +76,8 @@ pub struct Live {
     pub newest_event: Millis,
     /// Budgets planned for the days that still live, as they stood last, by the minute at which the day starts.
     pub plans: Vec<(i32, i64)>,
+    /// Since when the daily budget stands, where it was changed.
+    pub promise: Option<Promise>,
     /// What the loops remember.
     pub pacing: Pacing,
     /// Clicks with what they cost and brought, for campaigns with a target of their own.
@@ -389,6 +392,9 @@ impl Live {
         } else if spec.flight_start != self.spec.flight_start {
             self.recount_flight(spec.flight_start);
         }
+        if spec.daily_budget_micros != self.spec.daily_budget_micros {
+            self.promise = Some(Promise::changed(self, &self.calendar.day_of(now)));
+        }
         self.spec = spec;
         if goal(&self.spec).is_none() {
             (self.cells, self.pacing.target) = (None, None);
@@ -411,6 +417,7 @@ impl Live {
             *panes = Panes::new();
         }
         self.stats = None;
+        self.promise = None;
         self.plans.clear();
         (self.cells, self.pacing.target, self.by_hour) = (None, None, None);
         if let Some(hours) = &mut self.pacing.hours {

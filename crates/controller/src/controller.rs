@@ -118,6 +118,11 @@ impl Controller {
         self.state.next_offset
     }
 
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Read-only answers.
     pub fn view(&self) -> View<'_> {
         View { controller: self }
@@ -351,14 +356,23 @@ impl Controller {
         let target_interval = self.policy.defaults.clock.target_interval_ms.max(interval);
         let now = self.state.now;
         let mut desk = self.desk(round);
+        let mut stopped = Vec::new();
         for (account_id, campaign_id) in live.chain(touched) {
             let due = if minute {
-                let [pacing, target] = [interval, target_interval].map(|every| last_instant(campaign_id, now, every));
+                let slot = desk.slot_key(account_id, campaign_id);
+                let [pacing, target] = [interval, target_interval].map(|every| last_instant(&slot, now, every));
                 desk.due(account_id, campaign_id, pacing, target)
             } else {
                 Due::default()
             };
-            desk.attend(account_id, campaign_id, due);
+            if desk.attend(account_id, campaign_id, due) {
+                stopped.push((account_id, campaign_id));
+            }
+        }
+        for (account_id, campaign_id) in stopped {
+            for member in desk.members_of(account_id, campaign_id) {
+                desk.attend(account_id, &member, Due::default());
+            }
         }
         if desk.decide {
             decisions.iter().for_each(|decision| desk.hear(decision));

@@ -91,7 +91,7 @@ fn totals(live: &Live, account: &AccountLedger, ledger: &CampaignLedger, now: Mi
     let increases = hour.fold(0, |sum, command| i64::saturating_add(sum, command.budget_increase_micros));
     let latches = [
         (ledger.halted, "halt"),
-        (ledger.runaway_resumes > 0, "runaway_resumed"),
+        (ledger.runaway_resumes_at(now) > 0, "runaway_resumed"),
         (ledger.bid.override_at.is_some(), "override"),
     ];
     LedgerTotals {

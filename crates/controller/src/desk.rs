@@ -8,6 +8,7 @@ mod hours;
 mod incidents;
 mod limits;
 mod pools;
+mod underperformer;
 mod undo;
 mod written;
 
@@ -18,6 +19,7 @@ use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
 use crate::belief::{Account, Belief};
 use crate::campaign::Live;
 use crate::channel::Channel;
+use crate::group::Group;
 use crate::ledger::{CampaignLedger, Ledger, Lever, RUNNING, TABLE_KIND, ack_limit_ms, value_of};
 use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
 use crate::picture::{Outlook, Picture, Scene};
@@ -31,7 +33,8 @@ use policy::arithmetic::bid_micros;
 use policy::composition::{Binding, is_worth_a_command};
 use policy::explain::{Reason, amount};
 use policy::gates::{Freshness, Gate, Permission, WhyNothing, freshness};
-use policy::guard::{Action, Mode, Proposal, Verdict, check};
+use policy::guard::{Action, GuardHold, Mode, Proposal, Verdict, check};
+use policy::hold::Hold;
 use policy::pause::{Holder, Resume, ResumeInput, resume_daily_cap, resume_runaway};
 use policy::settings::{Policy, Settings};
 use std::collections::BTreeSet;
@@ -88,16 +91,20 @@ struct Case<'a> {
 
 impl Desk<'_> {
     /// Looks at a campaign: exposure and troubles always, the bid when its instant has come.
-    pub fn attend(&mut self, account_id: &str, campaign_id: &str, due: Due) {
-        let Some(account) = self.belief.accounts.get_mut(account_id) else { return };
+    /// `true` if the hard stop of a shared budget opened: all who spend from it must be looked at now.
+    pub fn attend(&mut self, account_id: &str, campaign_id: &str, due: Due) -> bool {
+        let Some(account) = self.belief.accounts.get_mut(account_id) else { return false };
         let Some(mut live) = account.campaigns.get_mut(campaign_id).and_then(|campaign| campaign.live.take()) else {
-            return;
+            return false;
         };
+        let stopped = live.pacing.hard_stop.is_open();
         self.look(account_id, campaign_id, Arc::make_mut(&mut live), due);
+        let stops = live.spec.budget_id.is_some() && live.pacing.hard_stop.is_open() && !stopped;
         let account = self.belief.accounts.get_mut(account_id);
         if let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign_id)) {
             campaign.live = Some(live);
         }
+        stops
     }
 
     /// Which instants have come since each was evaluated last.
@@ -112,16 +119,15 @@ impl Desk<'_> {
     }
 
     fn look(&mut self, account_id: &str, campaign_id: &str, live: &mut Live, due: Due) {
-        let settings = self.policy.for_campaign(account_id, campaign_id);
+        let settings = self.settings_of(account_id, campaign_id, live);
         let account = self.belief.accounts.get(account_id);
         let channel = account.and_then(|account| account.channels.get(&live.spec.channel));
         let nothing = CampaignLedger::default();
         let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
         let shared = self.belief.shared_budget(account_id, campaign_id, live);
-        let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
         let given = account.and_then(|account| account.pools.budget_now(&live.spec, campaign_id, ledger, self.now));
-        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared) };
+        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared.as_ref()) };
         if live.pacing.hour_factors != ledger.hours.assumed() {
             live.pacing.hour_factors = ledger.hours.assumed().to_vec();
         }
@@ -144,7 +150,7 @@ impl Desk<'_> {
             target_due: due.target,
             settings,
             freshness,
-            siblings: shared.map_or(&[][..], |(_, siblings)| siblings),
+            siblings: shared.as_ref().map_or(&[][..], |group| group.siblings.as_slice()),
             integrity_gap: self.ledger.integrity.is_some(),
             increases_held: held,
         };
@@ -162,6 +168,7 @@ impl Desk<'_> {
         if self.decide {
             self.tell(account_id, campaign_id, &changes, tellings, pacing.binding);
             self.end_override(account_id, campaign_id, settings);
+            self.end_breaker(account_id, settings);
             let case = Case {
                 account_id,
                 campaign_id,
@@ -188,6 +195,10 @@ impl Desk<'_> {
         live.pacing = pacing;
         if due.pacing {
             live.note_plan();
+            self.judge_experiment(account_id, campaign_id, live, &picture);
+            if self.decide && (self.has_experiments() || self.alerts.any_open("experiment_over")) {
+                self.tell_experiments(account_id);
+            }
         }
     }
 
@@ -237,6 +248,15 @@ impl Desk<'_> {
         self.settle_subject(&subject(kind, Some(account_id), None), condition);
     }
 
+    /// Opens or resolves the notice of an account's experiments.
+    pub fn settle_experiments(&mut self, account_id: &str, condition: Option<&Condition>) {
+        self.settle_account("experiment_over", account_id, condition);
+    }
+
+    fn has_experiments(&self) -> bool {
+        !self.policy.experiments.is_empty()
+    }
+
     fn settle_subject(&mut self, about: &Subject, condition: Option<&Condition>) {
         let origin = Origin {
             now: self.now,
@@ -275,7 +295,11 @@ impl Desk<'_> {
                 }
             }
             Some(_) => {}
-            None => self.resume(case, &gate),
+            None if self.keeps_underperformer(case) => {}
+            None => {
+                self.resume(case, &gate);
+                self.stop_underperformer(case, &gate);
+            }
         }
     }
 
@@ -293,6 +317,8 @@ impl Desk<'_> {
             Some((Holder::Runaway, Reason::Runaway, None))
         } else if may_stop && stopped {
             Some((Holder::DailyCap, Reason::DailyCap, Some(case.picture.day.end)))
+        } else if gate.permission <= Permission::DecreasesOnly && !case.picture.has_its_turn() {
+            Some((Holder::DailyCap, Reason::TinyBudgetTurn, None))
         } else {
             None
         }
@@ -320,7 +346,7 @@ impl Desk<'_> {
         let foreign = ledger.holders.since(Holder::Person).or(ledger.holders.since(Holder::Platform)).is_some();
         let resume_lost = ledger.state.pending.as_ref().is_some_and(|pending| pending.value == RUNNING)
             && self.is_lost(case, &ledger.state, ledger);
-        let held = [Holder::Runaway, Holder::DailyCap, Holder::Halt, Holder::Flight];
+        let held = [Holder::Runaway, Holder::DailyCap, Holder::Halt, Holder::Flight, Holder::Underperformer];
         let held = held.into_iter().find_map(|holder| Some((holder, ledger.holders.since(holder)?)));
         let held = held.or(resume_lost.then_some((Holder::DailyCap, Millis::MIN)));
         let (Some((holder, since)), false) = (held, foreign) else { return };
@@ -341,13 +367,15 @@ impl Desk<'_> {
             flight_end_ms: case.live.spec.flight_end,
             bid_in_force_micros: assumed_bid(case.live, ledger),
             bid_yesterday_micros: ledger.bid.value_at(self.now.saturating_sub(24 * HOUR_MS)),
-            runaway_resumes: ledger.runaway_resumes,
+            runaway_resumes: ledger.runaway_resumes_at(self.now),
         };
         let (resume, reason) = match holder {
             Holder::Runaway => {
                 (resume_runaway(&input, &case.settings.anomaly.runaway, &case.settings.pause), Reason::RunawayOver)
             }
             Holder::Halt => (resume_daily_cap(&input, &case.settings.pause), Reason::Person),
+            Holder::Underperformer => (resume_daily_cap(&input, &case.settings.pause), Reason::UnderperformerOver),
+            _ if case.picture.is_tiny => (resume_daily_cap(&input, &case.settings.pause), Reason::TinyBudgetTurn),
             _ => (resume_daily_cap(&input, &case.settings.pause), Reason::DayStarted),
         };
         match resume {
@@ -385,6 +413,7 @@ impl Desk<'_> {
         }
         let composed = match (&evaluation.step, &evaluation.composed) {
             (Ok(_), Ok(composed)) => *composed,
+            (Err(Hold::TinyBudget), Ok(composed)) => *composed,
             (Err(hold), _) | (_, Err(hold)) => return self.note("bid", hold.as_str()),
         };
         let published = self.published_bid(case);
@@ -427,13 +456,15 @@ impl Desk<'_> {
         self.submit(case, Lever::Bid, Action::SetBid(pending.value as f64), Reason::PacingAhead);
     }
 
-    /// Daily budgets of the platform follow the plan: lowered before local midnight, raised after it.
+    /// The platform's daily budget follows the plan of the day: when the day has begun, in steps of a twentieth, never for
+    /// a budget that is shared. It is lowered after midnight, too, so a platform whose ceiling is the day's highest budget
+    /// keeps yesterday's as today's ceiling.
     fn move_budget(&mut self, case: &Case<'_>) {
         let spec = &case.live.spec;
         if self.follow_pool(case) {
             return;
         }
-        if case.evaluation.is_none() || spec.budget_control != "paceline" {
+        if case.evaluation.is_none() || spec.budget_control != "paceline" || case.picture.is_shared {
             return;
         }
         let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::Budget);
@@ -443,7 +474,7 @@ impl Desk<'_> {
         let shown = ledger.and_then(|ledger| ledger.budget.shown).filter(|_| Mode::parse(&spec.mode) != Mode::Auto);
         let Some(in_force) = shown.map(|(value, _)| value).or(in_force) else { return };
         let far = in_force.abs_diff(planned) >= (in_force.unsigned_abs() / BUDGET_STEP_SHARE).max(1);
-        // A budget that is raised before midnight would raise the ceiling of the day that ends.
+        // Not in the first minutes: read-backs and late money of the day before still move the plan.
         let raises = planned > in_force;
         let early = self.now.saturating_sub(case.picture.day.start) < 2 * MINUTE_MS;
         let needed = if raises { Permission::All } else { Permission::DecreasesOnly };
@@ -465,6 +496,9 @@ impl Desk<'_> {
         let limits = self.limits(case, lever, proposal.reason);
         match check(proposal, &limits, &view, self.now) {
             Verdict::Hold(why) => {
+                if why == GuardHold::Breaker {
+                    self.tell_breaker(case, &view);
+                }
                 self.note(lever.word(), why.as_str());
                 false
             }
@@ -528,16 +562,15 @@ impl Desk<'_> {
     ) -> Option<R> {
         let mut live = self.take_live(account_id, campaign_id)?;
         self.noted.clear();
-        let settings = self.policy.for_campaign(account_id, campaign_id);
+        let settings = self.settings_of(account_id, campaign_id, &live);
         let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
         let account = self.belief.accounts.get(account_id);
         let channel = account.and_then(|account| account.channels.get(&live.spec.channel));
         let nothing = CampaignLedger::default();
         let ledger = self.ledger.campaign(account_id, campaign_id).unwrap_or(&nothing);
         let shared = self.belief.shared_budget(account_id, campaign_id, &live);
-        let shared = shared.as_ref().map(|(budget, siblings)| (*budget, siblings.as_slice()));
         let given = account.and_then(|account| account.pools.budget_now(&live.spec, campaign_id, ledger, self.now));
-        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared) };
+        let scene = Scene { given_micros: given, ..self.scene(channel, settings, shared.as_ref()) };
         let picture = Picture::of(&live, Some(ledger), &scene, profile);
         let case = Case {
             account_id,
@@ -611,7 +644,7 @@ impl Desk<'_> {
         &self,
         channel: Option<&'s Channel>,
         settings: &'s Settings,
-        shared: Option<(i64, &'s [&'s Live])>,
+        shared: Option<&'s Group<'s>>,
     ) -> Scene<'s> {
         let (now, watermark, policy_version) = (self.now, self.watermark, self.policy_version);
         let feed_period_ms = self.policy.stage1.idle_period.touches_ms();

@@ -97,8 +97,16 @@ pub struct CampaignLedger {
     pub unanswered: i64,
     /// Milliseconds from command to effect of the last answered commands, oldest first.
     pub apply_ms: Vec<Millis>,
-    /// Resumes after a runaway since a person last looked.
+    /// Resumes after a runaway since a person last looked or a day went by in quiet.
     pub runaway_resumes: i64,
+    /// The last of them.
+    pub runaway_resumed_at: Millis,
+    /// When a pause as an underperformer was last asked for.
+    pub underperformer_told: Option<Millis>,
+    /// When a person last said no to one, or let the campaign run again.
+    pub underperformer_refused: Option<Millis>,
+    /// Budgets sent within an hour, oldest first: what a platform counts.
+    pub budget_changes: Vec<Millis>,
     /// Last sequence of the campaign's key.
     pub sequence: i64,
 }
@@ -118,6 +126,8 @@ pub enum Lever {
 pub const TABLE_KIND: &str = "set_modifier_table";
 /// What a raise moves, and so what a lease keeps.
 const LEASED: [Lever; 2] = [Lever::Bid, Lever::Budget];
+/// A day without a runaway says that the last one was no habit.
+const RUNAWAY_QUIET_MS: Millis = model::time::DAY_MS;
 /// Enough for a median that one slow answer does not move.
 const APPLY_TIMES_MAX: usize = 9;
 /// Value of the state lever while running; 0 is paused. Far from 0, since values found are compared with a tolerance.
@@ -179,6 +189,12 @@ impl Ledger {
             campaign.proposals.insert(proposal.command_id.clone(), proposal.clone());
         } else {
             campaign.proposals.remove(&proposal.command_id);
+        }
+        if proposal.holder.as_deref() == Some(Holder::Underperformer.as_str()) && proposal.kind == "pause" {
+            match proposal.state.as_str() {
+                "rejected" => campaign.underperformer_refused = Some(proposal.issued_at),
+                _ => campaign.underperformer_told = Some(proposal.issued_at),
+            }
         }
         if proposal.state == "rejected" {
             campaign.quiet_until = campaign.quiet_until.max(proposal.decide_by.unwrap_or(proposal.issued_at));
@@ -268,6 +284,12 @@ impl Ledger {
             Some("active") => {
                 campaign.holders.lift(Holder::Person);
                 campaign.holders.lift(Holder::Platform);
+                // Our judgement is advice: who lets the campaign run knows better.
+                if report.actor.as_deref() == Some("person") && campaign.holders.since(Holder::Underperformer).is_some()
+                {
+                    campaign.holders.lift(Holder::Underperformer);
+                    campaign.underperformer_refused = Some(now);
+                }
                 campaign.state.found(RUNNING, report.reported_at, now, Some(true), settings);
             }
             Some(_) if campaign.state.assumed() != Some(0) && by_us != Some(true) => {
@@ -377,6 +399,18 @@ impl CampaignLedger {
         self.holders.is_paused()
     }
 
+    /// Resumes after a runaway that still count: none once a day has gone by without another.
+    pub fn runaway_resumes_at(&self, now: Millis) -> i64 {
+        let quiet_until = self.holders.since(Holder::Runaway).unwrap_or(now);
+        let quiet = quiet_until.saturating_sub(self.runaway_resumed_at) >= RUNAWAY_QUIET_MS;
+        if quiet { 0 } else { self.runaway_resumes }
+    }
+
+    /// Budgets sent within the last hour.
+    pub fn budget_changes_within(&self, now: Millis) -> i64 {
+        self.budget_changes.iter().filter(|at| **at > now.saturating_sub(HOUR_MS)).count() as i64
+    }
+
     fn slot_of(&mut self, kind: &str) -> Option<&mut Slot> {
         Lever::of(kind).map(|lever| self.slot_mut(lever))
     }
@@ -398,6 +432,10 @@ impl CampaignLedger {
             expires_at: command.expires_at,
             fallback: command.fallback.as_ref().and_then(|fallback| Some((fallback.value_micros?, fallback.when))),
         };
+        if lever == Lever::Budget {
+            self.budget_changes.retain(|at| *at > command.issued_at.saturating_sub(HOUR_MS));
+            self.budget_changes.push(command.issued_at);
+        }
         let superseded = self.slot_mut(lever).issue(issued, command.expected_previous.value_micros);
         self.unanswered = self.unanswered.saturating_add(i64::from(superseded));
         let is_undo = command.reason == Reason::Undo.as_str();
@@ -407,7 +445,10 @@ impl CampaignLedger {
         match (command.kind.as_str(), command.holder.as_deref().and_then(Holder::parse)) {
             ("pause", Some(holder)) => _ = self.holders.hold(holder, command.issued_at),
             ("resume", holder) => {
-                self.runaway_resumes = self.runaway_resumes.saturating_add(i64::from(holder == Some(Holder::Runaway)));
+                if holder == Some(Holder::Runaway) {
+                    self.runaway_resumes = self.runaway_resumes_at(command.issued_at).saturating_add(1);
+                    self.runaway_resumed_at = command.issued_at;
+                }
                 for ours in [Holder::Flight, Holder::DailyCap, Holder::Runaway, Holder::Underperformer, Holder::Halt] {
                     self.holders.lift(ours);
                 }
@@ -445,4 +486,41 @@ pub fn value_of(command: &Adjustment) -> Option<i64> {
 /// How long an unanswered command of a lever may stay without counting as lost.
 pub fn ack_limit_ms(apply_ms: Millis, applies: i64) -> Millis {
     apply_ms.max(MINUTE_MS).saturating_mul(applies.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::time::DAY_MS;
+
+    fn command(kind: &str, holder: Option<&str>, issued_at: Millis) -> Adjustment {
+        Adjustment {
+            kind: kind.into(),
+            holder: holder.map(str::to_owned),
+            value_micros: Some(1_000_000),
+            issued_at,
+            ..Adjustment::default()
+        }
+    }
+
+    #[test]
+    fn a_quiet_day_forgives_a_runaway() {
+        let mut ledger = CampaignLedger::default();
+        ledger.apply_command(&command("pause", Some("runaway"), DAY_MS));
+        ledger.apply_command(&command("resume", Some("runaway"), DAY_MS + HOUR_MS));
+        assert_eq!(ledger.runaway_resumes_at(2 * DAY_MS), 1);
+        assert_eq!(ledger.runaway_resumes_at(2 * DAY_MS + HOUR_MS), 0, "a day later");
+        ledger.apply_command(&command("pause", Some("runaway"), 2 * DAY_MS));
+        assert_eq!(ledger.runaway_resumes_at(9 * DAY_MS), 1, "a pause that stands is no quiet");
+    }
+
+    #[test]
+    fn budgets_of_the_last_hour_are_counted_whatever_they_changed() {
+        let mut ledger = CampaignLedger::default();
+        for minute in [0, 30, 61, 62] {
+            ledger.apply_command(&command("set_daily_budget", None, minute * MINUTE_MS));
+        }
+        assert_eq!(ledger.budget_changes_within(63 * MINUTE_MS), 3);
+        assert_eq!(ledger.budget_changes.len(), 3, "older ones are forgotten");
+    }
 }

@@ -11,8 +11,8 @@
 //! is counted as dropped.
 //!
 //! Missing on purpose: targets that a platform follows by itself, modifiers other than by hour, exploration of anything
-//! but budgets (the policy leaves their places); invalid traffic by placement; the turns of hours of tiny budgets (their ceiling is here); lowering a platform's daily budget before midnight
-//! (it is lowered after); monthly budgets of shared budgets; context signals; rebuilding a ledger from desired states
+//! but budgets (the policy leaves their places); invalid traffic by placement; lowering a platform's daily budget before
+//! midnight (it is lowered after); context signals; rebuilding a ledger from desired states
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
 mod alerts;
@@ -20,12 +20,15 @@ mod assembly;
 mod belief;
 mod calendar;
 mod campaign;
+mod ceilings;
 mod channel;
 mod controller;
 mod desired;
 mod desk;
+mod experiments;
 mod factors;
 mod frozen;
+mod group;
 mod hour_table;
 mod hours;
 mod ledger;
@@ -46,15 +49,19 @@ mod stats;
 mod target;
 #[cfg(test)]
 mod tests;
+mod underperformer;
+mod value_cap;
 mod view;
 
 pub use belief::Counters;
 pub use campaign::{Granularity, Late};
 pub use controller::Controller;
 pub use desk::Undo;
+pub use experiments::ExperimentNow;
 pub use frozen::Frozen;
 pub use ledger::Lever;
 pub use mend::Holds;
+pub use policy::switchback::Comparison;
 pub use view::{CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};

@@ -11,6 +11,7 @@ use crate::ledger::{CampaignLedger, ack_limit_ms};
 use crate::measures::*;
 use crate::picture::{Picture, Window};
 use crate::target::{Development, TargetLoop, Told, goal};
+use crate::underperformer::Watched;
 use model::fact::CampaignSpec;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::*;
@@ -60,6 +61,10 @@ pub struct Pacing {
     feed: FeedSilent,
     /// Rows that are judged by closed hours, from the first hour with events.
     pub hours: Option<Box<Hours>>,
+    /// Start of a day, its budget, and whether it buys too few events to be paced.
+    pub tiny: Option<(Millis, i64, bool)>,
+    /// Whether the money brings too little, for campaigns with a target cost.
+    pub underperformer: Option<Watched>,
     early_stop: EarlyStop,
     underspend: UnderspendRisk,
     data_gap: DataGap,
@@ -125,9 +130,10 @@ impl Pacing {
         let cost = picture.cost.unwrap_or(0);
         let mut changes = Vec::new();
         if picture.budget.is_ok() {
+            let (exposure, ceiling_micros) = picture.tightest();
             let stop = HardStopEvidence {
-                exposure: picture.exposure,
-                ceiling_micros: picture.ceiling,
+                exposure,
+                ceiling_micros,
                 apply_ms: picture.apply_ms,
                 day_start_ms: picture.day.start,
             };
@@ -142,6 +148,9 @@ impl Pacing {
                 cost_micros: cost,
             };
             changes.push(self.runaway.observe(&runaway, settings, now));
+        }
+        if let (Ok(budget), Ok(_)) = (picture.budget, picture.cost) {
+            self.tiny = Some((picture.day.start, budget, picture.is_tiny));
         }
         let gap = GapEvidence {
             positions_broken: around.integrity_gap,
@@ -163,7 +172,7 @@ impl Pacing {
             at_stake_micros: if pause_ignored { picture.exposure.rate.over(left_ms) } else { 0 },
         };
         changes.push(self.ack_missing.observe(&acks, settings, now));
-        self.pace = self.pace_word(picture, around.ledger);
+        self.pace = self.pace_word(live, picture, around.ledger);
         if picture.watermark.is_some() && !live.hours.is_empty() {
             let hours = self.hours.get_or_insert_with(|| Box::new(Hours::begun(picture.seen_until)));
             changes.extend(hours.judge(live, picture, around));
@@ -201,7 +210,7 @@ impl Pacing {
         let mut changes = vec![self.delivery.observe(&delivery, &settings.anomaly, picture.now)];
         let silence = silence(live, picture, delivery.silence_wanted);
         changes.push(self.feed.observe(&silence, &settings.anomaly, picture.now));
-        let window = self.pacing_window(live, picture, settings);
+        let window = self.pacing_window(live, picture, around);
         let input = self.input(live, picture, around, gate, &window);
         let step = settings.pressure.method.pressure().evaluate(&input, &mut self.memory, &settings.pressure);
         self.evaluated_at = Some(picture.now);
@@ -209,7 +218,8 @@ impl Pacing {
             self.log_bid = Some(step.log_bid);
             self.need = Some((step.need_micros, input.window_spend_micros));
         }
-        let budget_log_bid = self.log_bid.filter(|_| picture.budget.is_ok());
+        // A tiny budget asks for no bid: its target, if it has one, decides alone.
+        let budget_log_bid = self.log_bid.filter(|_| picture.budget.is_ok() && !picture.is_tiny);
         // Conversions that do not come, or that no click explains, teach the target nothing.
         let frozen = input.frozen || self.hours.as_ref().is_some_and(|hours| hours.freezes_loops());
         let target_log_bid = self.follow_target(live, picture, around, budget_log_bid, frozen);
@@ -227,6 +237,7 @@ impl Pacing {
             let unit = picture.profile.unit_micros(live.spec.bid_step_micros, &live.spec.currency);
             self.log_bid = Some(without_wind_up(own, in_force, unit, &settings.pressure));
         }
+        self.underperformer = Watched::look(self.underperformer, self, live, picture, around);
         self.planned = picture.budget.ok().map(|budget| (picture.day.start, budget));
         changes.extend(self.judge(live, picture, around, &window));
         (Evaluation { step, composed, window, block: input.block }, changes)
@@ -333,17 +344,20 @@ impl Pacing {
         }
     }
 
-    fn pacing_window(&self, live: &Live, picture: &Picture, settings: &Settings) -> Window {
-        let s = &settings.pressure;
+    fn pacing_window(&self, live: &Live, picture: &Picture, around: &Around<'_>) -> Window {
+        let s = &around.settings.pressure;
         let short = picture.window(live, s.window_short_ms, picture.day.start);
         let period = live.counts_reports().then_some(picture.period_ms);
-        let length = pressure::window_ms(short.sums[BILLABLE], period, s);
+        let siblings = around.siblings.iter();
+        let others = siblings.map(|sibling| picture.window(sibling, s.window_short_ms, Millis::MIN / 2).sums[BILLABLE]);
+        let events = others.fold(short.sums[BILLABLE], i64::saturating_add);
+        let length = pressure::window_ms(events, period, s);
         let plan_start = picture.plan.as_ref().map_or(picture.day.start, |plan| plan.start_ms());
         let start = window_start_ms(picture.seen_until, length, plan_start);
         picture.window(live, picture.seen_until.saturating_sub(start), picture.day.start)
     }
 
-    fn pace_word(&self, picture: &Picture, ledger: &CampaignLedger) -> Pace {
+    fn pace_word(&self, live: &Live, picture: &Picture, ledger: &CampaignLedger) -> Pace {
         if self.hard_stop.is_open() {
             return Pace::Exhausted;
         }
@@ -354,7 +368,10 @@ impl Pacing {
         if picture.watermark.is_none() || budget <= 0 {
             return Pace::Unknown;
         }
-        let ahead = picture.exposure.exposed_micros() as f64 / budget as f64 - picture.plan_share();
+        let ahead = match picture.is_tiny {
+            true => week_ahead(live, picture, budget),
+            false => picture.exposure.exposed_micros() as f64 / budget as f64 - picture.plan_share(),
+        };
         match ahead {
             ahead if ahead > ON_PLAN_SHARE => Pace::Ahead,
             ahead if ahead < -ON_PLAN_SHARE => Pace::Behind,
@@ -375,6 +392,19 @@ impl Pace {
             Pace::Exhausted => "exhausted",
         }
     }
+}
+
+/// A day of a few events is ahead or behind by chance: what seven of them spent beyond their budgets, in their mean day's.
+fn week_ahead(live: &Live, picture: &Picture, budget: i64) -> f64 {
+    let since = minute_index(picture.day.start.saturating_sub(6 * DAY_MS + DAY_MS / 2));
+    let before = live.plans.iter().filter(|(day, _)| (since..picture.day.index()).contains(day));
+    let (planned, spent) = before.fold((0_i64, 0_i64), |(planned, spent), (day, budget)| {
+        let sums = live.days.get(*day).unwrap_or(NONE);
+        (planned.saturating_add(*budget), spent.saturating_add(net_spend(&sums)))
+    });
+    let due = planned as f64 + budget as f64 * picture.plan_share();
+    let all = planned.saturating_add(budget).max(1) as f64;
+    (spent.saturating_add(picture.exposure.exposed_micros()) as f64 - due) / all
 }
 
 /// The bid to reckon with: unanswered, confirmed, or the specification's.

@@ -5,9 +5,12 @@
 
 use crate::calendar::{Day, minute_index};
 use crate::campaign::{FLIGHT, Live};
+use crate::ceilings::Ceiling;
 use crate::channel::Channel;
+use crate::group::Group;
 use crate::ledger::CampaignLedger;
 use crate::measures::*;
+use crate::underperformer::explored_micros;
 use model::WHOLE_PPM;
 use model::output::WindowSums;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
@@ -37,8 +40,16 @@ pub struct Picture {
     pub budget: Result<i64, Hold>,
     /// What week, month and flight leave for today and later.
     pub period_left: Option<i64>,
+    /// The week's or the month's ceiling of the platform, where that is what leaves least: its word and what it leaves.
+    pub bound_by: Option<(&'static str, i64)>,
     /// Most that the day may cost.
     pub ceiling: i64,
+    /// Of a campaign with a shared budget: E and ceiling of its own budget, if it has one.
+    pub own: Option<(Exposure, i64)>,
+    /// The budget is shared with other campaigns; budget, ceiling and exposure are of all of them.
+    pub is_shared: bool,
+    /// The budget of the day buys too few events to be paced by bid.
+    pub is_tiny: bool,
     /// E, its parts and rates.
     pub exposure: Exposure,
     /// c.
@@ -81,8 +92,8 @@ pub struct Scene<'a> {
     pub settings: &'a Settings,
     /// Version of the policy.
     pub policy_version: i64,
-    /// The budget that the campaign shares, and the campaigns that it shares it with.
-    pub shared: Option<(i64, &'a [&'a Live])>,
+    /// The budget that the campaign shares with others.
+    pub shared: Option<&'a Group<'a>>,
     /// Declared period of the feeds of events.
     pub feed_period_ms: Millis,
     /// The daily budget that the campaign's pool gives it, where it is in one.
@@ -124,15 +135,31 @@ impl Picture {
             let spent = net_spend(&live.totals.get(FLIGHT).unwrap_or(NONE));
             all.saturating_sub(spent.saturating_sub(spent_day))
         });
+        let own_left = left.chain(flight_left).min();
+        let own_budget = day_budget(live, &day, &budgets, scene);
+        let group = scene.shared.map(|group| group_budgets(group, live, &day));
+        let (asked, period_left) = match &group {
+            Some(group) => group_budget(group, scene),
+            None => (own_budget, own_left),
+        };
+        let ceilings = ceilings(live, &day, &profile, scene);
+        let (budget, period_left, bound_by) = bounded(asked, period_left, &ceilings);
+        let least = spec.budget_min_micros.unwrap_or_default();
+        let watched = &settings.pause.underperformer;
+        let budget = budget.map(|budget| explored_micros(budget, least, live, day.month, watched));
         let mut picture = Picture {
             now,
             day,
             watermark,
             seen_until,
             plan: Outlook::plan_of(live, scene),
-            budget: day_budget(live, &day, &budgets, scene),
-            period_left: left.chain(flight_left).min(),
+            budget,
+            period_left,
+            bound_by,
             ceiling: i64::MAX,
+            own: None,
+            is_shared: scene.shared.is_some(),
+            is_tiny: false,
             exposure: Exposure::default(),
             cost: Err(Hold::NoCost),
             spent_day,
@@ -142,13 +169,42 @@ impl Picture {
             profile,
         };
         picture.exposure = picture.exposed(live, settings);
-        for sibling in scene.shared.map_or(&[][..], |(_, siblings)| siblings) {
+        let own = picture.exposure;
+        for sibling in scene.shared.iter().flat_map(|group| &group.siblings) {
             picture.add_sibling(sibling, settings);
         }
         let neighbours = scene.channel.and_then(Channel::mean_cost_micros).unwrap_or(spec.bid_micros);
-        picture.cost = pressure::mean_cost_micros(spent_day, events_day, neighbours, &settings.pressure);
-        picture.ceiling = picture.day_ceiling(live, ledger, settings);
+        let (spent, events) = scene.shared.map_or((spent_day, events_day), |group| group.today(&today, now));
+        picture.cost = pressure::mean_cost_micros(spent, events, neighbours, &settings.pressure);
+        picture.is_tiny = picture.decide_tiny(live, settings);
+        picture.ceiling = picture.day_ceiling(live, ledger);
+        if let (Some(_), Ok(budget)) = (scene.shared, own_budget) {
+            let alone = Picture { budget: Ok(budget), period_left: own_left, is_tiny: false, ..picture.clone() };
+            picture.own = Some((own, alone.day_ceiling(live, ledger)));
+        }
         picture
+    }
+
+    /// Whether the day is one of a tiny budget: decided once a day and budget, or campaigns on the edge would flap.
+    fn decide_tiny(&self, live: &Live, settings: &Settings) -> bool {
+        let (Ok(budget), Ok(cost)) = (self.budget, self.cost) else { return false };
+        match live.pacing.tiny {
+            Some((day, decided, is_tiny)) if day == self.day.start && decided == budget => is_tiny,
+            _ => tiny::is_tiny(budget, cost, &settings.pressure),
+        }
+    }
+
+    /// Whether the turns of a tiny budget let the campaign run now; any other budget always does.
+    pub fn has_its_turn(&self) -> bool {
+        let may = |plan: &Arc<DayPlan>| tiny::may_spend(plan, i64::from(self.day.date), self.now);
+        !self.is_tiny || self.plan.as_ref().is_ok_and(may)
+    }
+
+    /// What the hard stop looks at: exposure and ceiling of the budget that leaves less.
+    pub fn tightest(&self) -> (Exposure, i64) {
+        let room = |(exposure, ceiling): &(Exposure, i64)| ceiling.saturating_sub(exposure.exposed_micros());
+        let all = (self.exposure, self.ceiling);
+        self.own.filter(|own| room(own) < room(&all)).unwrap_or(all)
     }
 
     /// A campaign of the same budget spends from it, too.
@@ -212,7 +268,7 @@ impl Picture {
         Exposure::of(&input, &settings.pressure)
     }
 
-    fn day_ceiling(&self, live: &Live, ledger: Option<&CampaignLedger>, settings: &Settings) -> i64 {
+    fn day_ceiling(&self, live: &Live, ledger: Option<&CampaignLedger>) -> i64 {
         let Ok(budget) = self.budget else { return i64::MAX };
         let since = |ledger: &CampaignLedger| {
             let moved = ledger.budget.moves.iter().filter(|moved| moved.at >= self.day.start);
@@ -220,14 +276,14 @@ impl Picture {
         };
         let day = DayBudget {
             budget_micros: budget,
-            highest_today_micros: ledger.and_then(since).unwrap_or(budget).max(budget),
+            highest_today_micros: ledger.filter(|_| !self.is_shared).and_then(since).unwrap_or(budget).max(budget),
             daily_cap: &live.spec.daily_cap,
             overdelivery_ppm: live.spec.overdelivery_ppm,
             period_left_micros: self.period_left,
         };
         let ceiling = self.profile.day_ceiling_micros(&day);
         match self.cost {
-            Ok(cost) if tiny::is_tiny(budget, cost, &settings.pressure) => tiny::ceiling_micros(ceiling, cost),
+            Ok(cost) if self.is_tiny => tiny::ceiling_micros(ceiling, cost),
             _ => ceiling,
         }
     }
@@ -279,19 +335,96 @@ impl Outlook {
 
     fn key(live: &Live, scene: &Scene<'_>) -> OutlookKey {
         let learned = scene.channel.map_or(0, |channel| channel.hours_learned);
-        (live.calendar.day_of(scene.now).start, live.spec.version, scene.policy_version, learned)
+        let (versions, learned_by_all) = scene.shared.map_or((0, 0), Group::fingerprint);
+        let version = live.spec.version.wrapping_add(versions);
+        let day = live.calendar.day_of(scene.now).start;
+        (day, version, scene.policy_version, learned.wrapping_add(learned_by_all))
     }
 }
 
 fn day_plan(live: &Live, day: &Day, scene: &Scene<'_>) -> Result<DayPlan, Hold> {
     let zone = live.calendar.zone_at(day.start).ok_or(Hold::DayClosed)?;
     let local = local_day(day);
+    if let Some(group) = scene.shared {
+        let span = (Millis::MIN, None);
+        let weights = group_weights(group, live, scene);
+        return DayPlan::new(
+            &local,
+            &zone.local_hours(&local),
+            &weights,
+            &OpenHours::ALWAYS,
+            span,
+            &scene.settings.plan,
+        );
+    }
     let span = (live.spec.flight_start, live.spec.flight_end);
     let weights = with_factors(weights(scene), live, scene.settings.pressure.elasticity);
     DayPlan::new(&local, &zone.local_hours(&local), &weights, &open_hours(live), span, &scene.settings.plan)
 }
 
-/// B: of the campaign's own budgets and the shared one the smallest.
+/// Weights of all members' open hours: where one of them may spend, the shared budget may.
+fn group_weights(group: &Group<'_>, live: &Live, scene: &Scene<'_>) -> Weights {
+    let members = group.siblings.iter().copied().zip(group.channels.iter().copied());
+    let mut all = [0.0; HOURS_OF_WEEK];
+    for (member, channel) in members.chain([(live, scene.channel)]) {
+        let (weights, open) = (weights(&Scene { channel, ..*scene }), open_hours(member));
+        for (hour, weight) in all.iter_mut().enumerate().filter(|(hour, _)| open.is_open(*hour)) {
+            *weight += weights[hour];
+        }
+    }
+    all
+}
+
+/// The budgets that all members share, as of today.
+fn group_budgets(group: &Group<'_>, live: &Live, day: &Day) -> DayBudgets {
+    let (first, last) = day.month_dates();
+    let monthly = group.monthly_micros.map(|budget_micros| Period {
+        budget_micros,
+        spent_before_today_micros: group.spent_before(live, day)[1],
+        days: i64::from(last.saturating_sub(first).saturating_add(1).max(1)),
+        days_left: i64::from(last.saturating_sub(day.date).saturating_add(1).max(0)),
+        today_inside_ppm: WHOLE_PPM,
+        last_inside_ppm: WHOLE_PPM,
+    });
+    DayBudgets { daily_micros: group.daily_micros, monthly, weekday: day.weekday, ..DayBudgets::default() }
+}
+
+/// B of the shared budget, and what its month leaves.
+fn group_budget(budgets: &DayBudgets, scene: &Scene<'_>) -> (Result<i64, Hold>, Option<i64>) {
+    let left = |period: Period| period.budget_micros.saturating_sub(period.spent_before_today_micros);
+    let today = budget_of_day(budgets, FLAT, &OpenHours::ALWAYS, &scene.settings.plan);
+    (today, budgets.monthly.map(left))
+}
+
+/// What the platform's week and month still allow.
+fn ceilings(live: &Live, day: &Day, profile: &Profile, scene: &Scene<'_>) -> Vec<Ceiling> {
+    if profile.week_ceiling_ppm <= 0 && profile.month_ceiling_ppm <= 0 {
+        return Vec::new();
+    }
+    match (scene.shared, live.spec.daily_budget_micros) {
+        (Some(group), _) => match group.daily_micros {
+            Some(daily) => Ceiling::of_group(day, daily, group.spent_before(live, day), profile).collect(),
+            None => Vec::new(),
+        },
+        (None, Some(daily)) => Ceiling::of(live, day, daily, profile).collect(),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// Bounded by the platform's week and month: the plan gets an even part of what they leave, the hard stop all of it.
+fn bounded(
+    budget: Result<i64, Hold>,
+    period_left: Option<i64>,
+    ceilings: &[Ceiling],
+) -> (Result<i64, Hold>, Option<i64>, Option<(&'static str, i64)>) {
+    let today = ceilings.iter().map(Ceiling::today_micros).min().unwrap_or(i64::MAX);
+    let least = ceilings.iter().min_by_key(|ceiling| ceiling.today_micros());
+    let binds = least.filter(|_| budget.as_ref().is_ok_and(|budget| today < *budget));
+    let left = ceilings.iter().map(|ceiling| ceiling.left_micros).chain(period_left).min();
+    (budget.map(|budget| budget.min(today)), left, binds.map(|ceiling| (ceiling.period, ceiling.left_micros)))
+}
+
+/// B of the campaign's own budgets: the smallest.
 fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets, scene: &Scene<'_>) -> Result<i64, Hold> {
     let by_day_only = budgets.weekly.is_none() && budgets.monthly.is_none() && budgets.flight.is_none();
     // Weights share out periods; a daily budget needs none.
@@ -300,12 +433,7 @@ fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets, scene: &Scene<'_>) -
     // A daily budget is for a day: a campaign that starts within one gets its part. Periods know their short days.
     let budgets =
         DayBudgets { daily_micros: budgets.daily_micros.map(|daily| first_day(daily, live, day, scene)), ..*budgets };
-    let own = budget_of_day(&budgets, weights, open, &scene.settings.plan);
-    match (own, scene.shared) {
-        (Ok(own), Some((shared, _))) => Ok(own.min(shared)),
-        (Err(Hold::NoBudget), Some((shared, _))) => Ok(shared),
-        (own, _) => own,
-    }
+    budget_of_day(&budgets, weights, open, &scene.settings.plan)
 }
 
 const FLAT: &Weights = &[1.0; HOURS_OF_WEEK];

@@ -14,6 +14,7 @@ use crate::calendar::{Calendar, minute_index};
 use crate::campaign::Live;
 use crate::hour_table::{ByHour, are_followed};
 use crate::measures::{CONVERSIONS, CREDITS_CONVERSION_TIME};
+use crate::value_cap::Values;
 use model::WHOLE_PPM;
 use model::fact::CampaignSpec;
 use model::journal::Delta;
@@ -255,6 +256,8 @@ pub struct Development {
     hours: Panes<COUNTS>,
     /// The same by UTC day.
     days: Panes<COUNTS>,
+    /// What single conversions were worth.
+    pub values: Values,
 }
 
 const COUNTS: usize = BUCKETS + 2;
@@ -342,6 +345,7 @@ impl Live {
             "linear" => (delta.linear_conversions_micro, delta.linear_value_micros),
             _ => (delta.last_conversions_micro, delta.last_value_micros),
         };
+        let value = development.values.capped(&self.spec.currency, at, value, credits);
         let touched = delta.touch_minute * MINUTE_MS;
         if let Some(cells) = self.cells.as_mut().filter(|_| has_target) {
             cells.credit(&self.calendar, touched, credits, value);

@@ -4,6 +4,7 @@ use crate::belief::{Belief, Counters};
 use crate::campaign::{FLIGHT, Granularity, Live, RowKey};
 use crate::controller::{Controller, State};
 use crate::desk::Undo;
+use crate::experiments::ExperimentNow;
 use crate::ledger::{CampaignLedger, Lever};
 use crate::measures::{NONE, net_spend};
 use crate::pools;
@@ -277,6 +278,15 @@ impl<'a> View<'a> {
             halts.extend(campaigns.map(|(campaign_id, _)| halt("campaign", account_id, campaign_id)));
         }
         halts
+    }
+
+    /// Experiments of the policy on accounts that are known here, in the order of the file.
+    pub fn experiments(self) -> impl Iterator<Item = ExperimentNow> + 'a {
+        let blocks = self.controller.policy().experiments.iter();
+        blocks.filter_map(move |block| {
+            let account = self.belief().accounts.get(&block.account_id)?;
+            Some(ExperimentNow::of(block, account.experiments.get(&block.id)))
+        })
     }
 
     /// Amounts in quarantine.

@@ -2,11 +2,13 @@
 //!
 //! The only place with concurrent maps; no guard is held across an await, and no worker reads from here.
 
+mod experiments;
 mod halts;
 mod hub;
 mod letters;
 mod view;
 
+pub use experiments::ExperimentView;
 pub use halts::HaltView;
 pub use hub::{Hub, Told};
 pub use letters::{LetterView, Letters};
@@ -73,6 +75,7 @@ pub struct Published {
     proposals: Mutex<VecDeque<Arc<Adjustment>>>,
     alerts: Mutex<Alerts>,
     halts: Halts,
+    experiments: experiments::Experiments,
     pass: AtomicU64,
     told_in_pass: AtomicUsize,
     policy_version: AtomicI64,

@@ -24,6 +24,17 @@ pub fn bid_micros(log_bid: LogBid) -> Result<i64, Hold> {
     half_to_even(libm::exp(log_bid as f64 / NAT))
 }
 
+/// A number for words, the same on every machine and in every build: FNV-1a, then splitmix64's finish, so that close words
+/// are far apart. A separator keeps ("ab", "c") from ("a", "bc"). Not secret.
+pub fn stable_hash(words: &[&str]) -> u64 {
+    let bytes = words.iter().flat_map(|word| word.bytes().chain([0x1f]));
+    let hash = bytes
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 /// The nearest integer, the even one of two; a number that does not fit is a hold.
 pub fn half_to_even(x: f64) -> Result<i64, Hold> {
     // 2^63 as f64 is exact; i64::MAX is not, so the comparison is strict.

@@ -32,6 +32,10 @@ pub enum Reason {
     Halt,
     /// It is not this hour's turn of a tiny budget, or it is again.
     TinyBudgetTurn,
+    /// Matured money brings clearly less than half of what the target promises.
+    Underperformer,
+    /// Conversions that came late say otherwise.
+    UnderperformerOver,
     /// Budgets of the next day.
     BudgetPlan,
     /// A click of some hours is worth more or less than the mean.
@@ -65,6 +69,8 @@ impl Reason {
             Reason::FlightEnd => "flight_end",
             Reason::Halt => "halt",
             Reason::TinyBudgetTurn => "tiny_budget_turn",
+            Reason::Underperformer => "underperformer",
+            Reason::UnderperformerOver => "underperformer_over",
             Reason::BudgetPlan => "budget_plan",
             Reason::Modifiers => "modifiers",
             Reason::Reallocation => "reallocation",
@@ -94,6 +100,10 @@ impl Reason {
             Reason::FlightEnd => "the flight has ended",
             Reason::Halt => "a halt is set",
             Reason::TinyBudgetTurn => "the budget buys too few events to be paced, so hours take turns",
+            Reason::Underperformer => {
+                "matured spend brings clearly less than half of what the target promises, at the lowest bid, too"
+            }
+            Reason::UnderperformerOver => "conversions that came late say that it is worth its money",
             Reason::BudgetPlan => "the plan of the next day asks for it",
             Reason::Modifiers => "a click is worth clearly more at some hours than at others",
             Reason::Reallocation => "money moves to where it returns more",
@@ -152,6 +162,11 @@ pub fn sentence(reason: Reason, story: &Story<'_>) -> String {
         text += &format!("; {:.1} conversions were due by now and {:.1} were seen", tenths(due), tenths(seen));
     }
     text + "."
+}
+
+/// What a platform's week or month leaves, where that is less than the budgets of the days: after the sentence.
+pub fn ceiling_sentence(period: &str, left_micros: i64, currency: &str) -> String {
+    format!(" The platform's {period} leaves {} for today and the days to come.", amount(left_micros, currency))
 }
 
 /// What a move within a pool rests on: the return of the last unit of money over the pool's mean, and how many campaigns the

@@ -17,7 +17,7 @@
 //! customer still worth?).
 //!
 //! Missing on purpose, with their places left: targets that a platform follows by itself (end of section 5), other modifiers
-//! than those by hour (7), underperformers (10), exploration of anything but budgets (11).
+//! than those by hour (7), exploration of anything but budgets (11).
 
 pub mod allocation;
 pub mod anomaly;
@@ -39,4 +39,6 @@ pub mod portfolio;
 pub mod pressure;
 pub mod profile;
 pub mod settings;
+pub mod switchback;
 pub mod target;
+pub mod underperformer;

@@ -1,8 +1,7 @@
 //! Who holds a campaign still, and when it may run again (section 10).
 //!
 //! What always holds: each pause has a holder; several may hold at once; only a holder's own cause lifts its hold, and a
-//! campaign runs only when none is left. A pause by a person or a platform is never lifted here. Missing on purpose: the
-//! underperformer's cause (its word exists).
+//! campaign runs only when none is left. A pause by a person or a platform is never lifted here.
 
 use crate::settings::{Millis, Pause as Settings, Runaway};
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! What gates and guard are told about a campaign: copies of specification, ledger and picture, no opinion of their own.
 
 use super::{Case, Desk};
+use crate::alerts::{Condition, subject};
 use crate::campaign::{Campaign, Live};
 use crate::ledger::{AccountLedger, CampaignLedger, Lever, Recent};
 use crate::pacing::bid_ceiling;
@@ -8,8 +9,9 @@ use crate::picture::Picture;
 use model::time::{HOUR_MS, Millis};
 use policy::explain::Reason;
 use policy::gates::{Gate, GateInput, SpecView, pass};
-use policy::guard::{BreakerCounts, LedgerView, Limits, Mode};
+use policy::guard::{BreakerCause, BreakerCounts, LedgerView, Limits, Mode, breaker};
 use policy::profile::Actuator;
+use policy::settings::Settings;
 
 impl Desk<'_> {
     pub(super) fn gate(
@@ -20,7 +22,7 @@ impl Desk<'_> {
         picture: &Picture,
         lever: Lever,
     ) -> Gate {
-        let settings = self.policy.for_campaign(account_id, campaign_id);
+        let settings = self.settings_of(account_id, campaign_id, live);
         let spec = &live.spec;
         let ledger = self.ledger.campaign(account_id, campaign_id);
         let slot = ledger.map(|ledger| ledger.slot(lever));
@@ -145,18 +147,58 @@ impl Desk<'_> {
                 Lever::Budget => self.pool_left(case.account_id, case.campaign_id, case.live),
                 _ => None,
             },
-            runaway_latched: ledger.runaway_resumes >= case.settings.pause.runaway_resumes_max,
-            breaker: self.breaker(case, &recent),
+            changes_hour: match lever {
+                Lever::Budget => (ledger.budget_changes_within(self.now), case.picture.profile.budget_changes_per_hour),
+                Lever::Bid | Lever::State => (0, 0),
+            },
+            runaway_latched: ledger.runaway_resumes_at(self.now) >= case.settings.pause.runaway_resumes_max,
+            breaker: self.breaker_counts(case.account_id, &recent),
         }
     }
 
-    fn breaker(&self, case: &Case<'_>, recent: &Recent) -> BreakerCounts {
-        let campaigns = self.belief.accounts.get(case.account_id).map_or(1, |account| account.campaigns.len());
+    fn breaker_counts(&self, account_id: &str, recent: &Recent) -> BreakerCounts {
+        let campaigns = self.belief.accounts.get(account_id).map_or(1, |account| account.campaigns.len());
         BreakerCounts {
             proposals: recent.quarter,
             clamped: recent.quarter_clamped,
             commands_hour: recent.hour,
             campaigns: campaigns as i64,
+        }
+    }
+
+    /// Says that the breaker holds the account, once.
+    pub(super) fn tell_breaker(&mut self, case: &Case<'_>, view: &LedgerView) {
+        let counts = &view.breaker;
+        let (observed, why) = match breaker(counts, &case.settings.guard) {
+            Some(BreakerCause::Clamped) => {
+                let why = format!(
+                    "{} of {} commands within 15 min had to be changed by the guard",
+                    counts.clamped, counts.proposals
+                );
+                (counts.clamped, why)
+            }
+            _ => (counts.commands_hour, format!("{} commands within an hour", counts.commands_hour)),
+        };
+        let condition = Condition {
+            severity: "critical",
+            observed: Some(observed),
+            text: format!(
+                "Account {}: {why}; nothing but stops leaves until that is over. Look at what its campaigns were sent.",
+                case.account_id
+            ),
+            ..Condition::default()
+        };
+        self.settle_account("breaker", case.account_id, Some(&condition));
+    }
+
+    /// Says that the breaker holds the account no longer.
+    pub(super) fn end_breaker(&mut self, account_id: &str, settings: &Settings) {
+        if !self.alerts.any_open("breaker") || !self.alerts.is_open(&subject("breaker", Some(account_id), None)) {
+            return;
+        }
+        let Some(account) = self.ledger.accounts.get(account_id) else { return };
+        if breaker(&self.breaker_counts(account_id, &account.recent(self.now)), &settings.guard).is_none() {
+            self.settle_account("breaker", account_id, None);
         }
     }
 

@@ -1,12 +1,13 @@
 //! The record of a decision: everything needed to apply it, to say it to a person and to reproduce it.
 
 use super::{Case, Desk};
+use crate::experiments::InArm;
 use crate::ledger::Lever;
 use crate::seen::fingerprint;
 use model::fact::CampaignSpec;
 use model::output::*;
 use model::time::{MINUTE_MS, Millis};
-use policy::explain::{Reason, Story, sentence, without};
+use policy::explain::{Reason, Story, ceiling_sentence, sentence, without};
 use policy::guard::Checked;
 
 impl Desk<'_> {
@@ -90,19 +91,28 @@ impl Desk<'_> {
         let day = picture.window(case.live, picture.seen_until.saturating_sub(picture.day.start), picture.day.start);
         let mut windows = vec![day.described(case.live, "day")];
         windows.extend(window.map(|window| window.described(case.live, "pacing")));
+        let in_arm = self.arm_of(case.account_id, case.campaign_id, case.live);
+        let mut terms = terms(case);
+        let share = in_arm.map(|InArm { experiment, arm }| {
+            let share = policy::arithmetic::ppm(experiment.arms[arm].share);
+            let name = format!("experiment/{}/{}", experiment.id, experiment.arms[arm].name);
+            terms.push(Term { name, value: share });
+            share
+        });
+        let bound = picture.bound_by.map(|(period, left)| ceiling_sentence(period, left, &case.live.spec.currency));
         Explanation {
-            text: sentence(checked.reason(), &story),
+            text: sentence(checked.reason(), &story) + bound.as_deref().unwrap_or_default(),
             windows,
             watermark: picture.watermark.unwrap_or(0),
             journal_partition: self.setup.partition,
             journal_offset: self.at.offset,
-            terms: terms(case),
+            terms,
             guard_edits: checked.edit_words(),
             without: without(checked.reason(), &story),
             policy_version: self.policy_version,
             build: self.setup.build.clone(),
             tzdb: self.setup.tzdb.clone(),
-            propensity_ppm: None,
+            propensity_ppm: share,
         }
     }
 
@@ -163,6 +173,14 @@ fn terms(case: &Case<'_>) -> Vec<Term> {
         term("apply_ms", picture.apply_ms),
     ];
     terms.extend(picture.budget.ok().map(|budget| term("budget_day_micros", budget)));
+    if let Some((period, left)) = picture.bound_by {
+        terms.push(term(&format!("{period}_ceiling_left_micros"), left));
+    }
+    if let Some((exposure, ceiling)) = picture.own {
+        terms.push(term("own_exposed_micros", exposure.exposed_micros()));
+        terms.push(term("own_ceiling_micros", ceiling));
+    }
+    terms.extend(picture.is_shared.then(|| term("exposed_of_shared_budget_micros", picture.exposure.exposed_micros())));
     terms.extend(picture.cost.ok().map(|cost| term("cost_per_event_micros", cost)));
     if let Some(Ok(step)) = case.evaluation.map(|evaluation| &evaluation.step) {
         terms.extend(step.terms());

@@ -4,6 +4,7 @@ mod anomalies;
 mod anything;
 mod hours;
 mod kpis;
+mod limits;
 mod memory;
 mod pools;
 mod recovery;

@@ -31,6 +31,8 @@ pub(super) struct Day {
     pub(super) proposed: Vec<Adjustment>,
     pub(super) queue: Vec<Fact>,
     pub(super) records: Vec<(Millis, JournalRecord)>,
+    /// Conversions that each minute brings, credited to clicks of the minute before.
+    pub(super) conversions: i64,
 }
 
 impl Day {
@@ -43,6 +45,7 @@ impl Day {
             proposed: Vec::new(),
             queue: vec![specified(spec)],
             records: Vec::new(),
+            conversions: 0,
         };
         day.step(0, 0);
         day
@@ -51,7 +54,10 @@ impl Day {
     /// A minute with that many clicks and that much spend in it.
     pub(super) fn step(&mut self, clicks: i64, spend_micros: i64) {
         let at = self.now - MINUTE_MS;
-        let rows = if clicks == 0 { vec![] } else { vec![touches("c", at, 20 * clicks, clicks, spend_micros)] };
+        let mut rows = if clicks == 0 { vec![] } else { vec![touches("c", at, 20 * clicks, clicks, spend_micros)] };
+        if self.conversions > 0 {
+            rows.push(credit("c", at, at - MINUTE_MS, self.conversions * 1_000_000, self.conversions * 20 * EUR));
+        }
         self.feed(self.now - 5_000, &rows);
         self.now += MINUTE_MS;
     }
@@ -395,7 +401,7 @@ fn a_budget_cut_below_what_is_spent_pauses_at_once() {
 }
 
 /// Runs the records again: decided to the cut, from a snapshot or from the log, then decided on.
-fn again(
+pub(super) fn again(
     records: &[(Millis, JournalRecord)],
     logs: &[Vec<crate::LoggedDecision>],
     cut: usize,

@@ -137,6 +137,7 @@ fn routes() -> Vec<Route> {
         ("/halts/release", POST, post(writing::release)),
         ("/explanations/{command_id}", GET, get(records::explanation)),
         ("/data-quality", GET, get(quality::get)),
+        ("/experiments", GET, get(records::experiments)),
         ("/dead-letters", GET, get(quality::letters)),
         ("/audit", GET, get(audit::list)),
         ("/session", &["get", "post", "delete"], get(session::get).post(session::login).delete(session::logout)),

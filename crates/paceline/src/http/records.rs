@@ -1,4 +1,4 @@
-//! Commands, proposals, alerts, halts and KPI rows, as they were published.
+//! Commands, proposals, alerts, halts, experiments and KPI rows, as they were published.
 
 use super::Shared;
 use super::paging::{Page, page};
@@ -117,6 +117,11 @@ pub async fn alerts(State(shared): State<Shared>, Asked(query): Asked<AlertQuery
 /// `GET /halts`
 pub async fn halts(State(shared): State<Shared>) -> Response {
     axum::Json(json!({ "halts": shared.published.halts() })).into_response()
+}
+
+/// `GET /experiments`
+pub async fn experiments(State(shared): State<Shared>) -> Response {
+    axum::Json(json!({ "experiments": shared.published.experiments() })).into_response()
 }
 
 /// `GET /kpis`

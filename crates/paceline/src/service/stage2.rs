@@ -14,7 +14,7 @@ use super::span::{SPAN_HEADER, Span};
 use super::stage1::start_committer;
 use super::tally::Tally;
 use crate::failure::{Failure, Kind, Outcome};
-use crate::published::{CampaignEntry, HaltView};
+use crate::published::{CampaignEntry, ExperimentView, HaltView};
 use crate::snapshots::Chunk;
 use crate::telemetry::{ACK_RESULTS, ALERT_KINDS, Metrics, known};
 use avro_codec::RecordName;
@@ -410,7 +410,7 @@ impl Stage2 {
         }
         let mut tally = Tally::default();
         let published = &self.context.published;
-        let (mut halts, mut policy_version, mut now) = (Vec::new(), 0, 0);
+        let (mut halts, mut experiments, mut policy_version, mut now) = (Vec::new(), Vec::new(), 0, 0);
         for owned in self.partitions.values() {
             let state = owned.controller.view();
             for summary in state.campaigns() {
@@ -420,6 +420,7 @@ impl Stage2 {
             }
             tally.state(state);
             halts.extend(state.halts().into_iter().map(HaltView::from));
+            experiments.extend(state.experiments().map(ExperimentView::from));
             halts.extend(state.integrity_hold().map(HaltView::integrity));
             state.proposals().for_each(|proposal| published.know_proposal(proposal));
             state.alerts().for_each(|alert| published.know_alert(alert));
@@ -427,6 +428,7 @@ impl Stage2 {
             now = now.max(state.now());
         }
         published.put_halts(halts);
+        published.put_experiments(experiments);
         published.end_pass(policy_version, now);
         tally.publish(&self.context.metrics, &mut self.currencies);
         self.count_states();

@@ -9,7 +9,7 @@ use avro_codec::RejectReason;
 pub const OTHER: &str = "other";
 
 /// Kinds of alerts: those of the policy, then the controller's own.
-pub const ALERT_KINDS: [&str; 20] = [
+pub const ALERT_KINDS: [&str; 23] = [
     "early_stop",
     "hard_stop",
     "runaway",
@@ -30,6 +30,9 @@ pub const ALERT_KINDS: [&str; 20] = [
     "policy_invalid",
     "integrity_hold",
     "history_lost",
+    "breaker",
+    "underperformer",
+    "experiment_over",
 ];
 
 /// Kinds of commands.

@@ -25,7 +25,8 @@ pub enum BreakerCause {
     Commands,
 }
 
-/// Whether the account is to be held; a person releases it.
+/// Whether the account is to be held: as long as the counts of its last quarter of an hour and hour are beyond the limits,
+/// so it releases itself when they are not.
 pub fn breaker(counts: &BreakerCounts, settings: &Settings) -> Option<BreakerCause> {
     let enough = counts.proposals >= settings.breaker_proposals_min;
     let clamped_max = settings.breaker_clamped_share * counts.proposals.max(0) as f64;

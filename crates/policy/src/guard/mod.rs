@@ -124,6 +124,8 @@ pub struct LedgerView {
     pub allowance_micros: i64,
     /// What week, month and flight leave for a daily budget.
     pub period_left_micros: Option<i64>,
+    /// Changes of this value that the last hour has seen, and how many its platform accepts in one; 0 for no bound.
+    pub changes_hour: (i64, i64),
     /// Sum of the account's budget increases of the last hour.
     pub account_increases_hour_micros: i64,
     /// Sum of the account's daily budgets.
@@ -172,6 +174,7 @@ pub enum GuardHold {
     WorstCase,
     Conservation,
     CoolDown,
+    ChangeLimit,
 }
 
 /// Passes one proposal through all rules, in the order of section 12.
@@ -265,6 +268,7 @@ impl GuardHold {
             GuardHold::WorstCase => "worst_case",
             GuardHold::Conservation => "conservation",
             GuardHold::CoolDown => "cool_down",
+            GuardHold::ChangeLimit => "change_limit",
         }
     }
 

@@ -5,6 +5,7 @@ use super::worst_case::share_of;
 use super::{Action, GuardHold, LedgerView, Limits, Proposal, WorstCase, breaker, worst_case_micros};
 use crate::arithmetic::{half_to_even, round_down};
 use crate::gates::Freshness;
+use crate::pause::Holder;
 use crate::settings::{Guard as Settings, Millis};
 
 /// A proposal on its way through the rules.
@@ -39,13 +40,16 @@ pub(super) fn pass(
         account(&mut draft, in_force, proposal, limits, ledger)?;
         whole_units(&mut draft, in_force, limits)?;
     }
-    fresh(&draft, ledger, emergency)?;
+    // The end of a flight is a matter of the clock: no data could say otherwise.
+    let by_clock = matches!(proposal.action, Action::Pause(Holder::Flight, _));
+    fresh(&draft, ledger, emergency || by_clock)?;
     money(&mut draft, limits, ledger, now_ms)?;
     conservation(&draft, proposal, ledger)?;
     // Who takes a raise back does not wait: the cool-down spares the platform our own changes of mind, not a person's.
     let taken_back = proposal.reason == crate::explain::Reason::Undo && !draft.raises_spend;
     let skips = emergency || taken_back || matches!(proposal.action, Action::Pause(..));
     cool_down(limits, ledger, skips, now_ms)?;
+    changes(&draft, ledger)?;
     Ok(draft)
 }
 
@@ -290,6 +294,12 @@ pub(super) fn cool_down(
 ) -> Result<(), GuardHold> {
     let too_soon = |last: Millis| limits.cool_down_ms > 0 && now_ms.saturating_sub(last) < limits.cool_down_ms;
     if !skips && ledger.last_command_ms.is_some_and(too_soon) { Err(GuardHold::CoolDown) } else { Ok(()) }
+}
+
+/// A platform that is told too much blocks every change for an hour, the needed ones too.
+fn changes(draft: &Draft, ledger: &LedgerView) -> Result<(), GuardHold> {
+    let (seen, most) = ledger.changes_hour;
+    if draft.value.is_some() && most > 0 && seen >= most { Err(GuardHold::ChangeLimit) } else { Ok(()) }
 }
 
 impl Draft {

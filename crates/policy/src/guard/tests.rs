@@ -357,6 +357,7 @@ fn any_ledger() -> impl Strategy<Value = LedgerView> {
             account_increases_hour_micros: n[7],
             account_budgets_micros: n[8],
             pool_left_micros: None,
+            changes_hour: (n[9] % 6, n[10] % 6),
             runaway_latched: flags[2],
             breaker: BreakerCounts {
                 proposals: n[9] % 50,
@@ -399,6 +400,32 @@ fn likely() -> impl Strategy<Value = (Proposal, Limits<'static>, LedgerView)> {
             };
             (propose(action, Reason::PacingBehind), limits(), ledger)
         })
+}
+
+#[test]
+fn a_platform_that_takes_four_changes_an_hour_is_not_sent_a_fifth() {
+    let limits = Limits { floor: Some(EUR), ceiling: Some(900 * EUR), cool_down_ms: 0, ..limits() };
+    let held = |changes_hour, action| {
+        let view =
+            LedgerView { changes_hour, in_force: Some(100 * EUR), account_budgets_micros: 1_000 * EUR, ..ledger() };
+        matches!(
+            check(&propose(action, Reason::BudgetPlan), &limits, &view, NOON),
+            Verdict::Hold(GuardHold::ChangeLimit)
+        )
+    };
+    let cut = Action::SetDailyBudget(90e6);
+    assert_eq!([held((3, 4), cut), held((4, 4), cut), held((99, 0), cut)], [false, true, false]);
+    assert!(!held((4, 4), Action::Pause(Holder::DailyCap, None)), "a pause is no change of the budget");
+}
+
+#[test]
+fn the_pause_at_the_end_of_a_flight_leaves_on_dead_data() {
+    let dead = LedgerView { freshness: Freshness::Dead, ..ledger() };
+    let passes = |holder, reason| {
+        matches!(check(&propose(Action::Pause(holder, None), reason), &limits(), &dead, NOON), Verdict::Emit(_))
+    };
+    assert!(passes(Holder::Flight, Reason::FlightEnd));
+    assert!(!passes(Holder::DailyCap, Reason::TinyBudgetTurn));
 }
 
 proptest! {

@@ -1,10 +1,11 @@
 //! The policy file: TOML with `[stage1]`, `[defaults.<question>]`, `[account."<id>".<question>]`,
-//! `[account."<id>".campaign."<id>".<question>]` and `[[profile]]` blocks.
+//! `[account."<id>".campaign."<id>".<question>]`, `[[profile]]` and `[[experiment]]` blocks.
 //!
 //! What always holds: nothing of a file with a mistake is used, and all its mistakes are told at once.
 
+use super::experiments::{Block, date};
 use super::overlay::{overlay, unknown};
-use super::{AccountSettings, Policy, Settings, Stage1};
+use super::{AccountSettings, Arm, Experiment, Policy, Settings, Stage1};
 use crate::profile::Profile;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -45,7 +46,7 @@ impl Reader {
         for key in file.keys().filter(|key| !known.contains(key)) {
             self.mistake(key, unknown(key, known.iter()));
         }
-        for later in ["rule", "experiment"].into_iter().filter(|later| file.contains_key(*later)) {
+        for later in ["rule"].into_iter().filter(|later| file.contains_key(*later)) {
             self.mistake(later, "blocks of this kind are not supported yet; remove them".into());
         }
         let stage1 = self.merged::<Stage1>(&Stage1::default(), self_table(file, "stage1").unwrap_or(&empty), "stage1");
@@ -54,7 +55,9 @@ impl Reader {
         let accounts = self.accounts(&defaults, self_table(file, "account").unwrap_or(&empty));
         let profiles = self.profiles(file.get("profile"));
         self.stage1_makes_sense(&stage1);
-        Policy { stage1, defaults, accounts, profiles }
+        let mut policy = Policy { stage1, defaults, accounts, profiles, experiments: Vec::new() };
+        policy.experiments = self.experiments(file.get("experiment"), &policy);
+        policy
     }
 
     fn expect_tables(&mut self, file: &Table) {
@@ -75,6 +78,7 @@ impl Reader {
             };
             let mut own = table.clone();
             let campaigns = own.remove("campaign");
+            self.no_clock(&own, &path);
             let settings = self.settings(defaults, &own, &path);
             let campaigns = self.campaigns(&settings, campaigns.as_ref(), &path);
             accounts.insert(id.clone(), AccountSettings { settings, campaigns });
@@ -95,7 +99,10 @@ impl Reader {
         for (id, value) in tables {
             let path = format!("{path}.campaign.{id}");
             match value {
-                Value::Table(table) => _ = campaigns.insert(id.clone(), self.settings(account, table, &path)),
+                Value::Table(table) => {
+                    self.no_clock(table, &path);
+                    campaigns.insert(id.clone(), self.settings(account, table, &path));
+                }
                 _ => self.mistake(&path, "must be a table".into()),
             }
         }
@@ -145,10 +152,90 @@ impl Reader {
         };
         let profile = self.merged::<Profile>(&base, &block, path);
         self.require(path, "bid_cadence_ms must be above 0", profile.bid_cadence_ms > 0);
+        let periods = [profile.week_ceiling_ppm, profile.month_ceiling_ppm];
+        let at_least_a_day = periods.iter().all(|ppm| *ppm == 0 || *ppm >= 1_000_000);
+        self.require(path, "week_ceiling_ppm and month_ceiling_ppm must be 0 or at least 1000000", at_least_a_day);
         self.require(path, "day_ceiling_ppm must be at least 1000000", profile.day_ceiling_ppm >= 1_000_000);
         let modifiers = 0 < profile.modifier_min_ppm && profile.modifier_min_ppm <= profile.modifier_max_ppm;
         self.require(path, "modifier_min_ppm must be above 0 and at most modifier_max_ppm", modifiers);
         Some(profile)
+    }
+
+    /// All campaigns of a service share one clock.
+    fn no_clock(&mut self, over: &Table, path: &str) {
+        if over.contains_key("clock") {
+            let what = "is the same for all accounts and campaigns; write it as [defaults.clock]";
+            self.mistake(&format!("{path}.clock"), what.into());
+        }
+    }
+
+    fn experiments(&mut self, value: Option<&Value>, policy: &Policy) -> Vec<Experiment> {
+        let blocks = match value {
+            None => return Vec::new(),
+            Some(Value::Array(blocks)) => blocks,
+            Some(_) => {
+                self.mistake("experiment", "must be written as [[experiment]] blocks".into());
+                return Vec::new();
+            }
+        };
+        let mut experiments: Vec<Experiment> = Vec::new();
+        for (index, block) in blocks.iter().enumerate() {
+            let path = format!("experiment[{index}]");
+            let Some(experiment) = self.experiment(block, &path, policy) else { continue };
+            let meets = |other: &Experiment| {
+                let apart = !other.campaigns.is_empty()
+                    && !experiment.campaigns.is_empty()
+                    && other.campaigns.is_disjoint(&experiment.campaigns);
+                other.id == experiment.id || other.account_id == experiment.account_id && !apart
+            };
+            if experiments.iter().any(meets) {
+                self.mistake(&path, "has the name or a campaign of another experiment".into());
+            }
+            experiments.push(experiment);
+        }
+        experiments
+    }
+
+    fn experiment(&mut self, block: &Value, path: &str, policy: &Policy) -> Option<Experiment> {
+        let block: Block = match block.clone().try_into() {
+            Ok(block) => block,
+            Err(error) => {
+                self.mistake(path, format!("cannot be read: {}", error.message()));
+                return None;
+            }
+        };
+        let mistakes = block.mistakes();
+        if !mistakes.is_empty() {
+            mistakes.into_iter().for_each(|what| self.mistake(path, what));
+            return None;
+        }
+        let base = policy.for_account(&block.account);
+        let overridden = policy.accounts.get(&block.account).map(|account| &account.campaigns);
+        let mut arms = Vec::with_capacity(block.arm.len());
+        for arm in &block.arm {
+            let path = format!("{path}.arm.{}.policy", arm.name);
+            self.no_clock(&arm.policy, &path);
+            let account = self.settings(base, &arm.policy, &path);
+            // Mistakes were told above: the same overlay makes the same ones.
+            let told = self.mistakes.len();
+            let own = overridden.into_iter().flatten();
+            let own: Vec<_> = own.map(|(id, base)| (id.clone(), self.settings(base, &arm.policy, &path))).collect();
+            self.mistakes.truncate(told);
+            arms.push(Arm { name: arm.name.clone(), share: arm.share, account, overridden: own.into_iter().collect() });
+        }
+        Some(Experiment {
+            id: block.id,
+            account_id: block.account,
+            campaigns: block.campaigns.into_iter().collect(),
+            salt: block.salt,
+            metric: block.metric,
+            start: date(&block.start)?,
+            days: block.stop.days,
+            mature_days: block.mature_days,
+            alpha: block.stop.alpha,
+            then_winner: block.stop.then == "winner",
+            arms,
+        })
     }
 
     fn settings(&mut self, base: &Settings, over: &Table, path: &str) -> Settings {
@@ -241,6 +328,9 @@ fn relations(s: &Settings) -> Vec<(&'static str, bool)> {
         ("anomaly.runaway.window_ms must be above 0", s.anomaly.runaway.window_ms > 0),
         ("anomaly.runaway.resume_bid_share must be at most 1", s.anomaly.runaway.resume_bid_share <= 1.0),
         ("anomaly.spec_jump.factor must be above 1", s.anomaly.spec_jump.factor > 1.0),
+        ("pause.underperformer.rate_share must be at most 1", s.pause.underperformer.rate_share <= 1.0),
+        ("pause.underperformer.evidence_min must be at least 1", s.pause.underperformer.evidence_min >= 1.0),
+        ("pause.underperformer.cut_share must be at most 1", s.pause.underperformer.cut_share <= 1.0),
         ("guard.bid_step_down must be below 1", below_one(guard.bid_step_down)),
         ("guard.bid_hour_down must be below 1", below_one(guard.bid_hour_down)),
         ("guard.bid_day_down must be below 1", below_one(guard.bid_day_down)),
@@ -322,6 +412,16 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_of_one_account_is_refused_with_the_place_where_it_counts() {
+        let told = mistakes(
+            "[account.acme.clock]\npacing_interval_ms = 60000\n[account.acme.campaign.c.clock]\nwatch_interval_ms = 1\n",
+        );
+        let what = "is the same for all accounts and campaigns; write it as [defaults.clock]";
+        assert_eq!(told, [format!("account.acme.campaign.c.clock: {what}"), format!("account.acme.clock: {what}")]);
+        assert!(check("[defaults.clock]\npacing_interval_ms = 60000\n").is_ok());
+    }
+
+    #[test]
     fn profiles_can_be_changed_and_added() {
         let policy = check(
             "[[profile]]\nname = 'meta'\nbid_cadence_ms = 1800000\n[[profile]]\nname = 'ours'\nlike = 'dsp'\nunit_micros = 1\n",
@@ -334,6 +434,7 @@ mod tests {
         assert_eq!(policy.profile_for(None, "events").name, "bidder");
         assert_eq!(policy.profile_for(Some("myspace"), "events").name, "stats_only");
         assert_eq!(mistakes("[[profile]]\nname = 'ours'").len(), 1);
+        assert_eq!(mistakes("[[profile]]\nname = 'meta'\nweek_ceiling_ppm = 7").len(), 1);
     }
 
     proptest! {

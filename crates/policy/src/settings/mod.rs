@@ -4,11 +4,13 @@
 //! change of a default here is a new policy version. All numbers are magnitudes (a limit on cuts is 0.40, not -0.40),
 //! finite and not negative. Overrides go from the general to the special: defaults, account, campaign of an account.
 //!
-//! Missing on purpose: `[[rule]]` and `[[experiment]]` blocks are refused with a clear word until they are supported.
+//! Missing on purpose: `[[rule]]` blocks are refused with a clear word until they are supported.
 
+mod experiments;
 mod file;
 mod overlay;
 
+pub use experiments::{Arm, Experiment, Metric};
 pub use file::{Mistake, check};
 
 use crate::profile::Profile;
@@ -29,6 +31,8 @@ pub struct Policy {
     pub accounts: BTreeMap<String, AccountSettings>,
     /// Profiles that the file changes or adds, by name.
     pub profiles: BTreeMap<String, Profile>,
+    /// Experiments, in the order of the file.
+    pub experiments: Vec<Experiment>,
 }
 
 /// An account's numbers, already merged with the defaults.
@@ -618,8 +622,32 @@ settings! {
         dwell_ms: Millis = 15 * MINUTE,
         /// No resume this close to the end of the flight.
         flight_end_ms: Millis = 30 * MINUTE,
-        /// Resumes after a runaway before a person has to look.
+        /// Resumes after a runaway before a person has to look; a day without one forgives them.
         runaway_resumes_max: i64 = 1,
+        /// Money that brings too little.
+        underperformer: Underperformer = Underperformer::default(),
+    }
+}
+
+settings! {
+    /// underperformer.
+    Underperformer {
+        /// Conversions below this share of the target's rate are not worth the money.
+        rate_share: f64 = 0.5,
+        /// Evidence (e-value) that they are.
+        evidence_min: f64 = 20.0,
+        /// Not before the matured spend is worth so many target costs.
+        targets_spent_min: f64 = 3.0,
+        /// The bid has been cut by this share of the specification's, or to its lowest,
+        cut_share: f64 = 0.5,
+        /// for this long.
+        cut_ms: Millis = 72 * HOUR,
+        /// One campaign in so many is not paused but runs on as a control; 0 for none.
+        control_one_in: i64 = 20,
+        /// With this share of its budget.
+        control_budget_share: f64 = 0.05,
+        /// Pauses without asking a person, where the campaign's mode is auto.
+        automatic: bool = false,
     }
 }
 

@@ -46,6 +46,22 @@ fn answers_have_the_fields_that_are_described() {
     api.published().put_adjustment(&command("k", "pause", "issued", 1));
     api.published().put_proposal(&command("p", "set_bid", "proposed", 1));
     api.published().put_alert(&Alert { alert_id: "a".into(), ..Alert::default() });
+    let experiment = controller::ExperimentNow {
+        account_id: "acme".into(),
+        id: "x".into(),
+        metric: "clicks_per_budget",
+        start_day: 20_514,
+        days: 28,
+        mature_days: 3,
+        alpha: 0.05,
+        verdict: "running",
+        winner: None,
+        decided_day: None,
+        arms: vec![("a".into(), 0.5, 3, Some(1.0)), ("b".into(), 0.5, 0, None)],
+        comparisons: vec![controller::Comparison { ln_e: 0.5, effect: Some([-0.1, 0.1, 0.3]) }],
+        sample_ratio_ln_e: 0.0,
+    };
+    api.published().put_experiments(vec![experiment.into()]);
     assert_eq!(api.post("/halts", &json!({ "scope": "global", "reason": "x" })).0, 202);
     let document = document();
     for path in [
@@ -62,6 +78,7 @@ fn answers_have_the_fields_that_are_described() {
         "/explanations/{command_id}",
         "/halts",
         "/data-quality",
+        "/experiments",
         "/audit",
         "/session",
     ] {
