@@ -76,11 +76,6 @@ impl Controller {
         Self { setup, state, policy: Policy::default() }
     }
 
-    /// The policy in force.
-    pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
-    }
-
     /// Applies one journal record. A record before [`Controller::next_offset`] changes nothing.
     pub fn apply(&mut self, at: JournalPosition, record: &JournalRecord, authority: Authority<'_>) -> Outputs {
         let mut round = Round { at, decide: matches!(authority, Authority::Decide), ..Round::default() };
