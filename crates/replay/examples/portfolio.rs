@@ -7,7 +7,7 @@ use controller::Outputs;
 use market::{PoolMarket, PoolTrial};
 use model::fact::Fact;
 use model::time::{HOUR_MS, Millis};
-use replay::closed_loop::{ClosedLoop, Delays, Watch};
+use replay::{ClosedLoop, Delays, Watch};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -600,7 +600,7 @@ fn no_rise_lifts_the_sum_of_what_may_be_in_force_in_a_pool() {
         ..ledger()
     };
     let wide = Limits { floor: Some(EUR), ceiling: Some(1_000 * EUR), unit: 10_000, ..limits() };
-    assert_eq!(held(check(&budget(110 * EUR), &wide, &in_pool(9 * EUR), NOON)), GuardHold::Conservation);
+    assert_eq!(held(check(&budget(110 * EUR), &wide, &in_pool(9 * EUR), NOON)), "conservation");
     assert!(matches!(check(&budget(110 * EUR), &wide, &in_pool(10 * EUR), NOON), Verdict::Emit(_)));
     assert!(matches!(check(&budget(90 * EUR), &wide, &in_pool(-EUR), NOON), Verdict::Emit(_)));
 }

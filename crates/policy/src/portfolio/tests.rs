@@ -303,6 +303,6 @@ fn fourteen_nights_bring_a_pool_near_the_best_split_of_the_true_curves() {
         after.sort_by(f64::total_cmp);
         let before = runs.iter().map(|(before, _)| *before).sum::<f64>() / 20.0;
         println!("{count} campaigns: from {before:.3} (mean) to {:.3} (median), {:.3} (worst)", after[10], after[0]);
-        assert!(after[10] >= 0.97 && runs.iter().all(|(before, after)| after >= before), "{runs:?}");
+        assert!(after[10] >= 0.98 && runs.iter().all(|(before, after)| after >= before), "{runs:?}");
     }
 }
