@@ -358,6 +358,7 @@ fn any_ledger() -> impl Strategy<Value = LedgerView> {
             account_budgets_micros: n[8],
             pool_left_micros: None,
             changes_hour: (n[9] % 6, n[10] % 6),
+            pool_left_micros: None,
             runaway_latched: flags[2],
             breaker: BreakerCounts {
                 proposals: n[9] % 50,
