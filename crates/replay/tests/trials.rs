@@ -101,18 +101,6 @@ fn a_tiny_budget_is_not_paced_by_bid_but_its_days_take_turns() {
     assert!(worst <= 1.0 / 12.0, "one event at most: {worst}");
 }
 
-#[test]
-fn money_that_turns_bad_is_told_and_money_that_keeps_its_promise_is_not() {
-    let trial = named("bad money");
-    let told = |trial: &Trial| {
-        let openings = run(trial, SEED, None).openings;
-        openings.iter().find(|told| told.kind == "underperformer").map(|told| told.after_ms / DAY_MS)
-    };
-    let day = told(&trial).expect("it is told");
-    assert!((trial.shocks[0].day + 3..trial.days).contains(&day), "the bid is cut for three days before: {day}");
-    assert_eq!(told(&Trial { shocks: Vec::new(), ..trial }), None);
-}
-
 fn named(name: &str) -> Trial {
     trials().into_iter().find(|trial| trial.name == name).expect("the trial is there")
 }
