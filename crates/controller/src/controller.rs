@@ -113,6 +113,11 @@ impl Controller {
         self.state.next_offset
     }
 
+    /// The policy in force.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Read-only answers.
     pub fn view(&self) -> View<'_> {
         View { controller: self }
