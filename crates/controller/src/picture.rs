@@ -411,12 +411,15 @@ fn ceilings(live: &Live, day: &Day, profile: &Profile, scene: &Scene<'_>) -> Vec
     }
 }
 
+/// Word of the period that binds, and what it leaves.
+type Bound = Option<(&'static str, i64)>;
+
 /// Bounded by the platform's week and month: the plan gets an even part of what they leave, the hard stop all of it.
 fn bounded(
     budget: Result<i64, Hold>,
     period_left: Option<i64>,
     ceilings: &[Ceiling],
-) -> (Result<i64, Hold>, Option<i64>, Option<(&'static str, i64)>) {
+) -> (Result<i64, Hold>, Option<i64>, Bound) {
     let today = ceilings.iter().map(Ceiling::today_micros).min().unwrap_or(i64::MAX);
     let least = ceilings.iter().min_by_key(|ceiling| ceiling.today_micros());
     let binds = least.filter(|_| budget.as_ref().is_ok_and(|budget| today < *budget));

@@ -49,7 +49,8 @@ pub fn judge(evidence: &Evidence, settings: &Settings) -> Judgement {
 /// Whether a campaign is one of those that are kept running in a month.
 pub fn is_control(campaign_id: &str, month: i32, settings: &Settings) -> bool {
     let one_in = settings.control_one_in;
-    one_in > 0 && crate::arithmetic::stable_hash(&[campaign_id, &month.to_string()]) % one_in.unsigned_abs() == 0
+    let toss = crate::arithmetic::stable_hash(&[campaign_id, &month.to_string()]);
+    one_in > 0 && toss.is_multiple_of(one_in.unsigned_abs())
 }
 
 /// ln of the mean over the grid of theta^k e^((1 - theta) mu).

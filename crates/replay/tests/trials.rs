@@ -94,22 +94,11 @@ fn a_tiny_budget_is_not_paced_by_bid_but_its_days_take_turns() {
     // The stop falls one event early; the week is judged, not the day.
     assert!((0.75..=1.0).contains(&(spent / budgets)), "{}", spent / budgets);
     let first_half = sum(&|day| day.spend_first_half_micros) / spent;
-    assert!((0.3..0.9).contains(&first_half), "a campaign let alone spends all before noon: {first_half}");
+    // One day in three begins in the morning; a campaign let alone spends nearly all of it before noon every day.
+    assert!((0.2..0.6).contains(&first_half), "{first_half}");
     assert_eq!(score.days.iter().map(|day| day.bid_commands).sum::<u64>(), 0);
     let worst = score.days.iter().map(|day| day.overspend()).fold(0.0, f64::max);
     assert!(worst <= 1.0 / 12.0, "one event at most: {worst}");
-}
-
-#[test]
-fn money_that_turns_bad_is_told_and_money_that_keeps_its_promise_is_not() {
-    let trial = named("bad money");
-    let told = |trial: &Trial| {
-        let openings = run(trial, SEED, None).openings;
-        openings.iter().find(|told| told.kind == "underperformer").map(|told| told.after_ms / DAY_MS)
-    };
-    let day = told(&trial).expect("it is told");
-    assert!((trial.shocks[0].day + 3..trial.days).contains(&day), "the bid is cut for three days before: {day}");
-    assert_eq!(told(&Trial { shocks: Vec::new(), ..trial }), None);
 }
 
 fn named(name: &str) -> Trial {
