@@ -8,6 +8,7 @@ use controller::Counters;
 use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How often spend is laid beside its plan.
@@ -22,7 +23,7 @@ pub type Name = (String, String);
 pub type Words = BTreeMap<String, u64>;
 
 /// All figures of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Figures {
     /// What was read of each journal partition.
     pub spans: Vec<Span>,
@@ -32,12 +33,17 @@ pub struct Figures {
     pub samples: BTreeMap<String, BTreeMap<Millis, Sample>>,
     /// Commands with most money at stake.
     pub commands: Vec<Adjustment>,
+    /// Stake and instant of the least of them, once there are as many as are kept.
+    #[serde(skip)]
+    least: Option<(i64, Millis)>,
     /// Alerts that opened, those with most money at stake.
     pub alerts: Vec<Alert>,
     /// Alerts that opened: by UTC day, account, campaign, kind.
     pub opened: BTreeMap<(i64, String, String, String), u64>,
     /// Severities of alerts that opened.
     pub severities: Words,
+    /// Alerts that opened about an account or about all: when, account (empty for all), kind.
+    pub wide_marks: Vec<(Millis, String, String)>,
     /// Alerts still open at the end.
     pub still_open: u64,
     /// Versions of the policy that decided, with how many records.
@@ -47,7 +53,7 @@ pub struct Figures {
 }
 
 /// What was read of a journal partition.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Span {
     pub partition: i32,
@@ -63,7 +69,7 @@ pub struct Span {
 }
 
 /// Spend beside its plan at one instant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     /// Spent in the local days so far, of campaigns that have a plan.
     pub spend_micros: i64,
@@ -74,7 +80,7 @@ pub struct Sample {
 }
 
 /// One campaign of a run.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Campaign {
     pub spec: CampaignSpec,
@@ -100,7 +106,7 @@ pub struct Campaign {
 }
 
 /// The last word on an hour or a day.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Window {
     pub revision: i64,
@@ -125,7 +131,7 @@ pub struct Window {
 }
 
 /// An issued command on the time line.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Step {
     pub at: Millis,
@@ -136,7 +142,7 @@ pub struct Step {
 }
 
 /// What a command moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Lever {
     Bid,
@@ -147,7 +153,7 @@ pub enum Lever {
 }
 
 /// What was counted aside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub struct Quality {
     pub counters: Counters,
@@ -193,6 +199,7 @@ impl Figures {
         add(&mut self.opened, other.opened);
         add(&mut self.severities, other.severities);
         add(&mut self.policy_versions, other.policy_versions);
+        self.wide_marks.extend(other.wide_marks);
         self.still_open += other.still_open;
         self.quality.take(&other.quality);
         self.keep_few();
@@ -219,6 +226,11 @@ impl Figures {
         let lever = Lever::of(&command.kind);
         let (value_micros, reason) = (command.value_micros, command.reason.clone());
         campaign.steps.push(Step { at: command.issued_at, lever, value_micros, reason });
+        // A copy of a command is dear, and nearly all of them would be put away again.
+        let (stake, at) = (command.risk.at_stake_micros, command.issued_at);
+        if self.least.is_some_and(|(least, before)| stake < least || stake == least && at > before) {
+            return;
+        }
         self.commands.push(command.clone());
         if self.commands.len() >= LISTED_MAX * 4 {
             self.keep_few();
@@ -234,6 +246,8 @@ impl Figures {
             let campaign = self.campaign(account, name);
             *campaign.alerts.entry(alert.kind.clone()).or_default() += 1;
             campaign.alert_marks.push((alert.opened_at, alert.kind.clone()));
+        } else {
+            self.wide_marks.push((alert.opened_at, account.clone().unwrap_or_default(), alert.kind.clone()));
         }
         let day = alert.opened_at.div_euclid(DAY_MS);
         let key = (day, account.unwrap_or_default(), name.unwrap_or_default(), alert.kind.clone());
@@ -299,6 +313,8 @@ impl Figures {
             (stake(b), a.issued_at, &a.command_id).cmp(&(stake(a), b.issued_at, &b.command_id))
         });
         self.commands.truncate(LISTED_MAX);
+        let least = self.commands.get(LISTED_MAX - 1);
+        self.least = least.map(|command| (command.risk.at_stake_micros, command.issued_at));
         self.commands.sort_by(|a, b| (a.issued_at, &a.command_id).cmp(&(b.issued_at, &b.command_id)));
         self.alerts.sort_by(|a, b| {
             let rank = |alert: &Alert| (alert.severity == "critical", alert.money_at_stake_micros);

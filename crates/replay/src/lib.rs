@@ -4,7 +4,8 @@
 //! is played again under control. A [`Verifier`] feeds one journal partition through the controller and compares what it
 //! decides with what was committed, byte for byte. [`wire`] is the one place where outputs become records, for the service
 //! and for this. A [`Part`] replays one journal partition into tables ([`tables`]) and [`Figures`], of which [`summary`]
-//! and [`report`] tell, and which [`compare`] lays beside those of another run. [`Stages`] makes the journal of recorded
+//! and [`report`] tell, and which [`compare`] lays beside those of another run; a [`sweep`] ranks
+//! many policies, and a [`rehearsal`] lays alerts beside known troubles. [`Stages`] makes the journal of recorded
 //! events first.
 //!
 //! What always holds: nothing here can write to a topic; what was committed by another build is reported as not
@@ -19,10 +20,12 @@ pub mod compare;
 mod counter;
 pub mod figures;
 mod part;
+pub mod rehearsal;
 mod replayer;
 pub mod report;
 mod stages;
 pub mod summary;
+pub mod sweep;
 pub mod tables;
 pub mod trial;
 mod verifier;

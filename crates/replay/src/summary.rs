@@ -8,11 +8,12 @@ use crate::figures::{Campaign, Figures, Window, Words};
 use crate::tables::day_name;
 use model::WHOLE_PPM;
 use model::time::Millis;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What a run was, beside its figures.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct About {
     /// The build that replayed.
     pub build: String,

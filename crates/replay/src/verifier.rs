@@ -42,8 +42,8 @@ pub struct Difference {
 }
 
 /// Replays a partition and compares.
-pub struct Verifier<'a> {
-    codec: &'a Codec,
+pub struct Verifier {
+    codec: Codec,
     build: String,
     controller: Controller,
     log: BTreeMap<(OutputTopic, i64), Vec<Committed>>,
@@ -51,9 +51,10 @@ pub struct Verifier<'a> {
     first: Option<Difference>,
 }
 
-impl<'a> Verifier<'a> {
+impl Verifier {
     /// Begins with a state that stands before the first record to come.
-    pub fn new(codec: &'a Codec, build: &str, controller: Controller) -> Self {
+    pub fn new(codec: &Codec, build: &str, controller: Controller) -> Self {
+        let codec = codec.clone();
         Self { codec, build: build.to_owned(), controller, log: BTreeMap::new(), tally: BTreeMap::new(), first: None }
     }
 
@@ -69,7 +70,7 @@ impl<'a> Verifier<'a> {
     pub fn journal(&mut self, at: JournalPosition, record: &JournalRecord, compare: bool) -> Result<(), EncodeError> {
         let outputs = self.controller.apply(at, record, Authority::Decide);
         let mut decided: BTreeMap<OutputTopic, Vec<Vec<u8>>> = BTreeMap::new();
-        for one in wire(self.codec, &outputs)? {
+        for one in wire(&self.codec, &outputs)? {
             decided.entry(one.topic).or_default().push(one.payload);
         }
         for topic in OutputTopic::ALL {
@@ -84,13 +85,42 @@ impl<'a> Verifier<'a> {
     /// Ends the comparison at a journal offset: what was committed before it at an offset that held no journal record
     /// was never decided.
     pub fn finish(mut self, until_offset: i64, from_offset: i64) -> (BTreeMap<OutputTopic, Tally>, Option<Difference>) {
-        let left: Vec<((OutputTopic, i64), Vec<Committed>)> = std::mem::take(&mut self.log).into_iter().collect();
-        for ((topic, offset), committed) in left {
-            if (from_offset..until_offset).contains(&offset) {
+        self.settle(until_offset, from_offset);
+        (self.tally, self.first)
+    }
+
+    /// The same where more is to come: what was committed before `until_offset` is compared, or forgotten where it lies
+    /// before `from_offset`.
+    pub fn settle(&mut self, until_offset: i64, from_offset: i64) {
+        let log = std::mem::take(&mut self.log);
+        for ((topic, offset), committed) in log {
+            if offset >= until_offset {
+                self.log.insert((topic, offset), committed);
+            } else if offset >= from_offset {
                 self.compare(topic, offset, Vec::new(), committed);
             }
         }
-        (self.tally, self.first)
+    }
+
+    /// Offset of the next journal record to replay.
+    pub fn next_offset(&self) -> i64 {
+        self.controller.next_offset()
+    }
+
+    /// What was compared so far, over all topics.
+    pub fn tally(&self) -> Tally {
+        let mut sum = Tally::default();
+        for tally in self.tally.values() {
+            sum.equal += tally.equal;
+            sum.not_comparable += tally.not_comparable;
+            sum.different += tally.different;
+        }
+        sum
+    }
+
+    /// The first difference so far.
+    pub fn first(&self) -> Option<&Difference> {
+        self.first.as_ref()
     }
 
     fn compare(&mut self, topic: OutputTopic, offset: i64, decided: Vec<Vec<u8>>, committed: Vec<Committed>) {

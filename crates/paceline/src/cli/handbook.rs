@@ -38,6 +38,13 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "Another policy beside a recorded run",
         "paceline replay --journal --files journal --policy new.toml --compare run --out run-new",
     ),
+    ("replay", "A month that may be interrupted", "paceline replay --journal --files journal --resume --out run"),
+    (
+        "replay",
+        "Alerts beside known troubles",
+        "paceline replay --journal --files journal --rehearse --labels troubles.csv --out rehearsal",
+    ),
+    ("replay", "Which policy is worth an experiment?", "paceline replay --sweep sweep.toml --out sweep"),
     ("export", "The journal, for replays", "paceline export journal --out journal"),
     ("halt", "One account", "paceline halt --scope account=acme --reason \"wrong prices\""),
     ("release", "The same account", "paceline release --scope account=acme --reason \"prices corrected\""),

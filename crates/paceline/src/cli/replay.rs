@@ -11,7 +11,7 @@ pub struct Replay {
     #[allow(missing_docs)]
     pub config: ConfigFiles,
     /// Replay the journal, from the broker or from --files
-    #[arg(long, required_unless_present = "events")]
+    #[arg(long, required_unless_present_any = ["events", "sweep"])]
     pub journal: bool,
     /// Replay events through both stages: files of impressions, clicks, conversions or reports, as `paceline import` takes
     #[arg(long, conflicts_with = "journal", requires_all = ["files", "campaigns"])]
@@ -41,15 +41,26 @@ pub struct Replay {
     /// Folder of another run over the same journal, to lay beside this one
     #[arg(long, value_name = "DIR")]
     pub compare: Option<PathBuf>,
+    /// Try many policies (TOML) on simulated markets, and with --journal on the recorded one; ranks them into sweep.json
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["events", "policy", "compare", "resume", "rehearse"])]
+    pub sweep: Option<PathBuf>,
     /// Folder to make: summary.json, decisions.parquet, kpis.parquet, alerts.parquet, report.html
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Journal partitions replayed at once; as many as cores where absent. The result does not depend on it
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
+    /// Keep finished journal partitions where the run is interrupted, and go on from those that an interrupted run with
+    /// the same arguments has kept
+    #[arg(long, conflicts_with_all = ["events"])]
+    pub resume: bool,
     /// Print how many alerts each day and campaign would have had, as CSV
     #[arg(long)]
     pub rehearse: bool,
+    /// Troubles that are known (CSV: account_id, campaign_id, kind, from, to): print false alarms, what was found and how
+    /// late, by kind of alert
+    #[arg(long, value_name = "FILE", requires = "rehearse")]
+    pub labels: Option<PathBuf>,
     /// Form of the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

@@ -148,7 +148,7 @@ impl History {
 }
 
 /// The journal offset and build that a record names.
-fn stamp(codec: &Codec, topic: OutputTopic, payload: &[u8]) -> Option<(i64, String)> {
+pub fn stamp(codec: &Codec, topic: OutputTopic, payload: &[u8]) -> Option<(i64, String)> {
     Some(match topic {
         OutputTopic::Adjustments | OutputTopic::Proposals => {
             let command = codec.adjustment(payload).ok()?;

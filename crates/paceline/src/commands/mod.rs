@@ -13,7 +13,7 @@ mod demo;
 mod export;
 mod generate;
 mod halt;
-mod history;
+pub mod history;
 mod import;
 pub mod mask;
 mod policy;

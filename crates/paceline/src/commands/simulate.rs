@@ -51,7 +51,8 @@ pub fn run(arguments: &Simulate) -> Outcome {
     Ok(())
 }
 
-fn read(path: &Path) -> Outcome<Trial> {
+/// A trial's file, checked.
+pub fn read(path: &Path) -> Outcome<Trial> {
     let text = fs::read_to_string(path).map_err(|error| {
         Failure::failed(
             format!("cannot read the scenario {}: {error}", path.display()),

@@ -14,6 +14,7 @@ pub mod progress;
 mod rebuild;
 mod recopy;
 pub mod recovery;
+mod shadow;
 mod sibling;
 mod snapshot_writer;
 mod span;

@@ -9,6 +9,7 @@ use super::already::{Already, Word};
 use super::context::Context;
 use super::gauges;
 use super::recovery::{self, Recovered};
+use super::shadow::Shadow;
 use super::snapshot_writer::{Frozen, SnapshotWriter};
 use super::span::{SPAN_HEADER, Span};
 use super::stage1::start_committer;
@@ -83,6 +84,7 @@ pub struct Stage2 {
     consumer: SourceConsumer,
     committer: Option<Committer>,
     snapshots: SnapshotWriter,
+    shadow: Shadow,
     topics: OutTopics,
     partitions: BTreeMap<i32, OwnedPartition>,
     parked: BTreeMap<i32, OwnedPartition>,
@@ -135,6 +137,7 @@ impl Stage2 {
             consumer,
             committer: None,
             snapshots: SnapshotWriter::start(&context)?,
+            shadow: Shadow::start(&context)?,
             topics,
             partitions: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -170,6 +173,7 @@ impl Stage2 {
             Life::Assigned(places) => self.take_over(&places),
             Life::Revoked(places) => {
                 self.drain()?;
+                self.shadow.leave();
                 gauges::forget(&self.context.metrics, &places);
                 self.parked = std::mem::take(&mut self.partitions);
                 Ok(self.consumer.release()?)
@@ -224,6 +228,7 @@ impl Stage2 {
                 starts.push((place.clone(), owned.next));
             }
         }
+        self.shadow.taken_over(&self.context, places)?;
         self.consumer.begin(starts)?;
         self.context.progress.end();
         self.context.enter("running");
@@ -233,7 +238,7 @@ impl Stage2 {
     }
 
     fn apply_batch(&mut self) -> Outcome {
-        let Self { consumer, partitions, context, waiting, moved, topics, waiting_clock_ms, .. } = self;
+        let Self { consumer, partitions, context, waiting, moved, topics, waiting_clock_ms, shadow, .. } = self;
         let batch = consumer.next_batch(BATCH_RECORDS, BATCH_WAIT);
         for record in batch.iter() {
             let Some(owned) = partitions.get_mut(&record.partition) else { continue };
@@ -252,7 +257,10 @@ impl Stage2 {
             owned.last_timestamp_ms = record.timestamp_ms;
             owned.last_clock_ms = journal.clock;
             let (outputs, publishes) = match owned.already.word(record.offset) {
-                Word::Silent => (owned.controller.apply(at, &journal, Authority::Decide), true),
+                Word::Silent => {
+                    shadow.decides(context, record.partition, &owned.controller);
+                    (owned.controller.apply(at, &journal, Authority::Decide), true)
+                }
                 Word::Whole(log) => (owned.controller.apply(at, &journal, Authority::Log(log)), false),
                 Word::Torn(log, holds) => (owned.controller.mend(at, &journal, log, holds), true),
             };

@@ -69,6 +69,8 @@ pub struct Settings {
     pub snapshot_interval_ms: i64,
     /// Bytes of log after which a snapshot is due earlier.
     pub snapshot_log_bytes: i64,
+    /// The controller's decisions are decided a second time and compared with what was committed.
+    pub verify_shadow: bool,
     /// `text` or `json`.
     pub log_format: String,
     /// A filter as `tracing` reads it.
@@ -276,6 +278,11 @@ impl Settings {
                 1_000_000_000,
                 1_000_000..=1_000_000_000_000,
                 "bytes of log after which a snapshot is due earlier",
+            ),
+            verify_shadow: reader.flag(
+                "verify.shadow",
+                false,
+                "decide everything a second time in the background and compare with what was committed, byte for byte",
             ),
             log_format: reader.word("log.format", &["text", "json"], "form of the log on stderr"),
             log_level: reader.text("log.level", "info", "log filter, for example info or paceline=debug,warn"),

@@ -62,6 +62,9 @@ pub struct Metrics {
     pub snapshot_failures: IntCounter,
     pub restore_seconds: Gauge,
     pub state_keys: IntGaugeVec,
+    pub shadow_records: IntCounterVec,
+    pub shadow_partitions: IntGaugeVec,
+    pub shadow_verified: Gauge,
     pub adjustments: IntCounterVec,
     pub kpi_rows: IntCounterVec,
     pub alerts: IntCounterVec,
@@ -234,6 +237,23 @@ impl Metrics {
             ),
             restore_seconds: float(r, "paceline_restore_duration_seconds", "Time that the last take-over needed."),
             state_keys: gauges(r, "paceline_state_keys", "Entries held in memory.", &["store"]),
+            shadow_records: counters(
+                r,
+                "paceline_shadow_records_total",
+                "Committed decisions that were decided a second time, by how they compare.",
+                &["result"],
+            ),
+            shadow_partitions: gauges(
+                r,
+                "paceline_shadow_partitions",
+                "Journal partitions that the shadow verifier follows, or has left after a difference.",
+                &["state"],
+            ),
+            shadow_verified: float(
+                r,
+                "paceline_shadow_verified_timestamp_seconds",
+                "When the shadow verifier had last caught up with all that was committed; 0 without one.",
+            ),
             adjustments: counters(r, "paceline_adjustments_published_total", "Commands published.", &["kind", "mode"]),
             kpi_rows: counters(r, "paceline_kpi_rows_total", "KPI rows published.", &["granularity"]),
             alerts: counters(r, "paceline_alerts_total", "Alert records published.", &["kind", "severity", "state"]),
@@ -324,6 +344,12 @@ impl Metrics {
         }
         for reason in ["host", "origin", "token", "role", "streams", "busy", "too_slow"] {
             self.http_refused.with_label_values(&[reason]);
+        }
+        for result in ["equal", "different", "not_comparable"] {
+            self.shadow_records.with_label_values(&[result]);
+        }
+        for state in ["followed", "different"] {
+            self.shadow_partitions.with_label_values(&[state]);
         }
         for kind in ["assigned", "revoked"] {
             self.rebalances.with_label_values(&[kind]);
@@ -471,6 +497,7 @@ mod tests {
             "paceline_alerts_open{kind=\"hard_stop\",severity=\"warning\"} 0",
             "paceline_adjustments_published_total{kind=\"pause\",mode=\"auto\"} 0",
             "paceline_acks_total{result=\"conflict\"} 0",
+            "paceline_shadow_records_total{result=\"different\"} 0",
         ] {
             assert!(text.contains(series), "{series} in\n{text}");
         }

@@ -135,6 +135,12 @@ impl Archive {
         &self.manifest.topic
     }
 
+    /// The files by their checksums.
+    pub fn identity(&self) -> String {
+        let files = self.manifest.partitions.iter().map(|entry| format!("{}:{}", entry.partition, entry.sha256));
+        files.collect::<Vec<_>>().join(" ")
+    }
+
     /// Partitions, in their order.
     pub fn partitions(&self) -> Vec<i32> {
         let mut partitions: Vec<i32> = self.manifest.partitions.iter().map(|entry| entry.partition).collect();

@@ -2,12 +2,16 @@
 //! tables and a report.
 //!
 //! What always holds: it reads; no producer is made and no topic is written. The folder appears whole or not at all, and
-//! its bytes depend on the journal, the build and the policy, not on threads or clocks. A Ctrl-C leaves nothing behind.
+//! its bytes depend on the journal, the build and the policy, not on threads or clocks. A Ctrl-C leaves nothing behind,
+//! but for what `--resume` asks to be kept.
 
 mod events;
+mod labels;
 pub mod out;
 mod progress;
+mod resume;
 pub mod source;
+mod sweep;
 
 use super::import::time::instant;
 use super::run::{BUILD, stop_on_signal};
@@ -21,8 +25,10 @@ use out::Out;
 use progress::Progress;
 use replay::compare::{Baseline, Comparison, compare};
 use replay::figures::Words;
+use replay::rehearsal::Rehearsal;
 use replay::summary::{self, About};
 use replay::{Figures, Part, report, tables};
+use resume::Kept;
 use sha2::{Digest, Sha256};
 use source::Source;
 use std::path::Path;
@@ -31,21 +37,30 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Replays, writes and tells.
 pub fn run(arguments: &Replay) -> Outcome {
+    if let Some(file) = &arguments.sweep {
+        return sweep::run(arguments, file);
+    }
     let bound = |name: &str, text: &Option<String>| {
         text.as_deref().map(instant).transpose().map_err(|reason| Failure::usage(format!("--{name} {reason}"), ""))
     };
     let (from, to) = (bound("from", &arguments.from)?, bound("to", &arguments.to)?);
     let policy = arguments.policy.as_deref().map(super::policy::checked).transpose()?;
     let baseline = arguments.compare.as_deref().map(read_baseline).transpose()?;
-    let input = Input::open(arguments, policy.as_deref())?;
-    let out = Out::begin(&arguments.out)?;
+    let labels = arguments.labels.as_deref().map(labels::read).transpose()?;
+    let mut input = Input::open(arguments, policy.as_deref())?;
+    let out = if arguments.resume { Out::begin_or_go_on(&arguments.out) } else { Out::begin(&arguments.out) }?;
     let stop = Arc::new(Stop::default());
     stop_on_signal(stop.clone())?;
     let about = about(arguments, policy.as_deref(), input.name(), (from, to));
+    let kept = match &mut input {
+        Input::Journal(source) if arguments.resume => Some(Kept::open(out.folder(), &about, source)?),
+        _ => None,
+    };
     let figures = match &input {
         Input::Journal(source) => {
             let threads = arguments.threads.map_or_else(cores, usize::from);
-            let work = Work { source, out: out.folder(), policy: policy.as_deref(), from, to, stop: &stop };
+            let (out, kept) = (out.folder(), kept.as_ref());
+            let work = Work { source, out, policy: policy.as_deref(), from, to, stop: &stop, kept };
             work.run(threads)?
         }
         Input::Events(events) => {
@@ -56,17 +71,23 @@ pub fn run(arguments: &Replay) -> Outcome {
     };
     let comparison = baseline.map(|baseline| compared(&figures, &about, &baseline, arguments)).transpose()?;
     replay::complete(out.folder()).map_err(|error| out::unwritable(out.folder(), &error))?;
-    let document = summary::document(&figures, &about, comparison.as_ref());
+    let rehearsal = labels.map(|labels| Rehearsal::of(&figures, &labels));
+    let mut document = summary::document(&figures, &about, comparison.as_ref());
+    document["rehearsal"] = rehearsal.as_ref().map(Rehearsal::document).unwrap_or_default();
     let text = serde_json::to_string_pretty(&document).unwrap_or_default() + "\n";
     out.write("summary.json", &text)?;
     out.write("report.html", &report::html(&figures, &about, comparison.as_ref()))?;
     if stop.is_asked() {
         return Err(stopped());
     }
+    kept.map_or(Ok(()), Kept::remove)?;
     out.finish()?;
     match arguments.output {
         Output::Json => say_json(&document, Output::Json),
-        Output::Text if arguments.rehearse => rehearsal(&figures),
+        Output::Text if arguments.rehearse => match &rehearsal {
+            Some(rehearsal) => labels::print(rehearsal),
+            None => opened(&figures),
+        },
         Output::Text => words(&figures, comparison.as_ref(), &arguments.out),
     }
 }
@@ -107,6 +128,7 @@ struct Work<'a> {
     from: Option<Millis>,
     to: Option<Millis>,
     stop: &'a Arc<Stop>,
+    kept: Option<&'a Kept>,
 }
 
 impl Work<'_> {
@@ -138,7 +160,10 @@ impl Work<'_> {
         });
         progress.end();
         if let Some(failure) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(failure);
+            return Err(match self.kept {
+                Some(kept) if failure.kind == Kind::Stopped => interrupted(kept.count(), partitions.len()),
+                _ => failure,
+            });
         }
         let mut figures = Figures::default();
         for one in done {
@@ -150,6 +175,11 @@ impl Work<'_> {
     }
 
     fn partition(&self, partition: i32, progress: &Progress) -> Outcome<Figures> {
+        if let Some(figures) = self.kept.and_then(|kept| kept.figures(partition)) {
+            let (records, rows) = figures.spans.iter().fold((0, 0), |(a, b), span| (a + span.records, b + span.deltas));
+            progress.pass(records, rows);
+            return Ok(figures);
+        }
         let setup = self.source.setup(partition);
         let mut part = Part::new(self.out, setup, self.policy, self.from);
         let stop = self.stop.clone();
@@ -157,7 +187,9 @@ impl Work<'_> {
             progress.tick(record.deltas.len());
             part.apply(at, record).map_err(|error| out::unwritable(self.out, &error))
         })?;
-        part.finish().map_err(|error| out::unwritable(self.out, &error))
+        let figures = part.finish().map_err(|error| out::unwritable(self.out, &error))?;
+        self.kept.map_or(Ok(()), |kept| kept.keep(partition, &figures))?;
+        Ok(figures)
     }
 }
 
@@ -176,6 +208,15 @@ fn cores() -> usize {
 
 fn stopped() -> Failure {
     Failure::new(Kind::Stopped, "stopped before the end, nothing was written", "start it again")
+}
+
+fn interrupted(kept: usize, of: usize) -> Failure {
+    let what = format!("stopped before the end; {kept} of {of} journal partitions are kept");
+    Failure::new(
+        Kind::Stopped,
+        what,
+        "start it again with the same arguments, --resume among them: it goes on from there",
+    )
 }
 
 fn about(
@@ -225,7 +266,7 @@ fn compared(figures: &Figures, about: &About, baseline: &Baseline, arguments: &R
 }
 
 /// Alerts that would have opened, as CSV.
-fn rehearsal(figures: &Figures) -> Outcome {
+fn opened(figures: &Figures) -> Outcome {
     say("day,account_id,campaign_id,kind,opened")?;
     for ((day, account, campaign, kind), count) in &figures.opened {
         say(&format!("{},{},{},{kind},{count}", tables::day_name(*day), quoted(account), quoted(campaign)))?;

@@ -55,9 +55,13 @@ fn note(path: &Path, is_making: bool) {
 
 /// Where something is made before it gets its name.
 fn hidden(target: &Path) -> Option<PathBuf> {
+    beside(target, &format!(".partial-{}", std::process::id()))
+}
+
+fn beside(target: &Path, suffix: &str) -> Option<PathBuf> {
     let mut hidden = OsString::from(".");
     hidden.push(target.file_name()?);
-    hidden.push(format!(".partial-{}", std::process::id()));
+    hidden.push(suffix);
     Some(target.with_file_name(hidden))
 }
 
@@ -97,29 +101,38 @@ impl Drop for OutFile {
     }
 }
 
-/// A folder in the making, beside the place where it will be; dropped, it is removed.
+/// A folder in the making, beside the place where it will be; dropped, it is removed, unless it is to be gone on with.
 pub struct Out {
     target: PathBuf,
     making: PathBuf,
+    /// Held while a folder that others may find by its name is written to.
+    lock: Option<fs::File>,
 }
 
 impl Out {
     /// Begins a folder that must not hold anything yet.
     pub fn begin(target: &Path) -> Outcome<Self> {
-        let is_taken = match fs::read_dir(target) {
-            Ok(mut entries) => entries.next().is_some(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(unwritable(target, &error)),
-        };
-        let Some(making) = hidden(target).filter(|_| !is_taken) else {
-            return Err(Failure::failed(
-                format!("{} is not empty", target.display()),
-                "give --out a new folder, or remove the old one",
-            ));
-        };
+        free(target)?;
+        let making = hidden(target).ok_or_else(|| taken(target))?;
         fs::create_dir_all(&making).map_err(|error| unwritable(&making, &error))?;
         note(&making, true);
-        Ok(Self { target: target.to_owned(), making })
+        Ok(Self { target: target.to_owned(), making, lock: None })
+    }
+
+    /// The same under a name that stays: what an interrupted run leaves there, the next one finds.
+    pub fn begin_or_go_on(target: &Path) -> Outcome<Self> {
+        free(target)?;
+        let making = beside(target, ".partial").ok_or_else(|| taken(target))?;
+        fs::create_dir_all(&making).map_err(|error| unwritable(&making, &error))?;
+        let path = making.join(LOCK);
+        let lock = fs::File::create(&path).map_err(|error| unwritable(&path, &error))?;
+        if lock.try_lock().is_err() {
+            return Err(Failure::failed(
+                format!("another run writes to {}", making.display()),
+                "wait for it, or give --out another folder",
+            ));
+        }
+        Ok(Self { target: target.to_owned(), making, lock: Some(lock) })
     }
 
     /// Where to write.
@@ -135,6 +148,10 @@ impl Out {
 
     /// Puts the folder in its place.
     pub fn finish(self) -> Outcome {
+        if self.lock.is_some() {
+            let path = self.making.join(LOCK);
+            fs::remove_file(&path).map_err(|error| unwritable(&path, &error))?;
+        }
         // An empty folder may be there; one with something in it refuses the name.
         fs::rename(&self.making, &self.target).map_err(|error| unwritable(&self.target, &error))
     }
@@ -142,10 +159,29 @@ impl Out {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        // After a finish there is nothing of this name any more.
+        // What is to be gone on with stays; after a finish there is nothing of this name any more.
+        if self.lock.is_some() {
+            return;
+        }
         let _ = fs::remove_dir_all(&self.making);
         note(&self.making, false);
     }
+}
+
+/// Who writes to a folder that others may find holds this file.
+const LOCK: &str = ".lock";
+
+/// Refuses a place that holds something.
+fn free(target: &Path) -> Outcome {
+    match fs::read_dir(target) {
+        Ok(mut entries) => entries.next().map_or(Ok(()), |_| Err(taken(target))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(unwritable(target, &error)),
+    }
+}
+
+fn taken(target: &Path) -> Failure {
+    Failure::failed(format!("{} is not empty", target.display()), "give --out a new folder, or remove the old one")
 }
 
 /// What to tell where a place cannot be written.
@@ -192,6 +228,21 @@ mod tests {
         finished.finish().unwrap();
         assert_eq!(fs::read_to_string(target.join("a")).unwrap(), "text");
         assert!(Out::begin(&target).is_err_and(|failure| failure.what.contains("is not empty")));
+        fs::remove_dir_all(&base).unwrap();
+    }
+
+    #[test]
+    fn what_is_to_be_gone_on_with_stays_and_has_one_writer() {
+        let base = std::env::temp_dir().join(format!("paceline-out-kept-{}", std::process::id()));
+        let target = base.join("run");
+        let first = Out::begin_or_go_on(&target).unwrap();
+        first.write("a", "text").unwrap();
+        assert!(Out::begin_or_go_on(&target).is_err_and(|failure| failure.what.contains("another run")));
+        drop(first);
+        let second = Out::begin_or_go_on(&target).unwrap();
+        assert_eq!(fs::read_to_string(second.folder().join("a")).unwrap(), "text");
+        second.finish().unwrap();
+        assert_eq!(fs::read_dir(&target).unwrap().count(), 1, "the lock is gone");
         fs::remove_dir_all(&base).unwrap();
     }
 }

@@ -14,6 +14,9 @@ pub struct Progress {
     rows_total: Option<u64>,
     records: AtomicU64,
     rows: AtomicU64,
+    /// Of these, what was done before.
+    passed_records: AtomicU64,
+    passed_rows: AtomicU64,
     started: Instant,
     told: Option<Mutex<Instant>>,
 }
@@ -26,7 +29,18 @@ impl Progress {
     pub fn new(what: &'static str, total: u64, rows_total: Option<u64>) -> Self {
         let started = Instant::now();
         let told = std::io::stderr().is_terminal().then(|| Mutex::new(started));
-        Self { what, total, rows_total, records: AtomicU64::new(0), rows: AtomicU64::new(0), started, told }
+        let none = || AtomicU64::new(0);
+        Self {
+            what,
+            total,
+            rows_total,
+            records: none(),
+            rows: none(),
+            passed_records: none(),
+            passed_rows: none(),
+            started,
+            told,
+        }
     }
 
     /// One more record.
@@ -41,13 +55,17 @@ impl Progress {
         };
         if told.elapsed() >= EVERY {
             *told = Instant::now();
-            let share = match self.rows_total.filter(|total| *total > 0) {
-                Some(total) => rows as f64 / total as f64,
-                None => records as f64 / self.total.max(1) as f64,
-            };
-            eprint!("\r\x1b[K{}", line(records, rows, share, self.started.elapsed()));
+            eprint!("\r\x1b[K{}", self.line(records, rows, self.started.elapsed()));
             let _ = std::io::stderr().flush();
         }
+    }
+
+    /// Records that an earlier run has done: they are in the share, and not in the rate.
+    pub fn pass(&self, records: u64, rows: u64) {
+        self.records.fetch_add(records, Ordering::Relaxed);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.passed_records.fetch_add(records, Ordering::Relaxed);
+        self.passed_rows.fetch_add(rows, Ordering::Relaxed);
     }
 
     /// Clears the line and leaves the rate.
@@ -55,29 +73,44 @@ impl Progress {
         let (records, rows) = (self.records.load(Ordering::Relaxed), self.rows.load(Ordering::Relaxed));
         let elapsed = self.started.elapsed();
         let clear = if self.told.is_some() { "\r\x1b[K" } else { "" };
-        eprintln!(
-            "{clear}{records} {}, {rows} rows in {:.1} s, {:.0} rows a second",
+        let with_rows = if rows > 0 { format!(", {rows} rows") } else { String::new() };
+        let rate = self.rate(records, rows, elapsed);
+        eprintln!("{clear}{records} {}{with_rows} in {:.1} s, {rate}", self.what, elapsed.as_secs_f64());
+    }
+
+    fn line(&self, records: u64, rows: u64, elapsed: Duration) -> String {
+        let share = match self.rows_total.filter(|total| *total > 0) {
+            Some(total) => rows as f64 / total as f64,
+            None => records as f64 / self.total.max(1) as f64,
+        };
+        let share = share.clamp(0.0, 1.0);
+        let passed = self.passed_records.load(Ordering::Relaxed) as f64 / self.total.max(1) as f64;
+        let own = (share - passed).max(0.0);
+        let left = if own > 0.0 { elapsed.as_secs_f64() * (1.0 - share) / own } else { 0.0 };
+        let filled = (share * BAR as f64) as usize;
+        format!(
+            "[{}{}] {:3.0} %  {records} {}, {}, {} left",
+            "#".repeat(filled),
+            ".".repeat(BAR - filled),
+            share * 100.0,
             self.what,
-            elapsed.as_secs_f64(),
-            rows as f64 / elapsed.as_secs_f64().max(1e-9)
-        );
+            self.rate(records, rows, elapsed),
+            span(left)
+        )
+    }
+
+    /// Of rows, where there are any: a journal record holds from none to thousands.
+    fn rate(&self, records: u64, rows: u64, elapsed: Duration) -> String {
+        let (passed_records, passed_rows) = (&self.passed_records, &self.passed_rows);
+        let (count, passed, what) =
+            if rows > 0 { (rows, passed_rows, "rows") } else { (records, passed_records, self.what) };
+        let own = count.saturating_sub(passed.load(Ordering::Relaxed));
+        format!("{:.0} {what} a second", own as f64 / elapsed.as_secs_f64().max(1e-9))
     }
 }
 
-fn line(records: u64, rows: u64, share: f64, elapsed: Duration) -> String {
-    let seconds = elapsed.as_secs_f64();
-    let share = share.clamp(0.0, 1.0);
-    let filled = (share * 24.0) as usize;
-    let left = if share > 0.0 { seconds / share - seconds } else { 0.0 };
-    format!(
-        "[{}{}] {:3.0} %  {records} records, {:.0} rows a second, {} left",
-        "#".repeat(filled),
-        ".".repeat(24 - filled),
-        share * 100.0,
-        rows as f64 / seconds.max(1e-9),
-        span(left)
-    )
-}
+/// Places of the bar.
+const BAR: usize = 24;
 
 fn span(seconds: f64) -> String {
     if seconds < 90.0 { format!("{seconds:.0} s") } else { format!("{:.0} min", seconds / 60.0) }
@@ -89,8 +122,21 @@ mod tests {
 
     #[test]
     fn a_line_tells_share_rate_and_time_left() {
-        let text = line(50, 5_000, 0.25, Duration::from_secs(10));
-        assert_eq!(text, "[######..................]  25 %  50 records, 500 rows a second, 30 s left");
-        assert!(line(0, 0, 0.0, Duration::ZERO).contains("0 s left"));
+        let progress = Progress::new("journal records", 200, None);
+        let text = progress.line(50, 5_000, Duration::from_secs(10));
+        assert_eq!(text, "[######..................]  25 %  50 journal records, 500 rows a second, 30 s left");
+        let events = Progress::new("events", 200, None);
+        let text = events.line(50, 0, Duration::from_secs(10));
+        assert_eq!(text, "[######..................]  25 %  50 events, 5 events a second, 30 s left");
+        assert!(Progress::new("events", 0, None).line(0, 0, Duration::ZERO).contains("0 s left"));
+    }
+
+    #[test]
+    fn what_was_done_before_is_no_work_of_this_run() {
+        let progress = Progress::new("journal records", 100, None);
+        progress.pass(50, 0);
+        let text = progress.line(75, 0, Duration::from_secs(10));
+        assert!(text.contains("75 %") && text.contains("10 s left"), "{text}");
+        assert!(text.contains("2 journal records a second"), "{text}");
     }
 }

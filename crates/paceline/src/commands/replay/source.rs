@@ -28,6 +28,10 @@ pub struct Topics {
     settings: Settings,
     setups: Vec<Setup>,
     records: u64,
+    /// Where reading ends, by partition; the stable end where absent.
+    ends: Vec<(i32, i64)>,
+    /// The high watermarks as of the opening.
+    high: Vec<(i32, i64)>,
 }
 
 impl Source {
@@ -39,14 +43,15 @@ impl Source {
         let (settings, _) = Settings::load(config)?;
         let mut history = History::open(settings.clone(), "replay")?;
         let mut records = 0;
-        let mut setups = Vec::new();
+        let (mut setups, mut ends) = (Vec::new(), Vec::new());
         for partition in 0..settings.journal_partitions {
             let (low, high) = history.reader().watermarks(&settings.topics.journal, partition)?;
             whole(&settings.topics.journal, partition, low)?;
             records += (high - low).max(0) as u64;
             setups.push(history.setup(partition));
+            ends.push((partition, high));
         }
-        Ok(Source::Topics(Box::new(Topics { settings, setups, records })))
+        Ok(Source::Topics(Box::new(Topics { settings, setups, records, ends: Vec::new(), high: ends })))
     }
 
     /// The journal's topic.
@@ -54,6 +59,29 @@ impl Source {
         match self {
             Source::Topics(topics) => &topics.settings.topics.journal,
             Source::Files(archive) => archive.topic(),
+        }
+    }
+
+    /// What the journal is made of: equal texts name the same records.
+    pub fn identity(&self) -> String {
+        match self {
+            Source::Topics(topics) => format!("{} at {}", topics.settings.topics.journal, topics.settings.brokers),
+            Source::Files(archive) => archive.identity(),
+        }
+    }
+
+    /// Where each partition ends by now; nothing for files, which do not grow.
+    pub fn ends(&self) -> Vec<(i32, i64)> {
+        match self {
+            Source::Topics(topics) => topics.high.clone(),
+            Source::Files(_) => Vec::new(),
+        }
+    }
+
+    /// Reads no further than this, whatever has come since.
+    pub fn end_at(&mut self, ends: &[(i32, i64)]) {
+        if let Source::Topics(topics) = self {
+            topics.ends = ends.to_vec();
         }
     }
 
@@ -101,7 +129,8 @@ impl Source {
                 let asked = stop.clone();
                 let history = History::open(topics.settings.clone(), "replay")?;
                 let mut history = history.stop_when(move || asked.is_asked());
-                history.records(partition, None, to, |at, record| heard(&stop).and_then(|()| show(at, record)))?;
+                let end = topics.ends.iter().find(|(known, _)| *known == partition).map(|(_, end)| *end);
+                history.records(partition, end, to, |at, record| heard(&stop).and_then(|()| show(at, record)))?;
                 Ok(())
             }
             Source::Files(archive) => {
