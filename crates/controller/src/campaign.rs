@@ -5,6 +5,7 @@
 //! of the truth. Panes die by the campaign's watermark, and sparse ones stay while there is room: a campaign with few
 //! hours keeps them longer than the lateness that is promised.
 
+use crate::breakdown::Breakdown;
 use crate::calendar::{Calendar, Day, minute_index};
 use crate::hour_table::{ByHour, are_followed};
 use crate::measures::*;
@@ -81,6 +82,8 @@ pub struct Live {
     pub cells: Option<Box<Cells>>,
     /// What clicks were worth by hour, for campaigns with a goal.
     pub by_hour: Option<Box<ByHour>>,
+    /// Four weeks by dimension, and credits by model; shared with a frozen state until they change.
+    pub breakdown: Option<Arc<Breakdown>>,
     /// The plan of the day, kept.
     #[serde(skip)]
     pub outlook: Option<Outlook>,
@@ -375,6 +378,7 @@ impl Live {
             + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
             + self.by_hour.as_ref().map_or(0, |by_hour| by_hour.held_bytes())
             + self.stats.as_ref().map_or(0, |stats| stats.held_bytes())
+            + self.breakdown.as_ref().map_or(0, |breakdown| breakdown.held_bytes())
             + self.plans.capacity() * size_of::<(i32, i64)>()
             + self.pacing.hours.as_ref().map_or(0, |hours| hours.held_bytes())
             + size_of::<Self>()
@@ -413,6 +417,7 @@ impl Live {
         self.stats = None;
         self.plans.clear();
         (self.cells, self.pacing.target, self.by_hour) = (None, None, None);
+        self.breakdown = None;
         if let Some(hours) = &mut self.pacing.hours {
             hours.restart();
         }
@@ -482,6 +487,13 @@ impl Live {
         self.totals.add(LIFETIME, measures);
         if at >= self.spec.flight_start {
             self.totals.add(FLIGHT, measures);
+        }
+    }
+
+    /// A day's credits changed: its row is written again, where its pane still lives.
+    pub fn note_day(&mut self, row: RowKey) {
+        if self.days.get(row.start).is_some() {
+            self.note(row);
         }
     }
 

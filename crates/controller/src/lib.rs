@@ -11,13 +11,15 @@
 //! is counted as dropped.
 //!
 //! Missing on purpose: targets that a platform follows by itself, modifiers, portfolios and exploration (the policy
-//! leaves their places); invalid traffic by placement; the turns of hours of tiny budgets (their ceiling is here); lowering a platform's daily budget before midnight
+//! leaves their places); invalid traffic by placement (no input says it); the turns of hours of tiny budgets (their ceiling is here); lowering a platform's daily budget before midnight
 //! (it is lowered after); monthly budgets of shared budgets; context signals; rebuilding a ledger from desired states
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
 mod alerts;
 mod assembly;
 mod belief;
+mod breakdown;
+mod by_minute;
 mod calendar;
 mod campaign;
 mod channel;
@@ -34,6 +36,7 @@ mod maturity;
 mod measures;
 mod mend;
 mod pacing;
+mod paths;
 mod picture;
 mod positions;
 mod quarantine;
@@ -48,13 +51,14 @@ mod tests;
 mod view;
 
 pub use belief::Counters;
+pub use breakdown::{DayOfDimension, Sums as DimensionSums};
 pub use campaign::{Granularity, Late};
 pub use controller::Controller;
 pub use desk::Undo;
 pub use frozen::Frozen;
 pub use ledger::Lever;
 pub use mend::Holds;
-pub use view::{CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
+pub use view::{Attribution, CampaignSummary, DayNow, HaltInForce, Hold, PathsSeen, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};
 use model::time::Millis;
