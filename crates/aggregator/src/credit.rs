@@ -150,7 +150,7 @@ impl<'a> Known<'a> {
 
     /// Credits of the models that go out once a minute.
     fn add_models(&self, conversion: &PendingConversion, journey: &Journey, sums: &mut EpochSums) {
-        let models: [&dyn Model; MINUTE_MODELS.len()] = [&First, &Position, &TimeDecay::default()];
+        let models: [&dyn Model; MINUTE_MODELS.len()] = [&Last, &First, &Linear, &Position, &TimeDecay::default()];
         for model in models {
             let conversions = model.credits(journey, CONVERSION_MICRO);
             let values = model.credits(journey, conversion.value_micros);

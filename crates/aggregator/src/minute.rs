@@ -1,4 +1,4 @@
-//! Rows that go into the journal once a minute: marginals, credits of the other models, statistics of paths.
+//! Rows that go into the journal once a minute: marginals, credits of all models, statistics of paths.
 //!
 //! What always holds: sums are integers and commute; what leaves is sorted by name. A set keeps its own until the clock
 //! of its cuts enters a new minute ([`Minute`]), so they are state: in snapshots, and the same when a cut is emitted

@@ -449,11 +449,7 @@ impl Live {
 
     /// Whether conversions of this type count for the campaign's goals.
     pub fn is_goal(&self, conversion_type: &str) -> bool {
-        let named = |types: &[String]| types.iter().any(|named| named == conversion_type);
-        match self.spec.goal_conversion_types.as_slice() {
-            [] => !named(&self.spec.micro_conversion_types),
-            goals => named(goals),
-        }
+        is_goal(&self.spec, conversion_type)
     }
 
     fn add(&mut self, at: Millis, measures: &Measures, reach: Reach, minute_rows: bool) -> Late {
@@ -530,6 +526,15 @@ impl Live {
         };
         panes.add(row.start, &only(measure, 1));
         base.saturating_add(panes.get(row.start).map_or(1, |sums| sums[measure]))
+    }
+}
+
+/// Whether conversions of a type count for the goals of a specification.
+pub fn is_goal(spec: &CampaignSpec, conversion_type: &str) -> bool {
+    let named = |types: &[String]| types.iter().any(|named| named == conversion_type);
+    match spec.goal_conversion_types.as_slice() {
+        [] => !named(&spec.micro_conversion_types),
+        goals => named(goals),
     }
 }
 

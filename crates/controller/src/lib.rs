@@ -51,14 +51,15 @@ mod tests;
 mod view;
 
 pub use belief::Counters;
-pub use breakdown::{DayOfDimension, Sums as DimensionSums};
-pub use campaign::{Granularity, Late};
+pub use breakdown::{Breakdown, DayOfDimension, Part, Sums as DimensionSums};
+pub use campaign::{Granularity, Late, is_goal};
 pub use controller::Controller;
 pub use desk::Undo;
 pub use frozen::Frozen;
 pub use ledger::Lever;
 pub use mend::Holds;
-pub use view::{Attribution, CampaignSummary, DayNow, HaltInForce, Hold, PathsSeen, View, Waiting, Why};
+pub use paths::{OfType, Paths};
+pub use view::{ByDimension, CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};
 use model::time::Millis;

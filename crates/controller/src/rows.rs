@@ -162,8 +162,10 @@ fn credits(sums: &Measures, at: usize, others: ModelCredits) -> Vec<ModelCredit>
         value_micros: sums[at + 1],
     };
     let mut credits = vec![credit("last", at), credit("linear", at + 2)];
-    let others = MINUTE_MODELS.into_iter().zip(others).filter(|(_, credits)| *credits != [0, 0]);
-    credits.extend(others.map(|(model, [conversions_micro, value_micros])| ModelCredit {
+    let is_told = |model: &str| credits.iter().all(|known| known.model != model);
+    let others: Vec<_> =
+        MINUTE_MODELS.into_iter().zip(others).filter(|(model, of)| *of != [0, 0] && is_told(model)).collect();
+    credits.extend(others.into_iter().map(|(model, [conversions_micro, value_micros])| ModelCredit {
         model: model.to_owned(),
         conversions_micro,
         value_micros,

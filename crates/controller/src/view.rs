@@ -1,17 +1,19 @@
 //! Read-only answers for people and programs: what is believed, without changing it.
 
 use crate::belief::{Belief, Counters};
-use crate::breakdown::DayOfDimension;
+use crate::breakdown::Breakdown;
 use crate::campaign::{FLIGHT, Granularity, Live, RowKey};
 use crate::controller::{Controller, State};
 use crate::desk::Undo;
 use crate::ledger::{CampaignLedger, Lever};
 use crate::measures::{NONE, net_spend};
+use crate::paths::Paths;
 use crate::rows;
 use model::fact::CampaignSpec;
-use model::output::{Adjustment, Alert, KpiRow, ModelCredit};
+use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{HOUR_MS, Millis};
 use policy::pause::Holder;
+use std::sync::Arc;
 
 /// A look at one journal partition's state.
 #[derive(Clone, Copy, Debug)]
@@ -125,48 +127,15 @@ pub struct DayNow<'a> {
     pub planned_by_now_micros: Option<i64>,
 }
 
-/// The attribution models side by side.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What a campaign did by the values of dimensions, and the paths of its account's conversions.
+#[derive(Clone, Debug, Default)]
 #[allow(missing_docs)]
-pub struct Attribution {
-    /// Spend after corrections.
-    pub spend_micros: i64,
-    /// last, linear, first, position, time_decay.
-    pub models: Vec<ModelCredit>,
-    /// The account's converting paths by conversion type, with weights that halve in two weeks.
-    pub paths: Vec<PathsSeen>,
+pub struct ByDimension {
+    /// Local date of the campaign, in days since 1970.
+    pub today: i32,
+    pub breakdown: Option<Arc<Breakdown>>,
+    pub paths: Option<Arc<Paths>>,
 }
-
-/// Converting paths of an account to one type of conversion.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs)]
-pub struct PathsSeen {
-    pub conversion_type: String,
-    /// Millionths of paths, by number of touches less one; the last counts all longer ones.
-    pub lengths_micro: Vec<i64>,
-    /// Campaign before (empty: start), campaign after (empty: conversion), millionths of steps; the most frequent first.
-    pub steps: Vec<(String, String, i64)>,
-    /// Steps that found no room.
-    pub other_steps_micro: i64,
-    /// Share of the converting paths that would be lost without the campaign, by a Markov chain of order 1.
-    pub removal_effect: Option<f64>,
-}
-
-impl PathsSeen {
-    fn of(kind: &str, of_type: &crate::paths::OfType, campaign_id: &str) -> Self {
-        let owned = |(from, to, micro): (&str, &str, i64)| (from.to_owned(), to.to_owned(), micro);
-        Self {
-            conversion_type: kind.to_owned(),
-            lengths_micro: of_type.lengths.to_vec(),
-            steps: of_type.steps().into_iter().take(STEPS_SHOWN).map(owned).collect(),
-            other_steps_micro: of_type.other_steps,
-            removal_effect: of_type.removal_effects().get(campaign_id).copied(),
-        }
-    }
-}
-
-/// Steps that a view tells of.
-const STEPS_SHOWN: usize = 20;
 
 impl<'a> View<'a> {
     /// The local day of every campaign in which something has happened, by account and id; cheap enough to be asked
@@ -304,50 +273,15 @@ impl<'a> View<'a> {
         keys.filter_map(|key| self.row(live, account_id, campaign_id, &key)).collect()
     }
 
-    /// The kept local days of a campaign by one dimension, oldest first, from the one that holds `from` on; `None`
-    /// without such a campaign or dimension.
-    pub fn breakdown(
-        self,
-        account_id: &str,
-        campaign_id: &str,
-        dimension: &str,
-        from: Millis,
-    ) -> Option<Vec<DayOfDimension>> {
-        let dimension = model::marginal::dimension_named(dimension)?;
-        let Some(live) = self.belief().campaign(account_id, campaign_id)?.live.as_ref() else {
-            return Some(Vec::new());
-        };
-        let first = live.calendar.day_of(from).index();
-        Some(live.breakdown.as_ref().map_or_else(Vec::new, |breakdown| breakdown.days(dimension, first).collect()))
-    }
-
-    /// What each attribution model credits a campaign with since the local day that holds `from`, at the time of the
-    /// conversions.
-    pub fn attribution(self, account_id: &str, campaign_id: &str, from: Millis) -> Option<Attribution> {
-        let account = self.belief().accounts.get(account_id)?;
-        let mut result = Attribution::default();
-        let Some(live) = account.campaigns.get(campaign_id)?.live.as_ref() else { return Some(result) };
-        let first = live.calendar.day_of(from).index();
-        let days = live.days.sum(first..i32::MAX);
-        result.spend_micros = net_spend(&days);
-        let of = |model: &str, conversions_micro, value_micros| ModelCredit {
-            model: model.to_owned(),
-            conversions_micro,
-            value_micros,
-        };
-        let at = crate::measures::CREDITS_CONVERSION_TIME;
-        result.models = vec![of("last", days[at], days[at + 1]), of("linear", days[at + 2], days[at + 3])];
-        for (number, model) in model::marginal::MINUTE_MODELS.into_iter().enumerate() {
-            let starts = live.breakdown.iter().flat_map(|breakdown| breakdown.starts().filter(|start| *start >= first));
-            let credits = starts.filter_map(|start| live.breakdown.as_ref()?.credits_of(start));
-            let sum = credits.fold([0_i64; 2], |sum, of| {
-                [sum[0].saturating_add(of[number][0]), sum[1].saturating_add(of[number][1])]
-            });
-            result.models.push(of(model, sum[0], sum[1]));
+    /// What is kept of a campaign by dimension and by model, and of its account's paths: shared, not copied.
+    pub fn by_dimension(self, account_id: &str, campaign_id: &str) -> ByDimension {
+        let Some(account) = self.belief().accounts.get(account_id) else { return ByDimension::default() };
+        let live = account.campaigns.get(campaign_id).and_then(|campaign| campaign.live.as_ref());
+        ByDimension {
+            today: live.map_or(0, |live| live.calendar.day_of(self.now()).date),
+            breakdown: live.and_then(|live| live.breakdown.clone()),
+            paths: account.paths.clone(),
         }
-        let types = account.paths.iter().flat_map(|paths| paths.types()).filter(|(kind, _)| live.is_goal(kind));
-        result.paths = types.map(|(kind, of_type)| PathsSeen::of(kind, of_type, campaign_id)).collect();
-        Some(result)
     }
 
     /// Halts in force, the widest first.

@@ -1,5 +1,5 @@
-//! What the journal carries once a minute: sums by the values of dimensions, credits of the models beside last touch and
-//! linear, and statistics of paths.
+//! What the journal carries once a minute: sums by the values of dimensions, credits of all attribution models, and
+//! statistics of paths.
 //!
 //! What always holds: rows are additive; adding up the rows of one dimension gives the touches of the campaign, whatever
 //! was put together under [`OTHER`]. Codes point into the record's dictionary.
@@ -21,8 +21,9 @@ pub const NOT_KEPT: &str = "(not kept)";
 /// Minutes of the grain that [`Marginal::minute`] is rounded down to: every time zone's midnight falls on it.
 pub const GRAIN_MINUTES: i64 = 15;
 
-/// The models whose credits come once a minute; `last` and `linear` come with every cut.
-pub const MINUTE_MODELS: [&str; 3] = ["first", "position", "time_decay"];
+/// The models whose credits come once a minute, so that they can be held side by side; `last` and `linear` come with every
+/// cut, too.
+pub const MINUTE_MODELS: [&str; 5] = ["last", "first", "linear", "position", "time_decay"];
 
 /// Longest path that is told apart: longer ones count as this long.
 pub const PATH_LENGTH_MAX: i64 = 16;

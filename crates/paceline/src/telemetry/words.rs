@@ -57,6 +57,8 @@ pub const ACK_RESULTS: [&str; 6] = ["applied", "rejected", "conflict", "expired"
 pub const STAGE1_EVENTS: [&str; 12] = [
     "touches_late",
     "touches_spilled_out",
+    "values_merged",
+    "clicks_without_values",
     "touches_unnamed",
     "users_evicted",
     "clicks_evicted",
