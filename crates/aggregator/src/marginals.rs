@@ -95,7 +95,21 @@ impl Marginals {
 
     /// More is held than a minute is worth waiting for.
     pub fn is_crowded(&self) -> bool {
-        self.used >= CELLS_MAX || self.values.len() >= CELLS_MAX
+        self.used >= CELLS_MAX
+    }
+
+    /// Forgets values that no row is of: what only copies of events told, which a restored state does not know either.
+    pub fn compact(&mut self, names: &Names) {
+        if self.values.len() < CELLS_MAX {
+            return;
+        }
+        let mut rows = Writer::default();
+        self.write(names, &mut rows);
+        let mut compact = Self { values: self.values.emptied(), ..Self::new(0) };
+        // Just written, so it reads back.
+        if compact.read(names, &mut Reader::new(&rows.0)).is_ok() {
+            *self = compact;
+        }
     }
 
     /// Reads where `code` is counted: brings its first line into the cache.

@@ -183,6 +183,7 @@ impl Minute {
     pub fn close(&mut self, clock: Millis, names: &mut Names, sums: &mut EpochSums) -> i64 {
         let minute = clock.div_euclid(MINUTE_MS);
         if minute <= self.begun && !self.marginals.is_crowded() {
+            self.marginals.compact(names);
             return 0;
         }
         self.begun = self.begun.max(minute);

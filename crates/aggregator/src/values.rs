@@ -81,7 +81,12 @@ impl Values {
 
     /// Forgets all.
     pub fn clear(&mut self) {
-        *self = Self { index: vec![(0, 0); self.index.len().min(SLOTS_KEPT)], ..Self::new(self.seed) };
+        *self = self.emptied();
+    }
+
+    /// One that knows nothing yet, of the same seed.
+    pub fn emptied(&self) -> Self {
+        Self { index: vec![(0, 0); self.index.len().min(SLOTS_KEPT)], ..Self::new(self.seed) }
     }
 
     #[cold]
