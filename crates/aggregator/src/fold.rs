@@ -128,10 +128,7 @@ impl SiblingSet {
         // The cell to count in is found by way of the name, whose line has come by now.
         let mut fetched = 0;
         for event in &stage.events {
-            fetched ^= self
-                .names
-                .find(event.print)
-                .map_or(0, |code| self.tally.touch(code) ^ self.minute.marginals.touch(code) as i64);
+            fetched ^= self.names.find(event.print).map_or(0, |code| self.tally.touch(code));
         }
         std::hint::black_box(fetched);
         for event in &stage.events {
@@ -156,7 +153,7 @@ impl SiblingSet {
             return;
         };
         self.tally.add(code, minute_of(event.time), counts);
-        self.minute.marginals.add(code, event.time, &event.values, counts);
+        self.minute.marginals.log(code, event.time, &event.values, false, event.cost_micros);
         if event.user != 0 {
             self.open.counters.touches_late += i64::from(event.time < epoch.touch_watermark);
             let touch = ImpressionTouch { time: event.time, id: (event.id >> 48) as u16, code };

@@ -1,7 +1,8 @@
 //! Touches counted by the values of their dimensions, up to a minute long: what the hot path adds to.
 //!
 //! A campaign has a run of cells in one arena, found by its code: a cell a value, for the quarter of an hour that the
-//! campaign is in; what belongs to other quarters goes to a map. Every touch adds to five cells of one run.
+//! campaign is in; what belongs to other quarters goes to a map. Every touch adds to five cells of one run: touches are
+//! logged first and settled campaign by campaign, since a run is a dozen lines of the cache.
 //!
 //! What always holds: what is held is a function of the touches alone, not of their order, but for the cap of an epoch;
 //! a clone is a handful of plain copies. Beyond [`EPOCH_CELLS_MAX`] new cells within an epoch a touch counts under
@@ -36,6 +37,18 @@ pub(crate) struct Marginals {
     used: usize,
     /// Cells that this epoch may still begin.
     room: usize,
+    /// Touches on their way into the cells; empty between epochs.
+    log: Vec<Logged>,
+}
+
+/// A touch on its way.
+#[derive(Clone, Copy)]
+struct Logged {
+    quarter: i64,
+    spend_micros: i64,
+    code: u32,
+    values: Codes,
+    is_click: bool,
 }
 
 /// Where a campaign's cells are: a power of two of them, open-addressed by value.
@@ -85,6 +98,7 @@ impl Marginals {
             others: HashMap::new(),
             used: 0,
             room: EPOCH_CELLS_MAX,
+            log: Vec::new(),
         }
     }
 
@@ -112,15 +126,45 @@ impl Marginals {
         }
     }
 
-    /// Reads where `code` is counted: brings its first line into the cache.
-    pub fn touch(&self, code: u32) -> u64 {
-        let run = self.runs.get(code as usize);
-        run.and_then(|run| self.cells.get(run.start as usize)).map_or(0, |cell| u64::from(cell.value))
+    /// Takes a touch with what it cost.
+    pub fn log(&mut self, code: u32, at: Millis, values: &Codes, is_click: bool, spend_micros: i64) {
+        self.log.push(Logged { quarter: at.div_euclid(GRAIN_MS), spend_micros, code, values: *values, is_click });
+        if self.log.len() >= LOG_MAX {
+            self.settle();
+        }
+    }
+
+    /// Adds what was logged to the cells, campaign by campaign, so that a run is brought into the cache once for all of
+    /// its touches; those of one campaign stay in their order.
+    pub fn settle(&mut self) {
+        let mut log = std::mem::take(&mut self.log);
+        let codes = log.iter().map(|touch| touch.code as usize + 1).max().unwrap_or(0);
+        let mut starts = vec![0_u32; codes + 1];
+        log.iter().for_each(|touch| starts[touch.code as usize + 1] += 1);
+        for at in 1..starts.len() {
+            starts[at] += starts[at - 1];
+        }
+        let mut order = vec![0_u32; log.len()];
+        for (at, touch) in (0..).zip(&log) {
+            let start = &mut starts[touch.code as usize];
+            order[*start as usize] = at;
+            *start += 1;
+        }
+        for (place, at) in order.iter().enumerate() {
+            // Read early, so that the waits for memory overlap.
+            let ahead = order.get(place + LOG_AHEAD).and_then(|ahead| log.get(*ahead as usize));
+            std::hint::black_box(ahead.map(|touch| touch.code));
+            let touch = &log[*at as usize];
+            let counts =
+                if touch.is_click { Counts::click(touch.spend_micros) } else { Counts::impression(touch.spend_micros) };
+            self.add(touch.code, touch.quarter, &touch.values, counts);
+        }
+        log.clear();
+        self.log = log;
     }
 
     /// Adds a touch to the cells of its values.
-    pub fn add(&mut self, code: u32, at: Millis, codes: &Codes, counts: Counts) {
-        let quarter = at.div_euclid(GRAIN_MS);
+    fn add(&mut self, code: u32, quarter: i64, codes: &Codes, counts: Counts) {
         let index = code as usize;
         if index >= self.runs.len() {
             self.runs.resize((index + 1).next_power_of_two().max(RUNS_MIN), Run::EMPTY);
@@ -214,17 +258,15 @@ impl Marginals {
                 spend_micros: input.i64()?,
             };
             self.room = EPOCH_CELLS_MAX;
-            let at = quarter.saturating_mul(GRAIN_MS);
-            self.add_one(code, at, value, counts);
+            self.add_one(code, quarter, value, counts);
         }
         Ok(())
     }
 
-    fn add_one(&mut self, code: u32, at: Millis, value: u32, counts: Counts) {
+    fn add_one(&mut self, code: u32, quarter: i64, value: u32, counts: Counts) {
         let none: &Codes = &Default::default();
         // Makes the run and moves it on, and adds to no cell: 0 is no value.
-        self.add(code, at, none, Counts::default());
-        let quarter = at.div_euclid(GRAIN_MS);
+        self.add(code, quarter, none, Counts::default());
         if self.runs[code as usize].quarter == quarter {
             self.add_to_run(code as usize, value, counts);
         } else {
@@ -408,6 +450,10 @@ pub(crate) const VALUES_MAX: usize = 64;
 const CELLS_MAX: usize = 1 << 20;
 /// New cells that one epoch may begin.
 const EPOCH_CELLS_MAX: usize = 1 << 20;
+/// Touches that are put into the cells together, at 48 B.
+const LOG_MAX: usize = 1 << 17;
+/// This many touches ahead the log is read.
+const LOG_AHEAD: usize = 12;
 const GRAIN_MS: Millis = GRAIN_MINUTES * MINUTE_MS;
 /// Earlier than the quarter of any instant.
 const NO_QUARTER: i64 = i64::MIN;

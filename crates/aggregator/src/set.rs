@@ -264,7 +264,7 @@ impl SiblingSet {
         let packed = waiting.values.get(click.values);
         let marginals = &mut self.minute.marginals;
         let codes = marginals.values.codes(&unpacked(packed));
-        marginals.add(code, click.time, &codes, counts);
+        marginals.log(code, click.time, &codes, true, click.cost_micros);
         let name = Named { account: packed, campaign: "", currency: "" };
         let values = self.values.code(name, CLICK_VALUES_MAX).unwrap_or(NO_VALUES);
         self.open.counters.clicks_without_values += i64::from(values == NO_VALUES);
