@@ -131,7 +131,6 @@ impl Part {
     fn bytes_of(&self, row: &impl Coded, dictionary: &[String]) -> usize {
         let strings: usize = row
             .codes()
-            .into_iter()
             .filter(|code| !self.used.contains_key(code))
             .map(|code| text_of(dictionary, code).len() + COUNT_BYTES_MAX)
             .sum();

@@ -177,7 +177,7 @@ proptest! {
     fn a_snapshot_within_a_minute_leaves_no_trace(events in events(), ends in ends(), stop in 0..12_usize) {
         let (before, after) = ends.split_at(stop.min(ends.len()));
         let mut whole = set(Semantics::default());
-        let mut cut = |set: &mut SiblingSet, next: &mut [i64; 3], from: Millis, end: Millis| {
+        let cut = |set: &mut SiblingSet, next: &mut [i64; 3], from: Millis, end: Millis| {
             set.open(end);
             for told in events.iter().filter(|told| (from..end).contains(&told.at)) {
                 fold(set, next[told.kind.index()], told);
