@@ -116,6 +116,22 @@ export async function states() {
       await page.keyboard.press("Escape");
       await page.getByRole("dialog").waitFor({ state: "detached" });
     });
+    await step("a campaign is broken down by what is chosen, and the models stand side by side", async () => {
+      await go(page, "#/campaign/account-2/campaign-00002");
+      const values = page.getByRole("region", { name: "The campaign by device" });
+      await values.getByRole("rowheader", { name: "mobile" }).waitFor();
+      expect((await values.locator("meter").count()) === 4, "a value has no bar of its share");
+      await values.getByText("n/a: no impressions").first().waitFor();
+      await page.selectOption("#breakdown-dimension", "placement");
+      await page.getByRole("region", { name: "The campaign by placement" }).getByText("all others").waitFor();
+      const models = page.getByRole("region", { name: "Attribution models side by side" });
+      expect((await models.locator("tbody tr").count()) === 5, "a model is missing");
+      await models.getByText("n/a: no conversion credited").waitFor();
+      await accessible(page, "a breakdown");
+      await inWords(page, "a breakdown");
+      await page.selectOption("#breakdown-dimension", "channel");
+      await page.getByText("n/a: no events in these days").waitFor();
+    });
     await step("several proposals are approved at once, with a reason", async () => {
       await go(page, "#/proposals");
       await page.getByRole("button", { name: "Choose all 2" }).click();

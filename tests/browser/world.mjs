@@ -193,6 +193,99 @@ export function series(state, id) {
   };
 }
 
+/** By one dimension: the last value has seen nothing that could be divided by. */
+export function breakdown(state, id, dimension, window) {
+  const one = all(state).find(row => row.campaign_id === id);
+  const values = {
+    device: ["mobile", "desktop", "tv"],
+    geo: ["DE", "US-CA", ""],
+    placement: ["news.example", "(other)", "(not kept)"],
+    creative: ["cr-0", "cr-1", "cr-2"],
+    channel: [],
+  }[dimension];
+  const value = (name, at) => {
+    const share = [0.7, 0.3, 0][at];
+    const some = (number, reason) => [share ? number : null, share ? null : reason];
+    const [ctr_ppm, ctr_reason] = some(21_000 + at * 900, "no_impressions");
+    const [cvr_ppm, cvr_reason] = some(43_000, "no_clicks");
+    const [cpc_micros, cpc_reason] = some(420_000, "no_clicks");
+    const [cpa_micros, cpa_reason] = some(9_750_000, "no_conversions");
+    const [roas_ppm, roas_reason] = some(3_100_000, "nothing_spent");
+    const conversions = Math.round(40 * share);
+    return {
+      value: name,
+      impressions: Math.round(90_000 * share),
+      clicks: Math.round(1_900 * share),
+      spend_micros: Math.round(one.spend_flight_micros * share),
+      conversions,
+      value_micros: conversions * 3e7,
+      credited_conversions_micro: conversions * 1e6,
+      credited_value_micros: conversions * 3e7,
+      touched_conversions_micro: conversions * 1e6,
+      touched_value_micros: conversions * 3e7,
+      spend_share_ppm: share * 1e6,
+      spend_share_reason: null,
+      ...{ ctr_ppm, ctr_reason, cvr_ppm, cvr_reason, cpc_micros, cpc_reason, cpa_micros, cpa_reason },
+      ...{ roas_ppm, roas_reason },
+    };
+  };
+  const rows = values.map(value);
+  const { value: _, ...total } = rows[0] ?? value("", 2);
+  return {
+    account_id: one.account_id,
+    campaign_id: id,
+    currency: one.currency,
+    time_zone: one.time_zone,
+    dimension,
+    window,
+    rows,
+    rows_reason: rows.length ? null : "no_events_in_the_window",
+    total,
+    invalid_clicks: null,
+    invalid_clicks_reason: "corrections_name_no_dimension",
+  };
+}
+
+/** The models side by side; one of them credits nothing. */
+export function attribution(state, id, window) {
+  const one = all(state).find(row => row.campaign_id === id);
+  const model = (name, at) => {
+    const conversions = at === 4 ? 0 : 40e6 - at * 3.5e6;
+    return {
+      model: name,
+      in_force: name === "last",
+      conversions_micro: conversions,
+      value_micros: conversions * 30,
+      cpa_micros: conversions ? Math.round((one.spend_flight_micros * 1e6) / conversions) : null,
+      cpa_reason: conversions ? null : "no_conversions",
+      roas_ppm: one.spend_flight_micros ? 3_000_000 : null,
+      roas_reason: one.spend_flight_micros ? null : "nothing_spent",
+    };
+  };
+  return {
+    account_id: one.account_id,
+    campaign_id: id,
+    currency: one.currency,
+    time_zone: one.time_zone,
+    window,
+    spend_micros: one.spend_flight_micros,
+    models: ["last", "first", "linear", "position", "time_decay"].map(model),
+    models_reason: null,
+    paths: [
+      {
+        conversion_type: "purchase",
+        paths_micro: 9e6,
+        lengths_micro: [5e6, 3e6, 1e6, ...Array(13).fill(0)],
+        steps: [{ from: null, to: id, paths_micro: 9e6 }],
+        other_steps_micro: 0,
+        removal_effect_ppm: 640_000,
+        removal_effect_reason: null,
+      },
+    ],
+    paths_reason: null,
+  };
+}
+
 export function overview(state) {
   const rows = all(state);
   const by = key =>

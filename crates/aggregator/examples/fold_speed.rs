@@ -16,7 +16,8 @@ const EVENTS_PER_EPOCH: usize = 500_000;
 const EPOCHS: usize = 24;
 /// After this every table has its size.
 const EPOCHS_WARM: usize = 8;
-const START: i64 = 1_760_000_000_000;
+/// Ten seconds before a minute's end: the rows of the minute go out once within what is measured.
+const START: i64 = 1_760_000_030_000;
 /// Events of one epoch span this much event time: 600,000 a second.
 const EPOCH_MS: i64 = 800;
 
@@ -32,6 +33,7 @@ fn main() {
     let mut set = SiblingSet::new(identity, KeyedHasher::new(b"bench"), Semantics::default());
     let mut random = 88_172_645_463_325_252_u64;
     let (mut offset, mut before, mut spent, mut closing) = (0, resident_bytes(), Duration::ZERO, Duration::ZERO);
+    let mut longest = Duration::ZERO;
     // One for all cuts, as a worker has.
     let mut sums = EpochSums::new();
     for epoch in 0..EPOCHS {
@@ -44,7 +46,7 @@ fn main() {
         for (ends, time) in &made.events {
             let [id, campaign, user] = [0, 1, 2].map(|at| &made.text[ends[at]..ends[at + 1]]);
             let meta = RecordMeta { offset, timestamp_ms: *time, key: Some(user.as_bytes()) };
-            let event = touch(id, campaign, user, *time);
+            let event = touch(id, campaign, user, *time, offset as usize);
             assert_eq!(set.fold(EventKind::Impression, meta, Ok(event)), Verdict::Taken);
             offset += 1;
         }
@@ -55,12 +57,14 @@ fn main() {
         assert!(rows > 0);
         if epoch >= EPOCHS_WARM {
             spent += on_core() - started;
-            closing += on_core() - folded;
+            let close = on_core() - folded;
+            closing += close;
+            longest = longest.max(close);
         }
     }
     let epochs = (EPOCHS - EPOCHS_WARM) as u32;
     let rate = f64::from(epochs) * EVENTS_PER_EPOCH as f64 / spent.as_secs_f64();
-    println!("{rate:.0} impressions/s, of it closing {:?} an epoch", closing / epochs);
+    println!("{rate:.0} impressions/s, of it closing {:?} an epoch, the longest {longest:?}", closing / epochs);
     println!("{:?}, {} MB resident beside the input", set.sizes(), (resident_bytes() - before) / 1_000_000);
     snapshot(&set);
 }
@@ -105,20 +109,22 @@ fn make(random: &mut u64, start: i64) -> Made {
     made
 }
 
-fn touch<'a>(id: &'a str, campaign: &'a str, user: &'a str, event_time: i64) -> Event<'a> {
+/// Values as the load of `bench` has them: three devices, five places, four creatives, eight placements.
+fn touch<'a>(id: &'a str, campaign: &'a str, user: &'a str, event_time: i64, number: usize) -> Event<'a> {
+    let by_user = usize::from(user.as_bytes()[user.len() - 1]);
     Event::Impression(Touch {
         event_id: id,
         event_time,
         account_id: "account-0001",
         campaign_id: campaign,
-        creative_id: None,
+        creative_id: Some(["cr-0", "cr-1", "cr-2", "cr-3"][number % 4]),
         channel: "display",
-        device: "mobile",
-        geo: "DE",
+        device: ["mobile", "desktop", "mobile", "tablet"][by_user % 4],
+        geo: ["DE", "FR", "GB", "US-CA", "NL"][by_user % 5],
         user_key: Some(user),
         cost_micros: 1_500,
         currency: "EUR",
-        placement: None,
+        placement: Some(["pl-0", "pl-1", "pl-2", "pl-3", "pl-4", "pl-5", "pl-6", "pl-7"][number % 8]),
     })
 }
 

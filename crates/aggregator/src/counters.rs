@@ -12,6 +12,10 @@ pub struct Counters {
     pub touches_late: i64,
     /// Touches that no conversion will find because the table of names was full. They are counted all the same.
     pub touches_unnamed: i64,
+    /// Touches, once for each dimension, whose value went under the word for all others because its campaign had too many.
+    pub values_merged: i64,
+    /// Clicks whose conversions will stand under no value, because the table of values was full.
+    pub clicks_without_values: i64,
     /// Users forgotten at the cap.
     pub users_evicted: i64,
     /// Clicks forgotten at the cap.

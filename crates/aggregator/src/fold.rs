@@ -4,11 +4,13 @@
 //! small batches: their table lines are fetched together, so that the waits for memory overlap; then they are applied
 //! in order. Clicks and conversions wait for the epoch's end.
 
+use crate::marginals::packed;
 use crate::names::{Named, Print};
 use crate::set::SiblingSet;
 use crate::slots::ImpressionTouch;
 use crate::tally::Counts;
 use crate::touches::Verdicts;
+use crate::values::{Codes, values_of};
 use crate::waiting::{Text, Texts, WaitingClick, WaitingConversion};
 use model::event::{Event, EventKind, Goal, Touch};
 use model::partition::partition_of;
@@ -66,6 +68,7 @@ pub(crate) struct Staged {
     campaign: Text,
     currency: Text,
     cost_micros: i64,
+    values: Codes,
 }
 
 /// A batch of them.
@@ -150,6 +153,7 @@ impl SiblingSet {
             return;
         };
         self.tally.add(code, minute_of(event.time), counts);
+        self.minute.marginals.log(code, event.time, &event.values, false, event.cost_micros);
         if event.user != 0 {
             self.open.counters.touches_late += i64::from(event.time < epoch.touch_watermark);
             let touch = ImpressionTouch { time: event.time, id: (event.id >> 48) as u16, code };
@@ -174,6 +178,7 @@ impl SiblingSet {
             campaign: self.stage.texts.keep(named.campaign),
             currency: self.stage.texts.keep(named.currency),
             cost_micros: touch.cost_micros,
+            values: self.minute.marginals.values.codes(&values_of(touch)),
         };
         self.stage.events.push(event);
         Ok(())
@@ -195,6 +200,7 @@ impl SiblingSet {
             account: self.waiting.texts.keep(touch.account_id),
             campaign: self.waiting.texts.keep(touch.campaign_id),
             currency: self.waiting.texts.keep(touch.currency),
+            values: self.waiting.values.keep(&packed(&values_of(touch))),
         };
         self.waiting.clicks.push(click);
         Ok(())

@@ -18,8 +18,7 @@
 //!
 //! What is missing on purpose: I/O, clocks, threads; bytes of dead letters (the caller has them and writes them); the
 //! pausing of siblings that run ahead, and the choice of when to cut (the caller's); specifications of campaigns (the
-//! controller's); marginals, path statistics and the models beside last touch and linear, whose fields the journal does
-//! not have yet.
+//! controller's); paths that led to no conversion; what invalid clicks were shown on, which no input says.
 
 mod bytes;
 mod counters;
@@ -27,6 +26,8 @@ mod credit;
 mod cut;
 mod dedupe;
 mod fold;
+mod marginals;
+mod minute;
 mod names;
 mod pending;
 mod semantics;
@@ -39,6 +40,7 @@ mod sums;
 mod table;
 mod tally;
 mod touches;
+mod values;
 mod waiting;
 
 pub use bytes::Corrupt;

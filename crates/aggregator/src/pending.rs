@@ -17,8 +17,8 @@ pub(crate) struct PendingConversion {
     /// 0 without one.
     pub click: u64,
     pub value_micros: i64,
-    /// Some campaign was claimed, and it was counted there when it arrived.
-    pub claimed: bool,
+    /// The campaign that was claimed, where it was counted when it arrived; empty where none was.
+    pub claimed: Box<str>,
     pub account: Box<str>,
     pub currency: Box<str>,
     pub conversion_type: Box<str>,
@@ -124,7 +124,7 @@ impl Block {
             out.u64(item.user);
             out.u64(item.click);
             out.i64(item.value_micros);
-            out.flag(item.claimed);
+            out.text(&item.claimed);
             out.text(&item.account);
             out.text(&item.currency);
             out.text(&item.conversion_type);
@@ -142,7 +142,7 @@ impl Block {
                 user: input.u64()?,
                 click: input.u64()?,
                 value_micros: input.i64()?,
-                claimed: input.flag()?,
+                claimed: input.text()?.into(),
                 account: input.text()?.into(),
                 currency: input.text()?.into(),
                 conversion_type: input.text()?.into(),
@@ -156,5 +156,5 @@ impl Block {
     }
 }
 
-/// Four numbers, a flag, three lengths.
-const ITEM_BYTES_MIN: usize = 45;
+/// Four numbers, four lengths.
+const ITEM_BYTES_MIN: usize = 48;

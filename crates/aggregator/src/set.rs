@@ -5,10 +5,12 @@ use crate::credit::{self, Known};
 use crate::cut::{Closed, CutEnd, CutError};
 use crate::dedupe::{Dedupe, Limits, Seen};
 use crate::fold::Stage;
+use crate::marginals::unpacked;
+use crate::minute::Minute;
 use crate::names::{Named, Names};
 use crate::pending::{Block, Pending, PendingConversion, Ripe};
 use crate::semantics::Semantics;
-use crate::slots::ClickSlot;
+use crate::slots::{ClickSlot, NO_VALUES};
 use crate::sums::{EpochSums, TouchCodes};
 use crate::tally::{Counts, Tally};
 use crate::touches::{Evicted, Touches, Verdicts};
@@ -46,7 +48,10 @@ pub struct SiblingSet {
     pub(crate) dedupe: Dedupe,
     pub(crate) touches: Touches,
     pub(crate) names: Names,
+    /// Values of clicks' dimensions, as one name each.
+    pub(crate) values: Names,
     pub(crate) pending: Pending,
+    pub(crate) minute: Minute,
     // What lives inside an epoch only.
     pub(crate) is_open: bool,
     pub(crate) open: OpenEpoch,
@@ -72,7 +77,8 @@ pub(crate) struct OpenEpoch {
 impl SiblingSet {
     /// A set that has seen nothing and starts at position 0 of each sibling.
     pub fn new(identity: Identity, hasher: KeyedHasher, semantics: Semantics) -> Self {
-        let names = Names::new(hasher.id(NAMES_SEED));
+        let seed = hasher.id(NAMES_SEED);
+        let names = Names::new(seed);
         Self {
             identity,
             hasher,
@@ -83,7 +89,9 @@ impl SiblingSet {
             dedupe: Dedupe::new(),
             touches: Touches::new(),
             names,
+            values: Names::new(seed),
             pending: Pending::default(),
+            minute: Minute::new(seed),
             is_open: false,
             open: OpenEpoch::default(),
             stage: Stage::default(),
@@ -106,6 +114,7 @@ impl SiblingSet {
         if std::mem::replace(&mut self.is_open, true) {
             return;
         }
+        self.minute.open(clock_ms);
         self.open = OpenEpoch {
             clock: clock_ms,
             watermark: least(&self.sources),
@@ -133,6 +142,7 @@ impl SiblingSet {
         self.credit_ripe(sums);
         self.tally.drain(&mut self.names, sums);
         sums.absorb(&mut self.unnamed);
+        self.open.counters.values_merged = self.minute.close(self.open.clock, &mut self.names, sums);
         for (source, idle) in self.sources.iter_mut().zip(cut.idle) {
             source.advance(self.open.clock, self.semantics.allowed_delay_ms, idle);
         }
@@ -251,10 +261,18 @@ impl SiblingSet {
             return;
         };
         self.tally.add(code, minute_of(click.time), counts);
+        let packed = waiting.values.get(click.values);
+        let marginals = &mut self.minute.marginals;
+        let codes = marginals.values.codes(&unpacked(packed));
+        marginals.log(code, click.time, &codes, true, click.cost_micros);
+        let name = Named { account: packed, campaign: "", currency: "" };
+        let values = self.values.code(name, CLICK_VALUES_MAX).unwrap_or(NO_VALUES);
+        self.open.counters.clicks_without_values += i64::from(values == NO_VALUES);
         self.open.counters.touches_late += i64::from(click.time < self.open.touch_watermark);
         let semantics = self.semantics;
         let epoch = self.verdicts(&semantics);
-        self.touches.add_click(ClickSlot { id: click.id, time: click.time, user: click.user, code }, &epoch);
+        let click = ClickSlot { id: click.id, time: click.time, user: click.user, code, values };
+        self.touches.add_click(click, &epoch);
     }
 
     /// Counts a touch that gets no code: nothing is lost but its place in journeys.
@@ -273,10 +291,10 @@ impl SiblingSet {
         if ripe.is_empty() {
             return;
         }
-        let known = Known::of(&ripe, &self.touches, &self.names, &semantics);
+        let known = Known::of(&ripe, &self.touches, &self.names, &self.values, &semantics);
         let counters = &mut open.counters;
         for (conversion, why) in &ripe {
-            let credited = known.credit(conversion, sums);
+            let credited = known.credit(conversion, sums, &mut self.minute.rows);
             counters.conversions_credited += i64::from(credited);
             counters.conversions_unmatched += i64::from(!credited);
             counters.conversions_waited += i64::from(*why == Ripe::Waited);
@@ -294,12 +312,15 @@ impl SiblingSet {
         let (semantics, version) = (self.semantics, self.version());
         let epoch = self.verdicts(&semantics);
         self.dedupe.expire(least(&self.sources), &semantics.dedupe_horizons_ms);
-        self.touches.sweep(&mut self.names, &epoch);
+        self.touches.sweep(&mut self.names, &mut self.values, &epoch);
         self.touches.close_spills(self.needed_from(), version);
         let round = self.touches.sweeps_per_round();
         if version % round == round - 1 {
             self.touches.mark_spilled(&mut self.names);
+            self.minute.marginals.codes().for_each(|code| self.names.mark(code));
             self.names.end_round();
+            self.touches.mark_spilled_values(&mut self.values);
+            self.values.end_round();
         }
         let open = &mut self.open;
         for (counts, evicted) in open.counts.iter_mut().zip(self.dedupe.take_evicted()) {
@@ -348,16 +369,20 @@ fn pending(conversion: &WaitingConversion, waiting: &Waiting, sums: &mut EpochSu
         user: conversion.user,
         click: conversion.click,
         value_micros: conversion.value_micros,
-        claimed: !claimed.is_empty(),
+        claimed: claimed.into(),
         account: waiting.texts.get(conversion.account).into(),
         currency: waiting.texts.get(conversion.currency).into(),
         conversion_type: waiting.texts.get(conversion.conversion_type).into(),
     };
-    if pending.claimed {
+    if !pending.claimed.is_empty() {
         credit::count(&pending, claimed, sums);
     }
     pending
 }
+
+/// Distinct values of all dimensions together that clicks may point to, at about 100 B: clicks are few, and most of a
+/// campaign come from the same devices and places.
+const CLICK_VALUES_MAX: usize = 1 << 18;
 
 /// What the interner's seed is the fingerprint of: no event id has this length.
 pub(crate) const NAMES_SEED: &str =

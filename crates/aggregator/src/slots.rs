@@ -15,7 +15,12 @@ pub(crate) struct ClickTouch {
     pub time: Millis,
     pub id: u64,
     pub code: u32,
+    /// Code of the values of its dimensions, [`NO_VALUES`] where they found no room.
+    pub values: u32,
 }
+
+/// A click whose dimensions are not known.
+pub(crate) const NO_VALUES: u32 = u32::MAX;
 
 /// One impression of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +39,8 @@ pub(crate) struct ClickSlot {
     /// 0 without a user.
     pub user: u64,
     pub code: u32,
+    /// As [`ClickTouch::values`].
+    pub values: u32,
 }
 
 /// Last impressions of a user, oldest first: one cache line, because this is the hot path's one miss.
@@ -101,7 +108,7 @@ impl ViewerSlot {
 
 impl ClickSlot {
     pub fn touch(&self) -> ClickTouch {
-        ClickTouch { time: self.time, id: self.id, code: self.code }
+        ClickTouch { time: self.time, id: self.id, code: self.code, values: self.values }
     }
 }
 
@@ -134,7 +141,7 @@ impl Spillable for ImpressionTouch {
 }
 
 impl Spillable for ClickTouch {
-    const BYTES: usize = 20;
+    const BYTES: usize = 24;
 
     fn time(&self) -> Millis {
         self.time
@@ -148,10 +155,11 @@ impl Spillable for ClickTouch {
         out.i64(self.time);
         out.u64(self.id);
         out.u32(self.code);
+        out.u32(self.values);
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self, Corrupt> {
-        Ok(Self { time: input.i64()?, id: input.u64()?, code: input.u32()? })
+        Ok(Self { time: input.i64()?, id: input.u64()?, code: input.u32()?, values: input.u32()? })
     }
 }
 
@@ -218,7 +226,7 @@ impl Slot for ClickerSlot {
 }
 
 impl Slot for ClickSlot {
-    const BYTES_MIN: usize = 28;
+    const BYTES_MIN: usize = 32;
 
     fn key(&self) -> u64 {
         self.id
@@ -232,10 +240,11 @@ impl Slot for ClickSlot {
         out.i64(self.time);
         out.u64(self.user);
         out.u32(self.code);
+        out.u32(self.values);
     }
 
     fn read(id: u64, input: &mut Reader<'_>) -> Result<Self, Corrupt> {
-        Ok(Self { id, time: input.i64()?, user: input.u64()?, code: input.u32()? })
+        Ok(Self { id, time: input.i64()?, user: input.u64()?, code: input.u32()?, values: input.u32()? })
     }
 }
 

@@ -7,6 +7,7 @@
 
 use crate::bytes::{Corrupt, Reader, Writer};
 use crate::dedupe::{Dedupe, encode_chunk};
+use crate::minute::{Frozen, Minute};
 use crate::names::Names;
 use crate::pending::{Block, Pending};
 use crate::semantics::Semantics;
@@ -23,6 +24,8 @@ use window::watermark::SourceWatermark;
 pub struct SetSnapshot {
     head: Head,
     names: Names,
+    values: Names,
+    minute: Frozen,
     dedupe: Dedupe,
     touches: Touches,
     pending: Pending,
@@ -51,6 +54,7 @@ pub struct StoredChunk {
 enum Content<'a> {
     Head(&'a Head, u64),
     Names(&'a Names),
+    Minute(&'a Frozen, &'a Names),
     Ids(&'a Shard<u64>),
     Viewers(&'a Shard<ViewerSlot>),
     Clickers(&'a Shard<ClickerSlot>),
@@ -86,6 +90,8 @@ impl SiblingSet {
                 semantics: self.semantics,
             },
             names: self.names.frozen(),
+            values: self.values.frozen(),
+            minute: self.minute.frozen(),
             dedupe: self.dedupe.clone(),
             touches: self.touches.clone(),
             pending: self.pending.clone(),
@@ -99,13 +105,15 @@ impl SiblingSet {
         chunks: impl IntoIterator<Item = StoredChunk>,
     ) -> Result<Self, Corrupt> {
         let mut set = SiblingSet::new(identity, hasher, Semantics::default());
-        let (mut head, mut names) = (None, None);
+        let (mut head, mut names, mut values, mut minute) = (None, None, None, None);
         let mut ids = BTreeSet::new();
         for chunk in chunks {
             let (version, bytes) = (chunk.version, chunk.bytes.as_slice());
             match chunk.id.split_once('/').unwrap_or((&chunk.id, "")) {
                 ("head", "") => head = Some(Head::decode(bytes)?),
                 ("names", "") => names = Some(Names::decode(set.hasher.id(NAMES_SEED), bytes)?),
+                ("values", "") => values = Some(Names::decode(set.hasher.id(NAMES_SEED), bytes)?),
+                ("minute", "") => minute = Some(chunk.bytes),
                 ("dedupe", path) => set.dedupe.restore(path, version, bytes)?,
                 ("viewers", shard) => set.touches.viewers.restore(number(shard)?, version, bytes)?,
                 ("clickers", shard) => set.touches.clickers.restore(number(shard)?, version, bytes)?,
@@ -121,10 +129,13 @@ impl SiblingSet {
         }
         let (head, chunks) = head.ok_or(Corrupt("the head is missing"))?;
         set.names = names.ok_or(Corrupt("the names are missing"))?;
+        set.values = values.ok_or(Corrupt("the values of clicks are missing"))?;
+        let minute = minute.ok_or(Corrupt("the rows of the minute are missing"))?;
+        set.minute = Minute::decode(set.hasher.id(NAMES_SEED), &set.names, &minute)?;
         if chunks != ids.len() as u64 {
             return Err(Corrupt("a chunk is missing"));
         }
-        if !set.touches.codes_are_known(&set.names) {
+        if !set.touches.codes_are_known(&set.names, &set.values) {
             return Err(Corrupt("a touch points to no name"));
         }
         set.adopt(head)
@@ -159,6 +170,8 @@ impl SetSnapshot {
     /// All chunks, in one fixed order; those that would be empty are left out.
     pub fn chunks(&self) -> Vec<Chunk<'_>> {
         let mut chunks = vec![Chunk::new("names".to_owned(), self.head.version(), Content::Names(&self.names))];
+        chunks.push(Chunk::new("values".to_owned(), self.head.version(), Content::Names(&self.values)));
+        chunks.push(Chunk::new("minute".to_owned(), self.head.version(), Content::Minute(&self.minute, &self.names)));
         for (id, shard) in self.dedupe.chunks() {
             chunks.push(Chunk::new(id, shard.version, Content::Ids(shard)));
         }
@@ -197,6 +210,7 @@ impl<'a> Chunk<'a> {
         match self.content {
             Content::Head(head, chunks) => head.encode(chunks),
             Content::Names(names) => names.encode(),
+            Content::Minute(minute, names) => minute.encode(names),
             Content::Ids(shard) => encode_chunk(shard),
             Content::Viewers(shard) => encode(shard),
             Content::Clickers(shard) => encode(shard),
@@ -266,4 +280,4 @@ fn secret_check(hasher: &KeyedHasher) -> u64 {
 }
 
 /// Counts up with every change of any chunk's bytes.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;

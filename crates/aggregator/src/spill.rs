@@ -127,6 +127,11 @@ impl<T: Spillable> Spill<T> {
         std::iter::once(&self.rest).chain(&self.pieces).flat_map(|piece| &piece.touches).map(|one| one.touch.code())
     }
 
+    /// All that is in closed pieces.
+    pub fn touches(&self) -> impl Iterator<Item = T> {
+        std::iter::once(&self.rest).chain(&self.pieces).flat_map(|piece| &piece.touches).map(|one| one.touch)
+    }
+
     /// And forgets the count.
     pub fn take_evicted(&mut self) -> i64 {
         std::mem::take(&mut self.evicted)

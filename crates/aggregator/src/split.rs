@@ -4,6 +4,7 @@
 //! hold each delta and fact once, in order; the division depends on the record alone.
 
 use model::journal::{CopiedFact, Delta, JournalRecord};
+use model::marginal::{Credit, Marginal, PathCount};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
@@ -15,14 +16,22 @@ pub fn split(record: JournalRecord, bytes_max: usize) -> Vec<JournalRecord> {
     if is_whole(&record, bytes_max) {
         return vec![JournalRecord { part: 0, parts: 1, ..record }];
     }
-    let JournalRecord { dictionary, deltas, facts, .. } = record;
-    let frame = JournalRecord { dictionary: Vec::new(), deltas: Vec::new(), facts: Vec::new(), ..record };
+    let JournalRecord { dictionary, deltas, facts, marginals, credits, paths, .. } = record;
+    let frame = JournalRecord {
+        dictionary: Vec::new(),
+        deltas: Vec::new(),
+        facts: Vec::new(),
+        marginals: Vec::new(),
+        credits: Vec::new(),
+        paths: Vec::new(),
+        ..record
+    };
     let frame_bytes = frame_bytes(&frame);
     let mut parts = vec![Part::new(frame_bytes)];
-    for delta in deltas {
-        let open = open_part(&mut parts, frame_bytes, bytes_max, |part| part.bytes_of(&delta, &dictionary));
-        open.add(delta, &dictionary);
-    }
+    put(deltas, &mut parts, (frame_bytes, bytes_max), &dictionary, |part| &mut part.deltas);
+    put(marginals, &mut parts, (frame_bytes, bytes_max), &dictionary, |part| &mut part.marginals);
+    put(credits, &mut parts, (frame_bytes, bytes_max), &dictionary, |part| &mut part.credits);
+    put(paths, &mut parts, (frame_bytes, bytes_max), &dictionary, |part| &mut part.paths);
     for fact in facts {
         let bytes = fact_bytes(&fact);
         let open = open_part(&mut parts, frame_bytes, bytes_max, |_| bytes);
@@ -37,17 +46,23 @@ pub fn split(record: JournalRecord, bytes_max: usize) -> Vec<JournalRecord> {
 /// Whether one part will hold everything under the dictionary as it stands: nearly always, so it is asked first.
 fn is_whole(record: &JournalRecord, bytes_max: usize) -> bool {
     let strings: usize = record.dictionary.iter().map(|text| text.len() + COUNT_BYTES_MAX).sum();
-    let deltas: usize = record.deltas.iter().map(delta_bytes).sum();
+    let deltas: usize = record.deltas.iter().map(Coded::bytes).sum();
+    let minute = record.marginals.iter().map(Coded::bytes).sum::<usize>()
+        + record.credits.iter().map(Coded::bytes).sum::<usize>()
+        + record.paths.iter().map(Coded::bytes).sum::<usize>();
     let facts: usize = record.facts.iter().map(fact_bytes).sum();
-    if frame_bytes(record) + strings + deltas + facts > bytes_max {
+    if frame_bytes(record) + strings + deltas + minute + facts > bytes_max {
         return false;
     }
     // A part's dictionary has the empty string, where there are deltas, and what they use.
     let mut used = vec![false; record.dictionary.len()];
     if let Some(first) = used.first_mut() {
-        *first = !record.deltas.is_empty() && record.dictionary[0].is_empty();
+        *first = has_rows(record) && record.dictionary[0].is_empty();
     }
-    for code in record.deltas.iter().flat_map(codes_of) {
+    let deltas = record.deltas.iter().flat_map(Coded::codes);
+    let marginals = record.marginals.iter().flat_map(Coded::codes);
+    let credits = record.credits.iter().flat_map(Coded::codes);
+    for code in deltas.chain(marginals).chain(credits).chain(record.paths.iter().flat_map(Coded::codes)) {
         match usize::try_from(code).ok().and_then(|code| used.get_mut(code)) {
             Some(used) => *used = true,
             None => return false,
@@ -71,38 +86,67 @@ struct Part {
     /// Codes of the whole record that this part uses.
     used: BTreeMap<i32, i32>,
     deltas: Vec<Delta>,
+    marginals: Vec<Marginal>,
+    credits: Vec<Credit>,
+    paths: Vec<PathCount>,
     facts: Vec<CopiedFact>,
+}
+
+/// Puts rows into the last part, and into new ones where it is full.
+fn put<R: Coded>(
+    rows: Vec<R>,
+    parts: &mut Vec<Part>,
+    (frame_bytes, bytes_max): (usize, usize),
+    dictionary: &[String],
+    into: impl Fn(&mut Part) -> &mut Vec<R>,
+) {
+    for row in rows {
+        let open = open_part(parts, frame_bytes, bytes_max, |part| part.bytes_of(&row, dictionary));
+        open.note(&row, dictionary);
+        into(open).push(row);
+    }
 }
 
 impl Part {
     fn new(frame_bytes: usize) -> Self {
-        Self { bytes: frame_bytes, used: BTreeMap::new(), deltas: Vec::new(), facts: Vec::new() }
+        Self {
+            bytes: frame_bytes,
+            used: BTreeMap::new(),
+            deltas: Vec::new(),
+            marginals: Vec::new(),
+            credits: Vec::new(),
+            paths: Vec::new(),
+            facts: Vec::new(),
+        }
     }
 
     fn is_empty(&self) -> bool {
-        self.deltas.is_empty() && self.facts.is_empty()
+        !self.has_rows() && self.facts.is_empty()
     }
 
-    fn bytes_of(&self, delta: &Delta, dictionary: &[String]) -> usize {
-        let strings: usize = codes_of(delta)
-            .into_iter()
+    fn has_rows(&self) -> bool {
+        !(self.deltas.is_empty() && self.marginals.is_empty() && self.credits.is_empty() && self.paths.is_empty())
+    }
+
+    fn bytes_of(&self, row: &impl Coded, dictionary: &[String]) -> usize {
+        let strings: usize = row
+            .codes()
             .filter(|code| !self.used.contains_key(code))
             .map(|code| text_of(dictionary, code).len() + COUNT_BYTES_MAX)
             .sum();
-        delta_bytes(delta) + strings
+        row.bytes() + strings
     }
 
-    fn add(&mut self, delta: Delta, dictionary: &[String]) {
-        self.bytes += self.bytes_of(&delta, dictionary);
-        for code in codes_of(&delta) {
+    fn note(&mut self, row: &impl Coded, dictionary: &[String]) {
+        self.bytes += self.bytes_of(row, dictionary);
+        for code in row.codes() {
             self.used.insert(code, 0);
         }
-        self.deltas.push(delta);
     }
 
     fn record(mut self, frame: &JournalRecord, whole: &[String]) -> JournalRecord {
         let mut dictionary = Vec::new();
-        if !self.deltas.is_empty() {
+        if self.has_rows() {
             // Code 0 is the empty string in every dictionary.
             self.used.insert(0, 0);
         }
@@ -111,18 +155,87 @@ impl Part {
             dictionary.push(text_of(whole, *code).to_owned());
         }
         let new = |code: i32| self.used.get(&code).copied().unwrap_or_default();
-        for delta in &mut self.deltas {
-            delta.account = new(delta.account);
-            delta.campaign = new(delta.campaign);
-            delta.currency = new(delta.currency);
-            delta.conversion_type = new(delta.conversion_type);
+        self.deltas.iter_mut().for_each(|row| row.recode(new));
+        self.marginals.iter_mut().for_each(|row| row.recode(new));
+        self.credits.iter_mut().for_each(|row| row.recode(new));
+        self.paths.iter_mut().for_each(|row| row.recode(new));
+        JournalRecord {
+            dictionary,
+            deltas: self.deltas,
+            marginals: self.marginals,
+            credits: self.credits,
+            paths: self.paths,
+            facts: self.facts,
+            ..frame.clone()
         }
-        JournalRecord { dictionary, deltas: self.deltas, facts: self.facts, ..frame.clone() }
     }
 }
 
-fn codes_of(delta: &Delta) -> [i32; 4] {
-    [delta.account, delta.campaign, delta.currency, delta.conversion_type]
+/// A row with codes of the dictionary, and numbers.
+trait Coded {
+    fn codes(&self) -> impl Iterator<Item = i32>;
+    fn recode(&mut self, new: impl Fn(i32) -> i32);
+    /// As Avro writes it: codes at their largest, then each number's own length.
+    fn bytes(&self) -> usize;
+}
+
+macro_rules! coded {
+    ($row:ident, [$($code:ident),*], [$($number:ident),*]) => {
+        impl Coded for $row {
+            fn codes(&self) -> impl Iterator<Item = i32> {
+                [$(self.$code),*].into_iter()
+            }
+
+            fn recode(&mut self, new: impl Fn(i32) -> i32) {
+                $(self.$code = new(self.$code);)*
+            }
+
+            fn bytes(&self) -> usize {
+                self.codes().count() * COUNT_BYTES_MAX + [$(self.$number),*].into_iter().map(number_bytes).sum::<usize>()
+            }
+        }
+    };
+}
+
+coded!(
+    Delta,
+    [account, campaign, currency, conversion_type],
+    [
+        minute,
+        touch_minute,
+        impressions,
+        clicks,
+        billable,
+        spend_micros,
+        conversions,
+        value_micros,
+        last_conversions_micro,
+        last_value_micros,
+        linear_conversions_micro,
+        linear_value_micros
+    ]
+);
+coded!(
+    Marginal,
+    [account, campaign, currency, conversion_type, dimension, value],
+    [
+        minute,
+        touch_minute,
+        impressions,
+        clicks,
+        billable,
+        spend_micros,
+        conversions,
+        value_micros,
+        last_conversions_micro,
+        last_value_micros
+    ]
+);
+coded!(Credit, [account, campaign, currency, conversion_type, model], [minute, conversions_micro, value_micros]);
+coded!(PathCount, [account, conversion_type, from, to], [length, paths]);
+
+fn has_rows(record: &JournalRecord) -> bool {
+    !(record.deltas.is_empty() && record.marginals.is_empty() && record.credits.is_empty() && record.paths.is_empty())
 }
 
 fn text_of(dictionary: &[String], code: i32) -> &str {
@@ -132,25 +245,6 @@ fn text_of(dictionary: &[String], code: i32) -> &str {
 fn frame_bytes(frame: &JournalRecord) -> usize {
     let ranges: usize = frame.ranges.iter().map(|range| range.topic.len() + 5 * NUMBER_BYTES_MAX).sum();
     frame.worker.len() + frame.build.len() + ranges + 12 * NUMBER_BYTES_MAX
-}
-
-/// As Avro writes it: codes at their largest, then each number's own length.
-fn delta_bytes(delta: &Delta) -> usize {
-    let numbers = [
-        delta.minute,
-        delta.touch_minute,
-        delta.impressions,
-        delta.clicks,
-        delta.billable,
-        delta.spend_micros,
-        delta.conversions,
-        delta.value_micros,
-        delta.last_conversions_micro,
-        delta.last_value_micros,
-        delta.linear_conversions_micro,
-        delta.linear_value_micros,
-    ];
-    4 * COUNT_BYTES_MAX + numbers.into_iter().map(number_bytes).sum::<usize>()
 }
 
 /// Length of a zigzag variable-length number.
@@ -239,7 +333,7 @@ mod tests {
                 prop_assert_eq!(&part.ranges, &whole.ranges);
                 prop_assert!(part.deltas.is_empty() || part.dictionary[0].is_empty());
                 let strings: usize = part.dictionary.iter().map(|text| text.len() + 1).sum();
-                let deltas: usize = part.deltas.iter().map(delta_bytes).sum();
+                let deltas: usize = part.deltas.iter().map(Coded::bytes).sum();
                 prop_assert!(strings + deltas <= bytes_max);
             }
         }

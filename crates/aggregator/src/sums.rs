@@ -3,9 +3,11 @@
 //! What always holds: sums are integers and commute, so neither the order of events nor that of sets matters; what
 //! leaves is sorted by name, so the same sums give the same bytes.
 
+use crate::minute::MinuteRows;
 use crate::names::Named;
 use hashbrown::HashMap;
 use model::journal::{Delta, NO_TOUCH};
+use model::marginal::{Credit, Marginal, PathCount};
 use model::partition::partition_of;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +23,8 @@ pub struct EpochSums {
     /// Tells these codes from those of other sums and from those before the strings were forgotten.
     coding: u64,
     rows: HashMap<Row, Measures>,
+    /// What comes once a minute.
+    pub(crate) minute: MinuteRows,
 }
 
 /// Codes of a name that sums have given, for who adds the same name again and again.
@@ -40,6 +44,12 @@ pub struct PartitionSums {
     pub dictionary: Vec<String>,
     /// Sorted by their codes.
     pub deltas: Vec<Delta>,
+    /// Once a minute, sorted likewise.
+    pub marginals: Vec<Marginal>,
+    /// Once a minute, sorted likewise.
+    pub credits: Vec<Credit>,
+    /// Once a minute, sorted likewise.
+    pub paths: Vec<PathCount>,
 }
 
 /// What a row is about, in codes of [`EpochSums`].
@@ -77,6 +87,7 @@ impl EpochSums {
             by_text: Vec::new(),
             coding: next_coding(),
             rows: HashMap::new(),
+            minute: MinuteRows::default(),
         };
         sums.code("");
         sums
@@ -84,7 +95,7 @@ impl EpochSums {
 
     /// Nothing was added since it was made or drained.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.is_empty() && self.minute.is_empty()
     }
 
     /// Rows held: what the next journal records will carry.
@@ -113,7 +124,14 @@ impl EpochSums {
                 .get_or_insert_with(|| partition_of(self.strings[account].as_bytes(), journal_partitions));
             of_partition[*partition as usize].push((row, measures));
         }
-        let sums = of_partition.into_iter().map(|rows| partition_sums(&self.strings, &self.by_text, &rows)).collect();
+        self.minute.codes().for_each(|code| used[code as usize] = true);
+        let strings = &self.strings;
+        let minutes = self.minute.split(journal_partitions, |account| {
+            *partitions[account as usize]
+                .get_or_insert_with(|| partition_of(strings[account as usize].as_bytes(), journal_partitions))
+        });
+        let parts = of_partition.into_iter().zip(minutes);
+        let sums = parts.map(|(rows, minute)| partition_sums(&self.strings, &self.by_text, &rows, minute)).collect();
         // The next cut mostly holds as much as this one, not as the largest ever.
         self.rows.shrink_to(rows * 2);
         if self.strings.len() > STRINGS_MIN + 2 * used.into_iter().filter(|used| *used).count() {
@@ -134,6 +152,7 @@ impl EpochSums {
 
     /// Names come and go: what no recent cut told of must not be kept for ever.
     fn forget_strings(&mut self) {
+        // Called with no rows left: only their memory is kept.
         let rows = std::mem::take(&mut self.rows);
         *self = Self { rows, ..Self::new() };
     }
@@ -165,6 +184,15 @@ impl EpochSums {
         self.rows.entry(row).or_default().add(measures);
     }
 
+    /// The same sums once more.
+    pub(crate) fn copy(&self) -> Self {
+        let mut copy = Self::new();
+        let codes: Vec<u32> = self.strings.iter().map(|text| copy.code(text)).collect();
+        debug_assert!(self.rows.is_empty());
+        copy.minute = self.minute.translated(|old| codes[old as usize]);
+        copy
+    }
+
     /// Adds all of `other` and empties it.
     pub(crate) fn absorb(&mut self, other: &mut EpochSums) {
         if other.is_empty() {
@@ -182,6 +210,7 @@ impl EpochSums {
             };
             self.add(row, &measures);
         }
+        self.minute.absorb(&mut other.minute, code);
         other.forget_strings();
     }
 }
@@ -235,16 +264,22 @@ impl Measures {
     }
 }
 
-fn partition_sums(strings: &[Arc<str>], by_text: &[u32], rows: &[(Row, Measures)]) -> PartitionSums {
+fn partition_sums(
+    strings: &[Arc<str>],
+    by_text: &[u32],
+    rows: &[(Row, Measures)],
+    minute: MinuteRows,
+) -> PartitionSums {
     let mut used = vec![false; strings.len()];
     for (row, _) in rows {
         for code in [row.account, row.campaign, row.currency, row.conversion_type] {
             used[code as usize] = true;
         }
     }
+    minute.codes().for_each(|code| used[code as usize] = true);
     let mut dictionary = Vec::new();
     let mut codes = vec![0_i32; strings.len()];
-    if !rows.is_empty() {
+    if !rows.is_empty() || !minute.is_empty() {
         dictionary.push(String::new());
     }
     for code in by_text.iter().map(|code| *code as usize).filter(|code| used[*code]) {
@@ -256,7 +291,9 @@ fn partition_sums(strings: &[Arc<str>], by_text: &[u32], rows: &[(Row, Measures)
     let mut deltas: Vec<Delta> =
         rows.iter().map(|(row, measures)| delta(row, measures, |code| codes[code as usize])).collect();
     deltas.sort_unstable_by_key(|d| (d.account, d.campaign, d.currency, d.conversion_type, d.minute, d.touch_minute));
-    PartitionSums { dictionary, deltas }
+    let mut sums = PartitionSums { dictionary, deltas, ..PartitionSums::default() };
+    minute.put_into(&mut sums, |code| codes[code as usize]);
+    sums
 }
 
 fn delta(row: &Row, measures: &Measures, code: impl Fn(u32) -> i32) -> Delta {

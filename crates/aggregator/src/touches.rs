@@ -7,7 +7,7 @@
 
 use crate::names::Names;
 use crate::semantics::Semantics;
-use crate::slots::{ClickSlot, ClickTouch, ClickerSlot, ImpressionTouch, ViewerSlot};
+use crate::slots::{ClickSlot, ClickTouch, ClickerSlot, ImpressionTouch, NO_VALUES, ViewerSlot};
 use crate::spill::{Recalled, Spill, Spillable};
 use crate::table::{Sharded, Slot, Table};
 use model::time::{HOUR_MS, Millis};
@@ -132,7 +132,7 @@ impl Touches {
 
     /// Drops the expired of one shard and marks the names of what stays; after [`Self::sweeps_per_round`] of them every
     /// touch was met.
-    pub fn sweep(&mut self, names: &mut Names, epoch: &Verdicts<'_>) {
+    pub fn sweep(&mut self, names: &mut Names, values: &mut Names, epoch: &Verdicts<'_>) {
         let shard = epoch.version as usize % self.viewers.shard_count();
         let (views_from, clicks_from) = (epoch.impressions_kept_from(), epoch.clicks_kept_from());
         sweep_shard(&mut self.viewers, shard, epoch.version, |slot| slot.newest() >= views_from);
@@ -142,10 +142,14 @@ impl Touches {
             slot.touches().for_each(|touch| names.mark(touch.code));
         }
         for slot in self.clickers.shard(shard).table.iter() {
-            slot.clicks.iter().for_each(|touch| names.mark(touch.code));
+            slot.clicks.iter().for_each(|touch| {
+                names.mark(touch.code);
+                values.mark(touch.values);
+            });
         }
         for slot in self.clicks.shard(shard).table.iter() {
             names.mark(slot.code);
+            values.mark(slot.values);
         }
     }
 
@@ -160,6 +164,11 @@ impl Touches {
         self.spilled_impressions.codes().chain(self.spilled_clicks.codes()).for_each(|code| names.mark(code));
     }
 
+    /// The same for values of dimensions.
+    pub fn mark_spilled_values(&self, values: &mut Names) {
+        self.spilled_clicks.touches().for_each(|touch| values.mark(touch.values));
+    }
+
     /// What the caps have thrown out since this was last asked.
     pub fn take_evicted(&mut self) -> Evicted {
         let spilled = self.spilled_impressions.take_evicted() + self.spilled_clicks.take_evicted();
@@ -171,7 +180,16 @@ impl Touches {
     }
 
     /// Every code that a touch points to is a name: asked after a restore.
-    pub fn codes_are_known(&self, names: &Names) -> bool {
+    pub fn codes_are_known(&self, names: &Names, values: &Names) -> bool {
+        let known = |code: u32| code == NO_VALUES || values.contains(code);
+        let clickers = self.clickers.filled().flat_map(|(_, shard)| shard.table.iter().flat_map(|slot| &slot.clicks));
+        let clicks = self.clicks.filled().flat_map(|(_, shard)| shard.table.iter());
+        if !(clickers.map(|touch| touch.values).all(known)
+            && clicks.map(|slot| slot.values).all(known)
+            && self.spilled_clicks.touches().map(|touch| touch.values).all(known))
+        {
+            return false;
+        }
         let viewers = self.viewers.filled().flat_map(|(_, shard)| shard.table.iter().flat_map(ViewerSlot::touches));
         let clickers = self.clickers.filled().flat_map(|(_, shard)| shard.table.iter().flat_map(|slot| &slot.clicks));
         let clicks = self.clicks.filled().flat_map(|(_, shard)| shard.table.iter());
@@ -282,7 +300,7 @@ mod tests {
             Verdicts { semantics: &semantics, touch_watermark: Millis::MIN, needed_from: Millis::MIN, version: 1 };
         let mut touches = Touches::new();
         for time in [5, 9, 7] {
-            touches.add_click(ClickSlot { id: time as u64, time, user: 1, code: 0 }, &epoch);
+            touches.add_click(ClickSlot { id: time as u64, time, user: 1, code: 0, values: NO_VALUES }, &epoch);
         }
         assert_eq!(
             touches.clickers.get(1).expect("just made").clicks.iter().map(|click| click.time).collect::<Vec<_>>(),

@@ -9,6 +9,8 @@ pub(crate) struct Waiting {
     pub clicks: Vec<WaitingClick>,
     pub conversions: Vec<WaitingConversion>,
     pub texts: Texts,
+    /// Values of the clicks' dimensions: apart, because what has no room is decided by the names alone, as it always was.
+    pub values: Texts,
 }
 
 /// Texts one after the other.
@@ -32,6 +34,8 @@ pub(crate) struct WaitingClick {
     pub account: Text,
     pub campaign: Text,
     pub currency: Text,
+    /// As [`crate::marginals::packed`].
+    pub values: Text,
 }
 
 pub(crate) struct WaitingConversion {
@@ -69,6 +73,7 @@ impl Waiting {
         self.clicks.clear();
         self.conversions.clear();
         self.texts.clear();
+        self.values.clear();
     }
 }
 

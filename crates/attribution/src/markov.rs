@@ -68,6 +68,20 @@ impl PathModel for Markov {
 }
 
 impl Markov {
+    /// Counts a step by itself, where paths are known by their steps only: `None` is the start, or the conversion.
+    pub fn add_step(&mut self, from: Option<u32>, to: Option<u32>, times: f64) {
+        [from, to].into_iter().flatten().for_each(|channel| self.grow(channel));
+        match (from, to) {
+            (None, Some(first)) => count(&mut self.start, first, times),
+            (Some(channel), Some(next)) => count(&mut self.rows[channel as usize].next, next, times),
+            (Some(channel), None) => {
+                self.rows[channel as usize].conversions += times;
+                self.conversions.add(times);
+            }
+            (None, None) => {}
+        }
+    }
+
     /// Share of conversions lost without each channel; zeros where nothing converted.
     pub fn removal_effects(&self) -> Vec<f64> {
         let size = self.rows.len();

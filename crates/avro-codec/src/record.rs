@@ -43,6 +43,7 @@ macro_rules! records {
         /// Every form that was ever released, by record and release, the newest last.
         pub(crate) const RELEASES: &[(RecordName, u32, &str)] = &[
             $((RecordName::$name, 1, include_str!(concat!("../../../schemas/history/", $file, "/1.avsc"))),)*
+            (RecordName::JournalRecord, 2, include_str!("../../../schemas/history/journal_record/2.avsc")),
         ];
     };
 }

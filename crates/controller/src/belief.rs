@@ -58,6 +58,8 @@ pub struct Account {
     pub experiments: BTreeMap<String, Running>,
     /// Statistical alarms that stand.
     pub incidents: Incidents<Finding>,
+    /// Paths of conversions; shared with a frozen state until they change.
+    pub paths: Option<Arc<crate::paths::Paths>>,
     /// Signs of life and habits by channel.
     pub channels: BTreeMap<String, Channel>,
     /// Portfolios, and what their campaigns were given.
@@ -79,6 +81,8 @@ pub struct Counters {
     pub malformed_deltas: i64,
     /// Corrections of an instant that no event can have.
     pub malformed_corrections: i64,
+    /// Rows by dimension and by attribution model of campaigns that no specification explains.
+    pub unexplained_breakdowns: i64,
     /// Rows without a campaign.
     pub unclaimed_deltas: i64,
     /// Amounts that came after their pane: they are in the long totals only.

@@ -5,6 +5,7 @@
 //! of the truth. Panes die by the campaign's watermark, and sparse ones stay while there is room: a campaign with few
 //! hours keeps them longer than the lateness that is promised.
 
+use crate::breakdown::Breakdown;
 use crate::calendar::{Calendar, Day, minute_index};
 use crate::ceilings::Promise;
 use crate::hour_table::{ByHour, are_followed};
@@ -84,6 +85,8 @@ pub struct Live {
     pub cells: Option<Box<Cells>>,
     /// What clicks were worth by hour, for campaigns with a goal.
     pub by_hour: Option<Box<ByHour>>,
+    /// Four weeks by dimension, and credits by model; shared with a frozen state until they change.
+    pub breakdown: Option<Arc<Breakdown>>,
     /// The plan of the day, kept.
     #[serde(skip)]
     pub outlook: Option<Outlook>,
@@ -378,6 +381,7 @@ impl Live {
             + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
             + self.by_hour.as_ref().map_or(0, |by_hour| by_hour.held_bytes())
             + self.stats.as_ref().map_or(0, |stats| stats.held_bytes())
+            + self.breakdown.as_ref().map_or(0, |breakdown| breakdown.held_bytes())
             + self.plans.capacity() * size_of::<(i32, i64)>()
             + self.pacing.hours.as_ref().map_or(0, |hours| hours.held_bytes())
             + size_of::<Self>()
@@ -420,6 +424,7 @@ impl Live {
         self.promise = None;
         self.plans.clear();
         (self.cells, self.pacing.target, self.by_hour) = (None, None, None);
+        self.breakdown = None;
         if let Some(hours) = &mut self.pacing.hours {
             hours.restart();
         }
@@ -451,11 +456,7 @@ impl Live {
 
     /// Whether conversions of this type count for the campaign's goals.
     pub fn is_goal(&self, conversion_type: &str) -> bool {
-        let named = |types: &[String]| types.iter().any(|named| named == conversion_type);
-        match self.spec.goal_conversion_types.as_slice() {
-            [] => !named(&self.spec.micro_conversion_types),
-            goals => named(goals),
-        }
+        is_goal(&self.spec, conversion_type)
     }
 
     fn add(&mut self, at: Millis, measures: &Measures, reach: Reach, minute_rows: bool) -> Late {
@@ -492,6 +493,13 @@ impl Live {
         }
     }
 
+    /// A day's credits changed: its row is written again, where its pane still lives.
+    pub fn note_day(&mut self, row: RowKey) {
+        if self.days.get(row.start).is_some() {
+            self.note(row);
+        }
+    }
+
     /// Remembers that a row is to be published, for the first time or again.
     fn note(&mut self, row: RowKey) {
         // What waits already was never published: nearly every amount ends here, without a look at the pane.
@@ -525,6 +533,15 @@ impl Live {
         };
         panes.add(row.start, &only(measure, 1));
         base.saturating_add(panes.get(row.start).map_or(1, |sums| sums[measure]))
+    }
+}
+
+/// Whether conversions of a type count for the goals of a specification.
+pub fn is_goal(spec: &CampaignSpec, conversion_type: &str) -> bool {
+    let named = |types: &[String]| types.iter().any(|named| named == conversion_type);
+    match spec.goal_conversion_types.as_slice() {
+        [] => !named(&spec.micro_conversion_types),
+        goals => named(goals),
     }
 }
 

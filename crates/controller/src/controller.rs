@@ -196,6 +196,7 @@ impl Controller {
             }
         }
         self.state.belief.fold_deltas(record, moment, touched);
+        self.state.belief.fold_minute(record, moment.now);
         for fact in &record.facts {
             if let Fact::Halt(halt) = &fact.record
                 && !self.state.ledger.is_news(halt, fact.timestamp, is_copied_again(record, fact))

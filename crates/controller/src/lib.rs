@@ -11,13 +11,15 @@
 //! is counted as dropped.
 //!
 //! Missing on purpose: targets that a platform follows by itself, modifiers other than by hour, exploration of anything
-//! but budgets (the policy leaves their places); invalid traffic by placement; lowering a platform's daily budget before
-//! midnight (it is lowered after); context signals; rebuilding a ledger from desired states
+//! but budgets (the policy leaves their places); invalid traffic by placement (no input says it); lowering a platform's
+//! daily budget before midnight (it is lowered after); context signals; rebuilding a ledger from desired states
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
 mod alerts;
 mod assembly;
 mod belief;
+mod breakdown;
+mod by_minute;
 mod calendar;
 mod campaign;
 mod ceilings;
@@ -37,6 +39,7 @@ mod maturity;
 mod measures;
 mod mend;
 mod pacing;
+mod paths;
 mod picture;
 mod pools;
 mod positions;
@@ -54,15 +57,17 @@ mod value_cap;
 mod view;
 
 pub use belief::Counters;
-pub use campaign::{Granularity, Late};
+pub use breakdown::{Breakdown, DayOfDimension, Part, Sums as DimensionSums};
+pub use campaign::{Granularity, Late, is_goal};
 pub use controller::Controller;
 pub use desk::Undo;
 pub use experiments::ExperimentNow;
 pub use frozen::Frozen;
 pub use ledger::Lever;
 pub use mend::Holds;
+pub use paths::{OfType, Paths};
 pub use policy::switchback::Comparison;
-pub use view::{CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
+pub use view::{ByDimension, CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};
 use model::time::Millis;

@@ -3,9 +3,11 @@
 //! What always holds: a row states its window's whole truth at its revision; revisions of a window rise. Ratios use the
 //! row's credits by the campaign's own model, or what events or reports claim where it has none.
 
+use crate::breakdown::ModelCredits;
 use crate::campaign::{Granularity, Live, RowKey};
 use crate::maturity::Delays;
 use crate::measures::*;
+use model::marginal::MINUTE_MODELS;
 use model::output::{KpiRow, ModelCredit};
 use model::time::{MINUTE_MS, Millis};
 use model::{CONVERSION_MICRO, WHOLE_PPM};
@@ -97,7 +99,7 @@ fn row(live: &Live, key: &RowKey, sums: &Measures, basis: Basis, revision: i64, 
         spend_micros: spend,
         conversions: sums[CONVERSIONS],
         value_micros: sums[VALUE],
-        attributed: credits(sums, at),
+        attributed: credits(sums, at, minute_credits(live, key, basis)),
         matured_ppm: match basis {
             Basis::ConversionTime => None,
             Basis::TouchTime => context.delays.matured_ppm(context.watermark.saturating_sub(end)),
@@ -146,13 +148,29 @@ pub fn outcome(live: &Live, sums: &Measures, credits_at: usize) -> (i64, i64) {
     credits
 }
 
-fn credits(sums: &Measures, at: usize) -> Vec<ModelCredit> {
+/// Days tell the credits of the other models, too, at the time of the conversion.
+fn minute_credits(live: &Live, key: &RowKey, basis: Basis) -> ModelCredits {
+    let is_told = key.granularity == Granularity::Day && basis == Basis::ConversionTime;
+    let breakdown = live.breakdown.as_ref().filter(|_| is_told);
+    breakdown.and_then(|breakdown| breakdown.credits_of(key.start)).unwrap_or_default()
+}
+
+fn credits(sums: &Measures, at: usize, others: ModelCredits) -> Vec<ModelCredit> {
     let credit = |model: &str, at: usize| ModelCredit {
         model: model.to_owned(),
         conversions_micro: sums[at],
         value_micros: sums[at + 1],
     };
-    vec![credit("last", at), credit("linear", at + 2)]
+    let mut credits = vec![credit("last", at), credit("linear", at + 2)];
+    let is_told = |model: &str| credits.iter().all(|known| known.model != model);
+    let others: Vec<_> =
+        MINUTE_MODELS.into_iter().zip(others).filter(|(model, of)| *of != [0, 0] && is_told(model)).collect();
+    credits.extend(others.into_iter().map(|(model, [conversions_micro, value_micros])| ModelCredit {
+        model: model.to_owned(),
+        conversions_micro,
+        value_micros,
+    }));
+    credits
 }
 
 impl Granularity {

@@ -1,18 +1,21 @@
 //! Read-only answers for people and programs: what is believed, without changing it.
 
 use crate::belief::{Belief, Counters};
+use crate::breakdown::Breakdown;
 use crate::campaign::{FLIGHT, Granularity, Live, RowKey};
 use crate::controller::{Controller, State};
 use crate::desk::Undo;
 use crate::experiments::ExperimentNow;
 use crate::ledger::{CampaignLedger, Lever};
 use crate::measures::{NONE, net_spend};
+use crate::paths::Paths;
 use crate::pools;
 use crate::rows;
 use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{HOUR_MS, Millis};
 use policy::pause::Holder;
+use std::sync::Arc;
 
 /// A look at one journal partition's state.
 #[derive(Clone, Copy, Debug)]
@@ -124,6 +127,16 @@ pub struct DayNow<'a> {
     /// Budget planned for it, and what the plan has spent by now, where there is one.
     pub planned_micros: Option<i64>,
     pub planned_by_now_micros: Option<i64>,
+}
+
+/// What a campaign did by the values of dimensions, and the paths of its account's conversions.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct ByDimension {
+    /// Local date of the campaign, in days since 1970.
+    pub today: i32,
+    pub breakdown: Option<Arc<Breakdown>>,
+    pub paths: Option<Arc<Paths>>,
 }
 
 impl<'a> View<'a> {
@@ -260,6 +273,17 @@ impl<'a> View<'a> {
             RowKey { start, end, granularity }
         });
         keys.filter_map(|key| self.row(live, account_id, campaign_id, &key)).collect()
+    }
+
+    /// What is kept of a campaign by dimension and by model, and of its account's paths: shared, not copied.
+    pub fn by_dimension(self, account_id: &str, campaign_id: &str) -> ByDimension {
+        let Some(account) = self.belief().accounts.get(account_id) else { return ByDimension::default() };
+        let live = account.campaigns.get(campaign_id).and_then(|campaign| campaign.live.as_ref());
+        ByDimension {
+            today: live.map_or(0, |live| live.calendar.day_of(self.now()).date),
+            breakdown: live.and_then(|live| live.breakdown.clone()),
+            paths: account.paths.clone(),
+        }
     }
 
     /// Halts in force, the widest first.

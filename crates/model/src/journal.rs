@@ -1,6 +1,7 @@
 //! The ordered log between the two stages: what one worker's cut brought, and the cuts themselves.
 
 use crate::fact::Fact;
+use crate::marginal::{Credit, Marginal, PathCount};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,13 @@ pub struct JournalRecord {
     pub dictionary: Vec<String>,
     pub deltas: Vec<Delta>,
     pub facts: Vec<CopiedFact>,
+    /// Once a minute.
+    #[serde(default)]
+    pub marginals: Vec<Marginal>,
+    #[serde(default)]
+    pub credits: Vec<Credit>,
+    #[serde(default)]
+    pub paths: Vec<PathCount>,
 }
 
 /// Counts of one topic in one cut.

@@ -13,6 +13,7 @@ pub mod event;
 pub mod fact;
 pub mod journal;
 pub mod keyed;
+pub mod marginal;
 pub mod output;
 pub mod partition;
 pub mod time;

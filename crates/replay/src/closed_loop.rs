@@ -214,6 +214,9 @@ impl ClosedLoop {
             build: "simulation".into(),
             dictionary: sums.dictionary,
             deltas: sums.deltas,
+            marginals: sums.marginals,
+            credits: sums.credits,
+            paths: sums.paths,
             facts,
             ..JournalRecord::default()
         }

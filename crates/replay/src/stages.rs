@@ -208,6 +208,9 @@ impl Stages {
             build: self.setup.build.clone(),
             dictionary: sums.dictionary,
             deltas: sums.deltas,
+            marginals: sums.marginals,
+            credits: sums.credits,
+            paths: sums.paths,
             facts,
             ..JournalRecord::default()
         }

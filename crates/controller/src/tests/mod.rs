@@ -2,6 +2,7 @@
 
 mod anomalies;
 mod anything;
+mod by_dimension;
 mod hours;
 mod kpis;
 mod limits;

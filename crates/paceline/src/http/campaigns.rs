@@ -214,7 +214,7 @@ pub async fn one(
     Ok(axum::Json(document).into_response())
 }
 
-fn unknown(account: &str, campaign: &str) -> Problem {
+pub(super) fn unknown(account: &str, campaign: &str) -> Problem {
     Problem::unknown(format!("no campaign {account}/{campaign} is known to this process"))
 }
 

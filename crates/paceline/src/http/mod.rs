@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod breakdown;
 mod campaigns;
 mod courier;
 mod guard;
@@ -124,6 +125,8 @@ fn routes() -> Vec<Route> {
         ("/campaigns", GET, get(campaigns::list)),
         ("/campaigns/{account}/{campaign}", GET, get(campaigns::one)),
         ("/campaigns/{account}/{campaign}/series", GET, get(campaigns::series)),
+        ("/campaigns/{account}/{campaign}/breakdown", GET, get(breakdown::by_dimension)),
+        ("/campaigns/{account}/{campaign}/attribution", GET, get(breakdown::attribution)),
         ("/kpis", GET, get(records::kpis)),
         ("/adjustments", GET, get(records::adjustments)),
         ("/adjustments/{id}/undo", &["get", "post"], get(undo::preview).post(undo::undo)),

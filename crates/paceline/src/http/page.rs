@@ -38,6 +38,7 @@ assets! {
     "api.js": SCRIPT,
     "app.js": SCRIPT,
     "base.css": CSS,
+    "breakdown.js": SCRIPT,
     "campaign-day.js": SCRIPT,
     "campaign-facts.js": SCRIPT,
     "chart.js": SCRIPT,

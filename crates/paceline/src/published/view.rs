@@ -2,7 +2,7 @@
 //!
 //! What always holds: a number that is not known is null, and a word beside it says why.
 
-use controller::{CampaignSummary, Hold, Undo, Why};
+use controller::{ByDimension, CampaignSummary, Hold, Undo, Why};
 use model::fact::CampaignSpec;
 use model::output::KpiRow;
 use model::time::Millis;
@@ -94,14 +94,16 @@ pub struct CampaignEntry {
     pub holds: Vec<Hold>,
     /// What can be taken back now.
     pub undos: Vec<Undo>,
+    /// By dimension and by attribution model.
+    pub by_dimension: ByDimension,
 }
 
 impl CampaignEntry {
     /// What the controller says of a campaign; `whys` are its reasons for doing nothing now.
-    pub fn of(summary: CampaignSummary, whys: &[Why]) -> Self {
+    pub fn of(summary: CampaignSummary, whys: &[Why], by_dimension: ByDimension) -> Self {
         let view = CampaignView::of(&summary, whys);
         let open = [summary.hour, summary.day].into_iter().flatten().collect();
-        Self { view, spec: summary.spec, open, holds: summary.holds, undos: summary.undos }
+        Self { view, spec: summary.spec, open, holds: summary.holds, undos: summary.undos, by_dimension }
     }
 }
 

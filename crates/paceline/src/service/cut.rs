@@ -152,6 +152,9 @@ impl CutWriter {
                 build: self.build.to_string(),
                 dictionary: sums.dictionary,
                 deltas: sums.deltas,
+                marginals: sums.marginals,
+                credits: sums.credits,
+                paths: sums.paths,
                 facts,
             };
             for part in split(record, RECORD_BYTES_MAX) {

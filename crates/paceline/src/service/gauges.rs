@@ -45,6 +45,8 @@ pub fn cut(
     for (what, count) in [
         ("touches_late", counters.touches_late),
         ("touches_spilled_out", counters.touches_spilled_out),
+        ("values_merged", counters.values_merged),
+        ("clicks_without_values", counters.clicks_without_values),
         ("touches_unnamed", counters.touches_unnamed),
         ("users_evicted", counters.users_evicted),
         ("clicks_evicted", counters.clicks_evicted),

@@ -424,7 +424,8 @@ impl Stage2 {
             for summary in state.campaigns() {
                 let whys = state.why(&summary.account_id, &summary.campaign_id);
                 tally.campaign(&summary);
-                published.put_campaign(CampaignEntry::of(summary, &whys), state.now());
+                let by_dimension = state.by_dimension(&summary.account_id, &summary.campaign_id);
+                published.put_campaign(CampaignEntry::of(summary, &whys, by_dimension), state.now());
             }
             tally.state(state);
             halts.extend(state.halts().into_iter().map(HaltView::from));

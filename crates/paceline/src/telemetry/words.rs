@@ -57,9 +57,11 @@ pub const COMMAND_MODES: [&str; 2] = ["approve", "auto"];
 pub const ACK_RESULTS: [&str; 6] = ["applied", "rejected", "conflict", "expired", "superseded", "deferred"];
 
 /// What stage 1 counts beside its records.
-pub const STAGE1_EVENTS: [&str; 12] = [
+pub const STAGE1_EVENTS: [&str; 14] = [
     "touches_late",
     "touches_spilled_out",
+    "values_merged",
+    "clicks_without_values",
     "touches_unnamed",
     "users_evicted",
     "clicks_evicted",

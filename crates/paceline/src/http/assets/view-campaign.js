@@ -3,6 +3,7 @@
 
 import { halt, release, undo } from "./act.js";
 import * as api from "./api.js";
+import { breakdown } from "./breakdown.js";
 import { dayChart, figures } from "./campaign-day.js";
 import { alerts, holders, nothing, tiles } from "./campaign-facts.js";
 import { changing } from "./chart.js";
@@ -36,6 +37,7 @@ export function mount(root, route, signal) {
   const open = new Set([route.query.get("command")].filter(Boolean));
   const line = commandList(open);
   const kpis = kpiCharts(path, signal);
+  const values = breakdown(path, signal);
   const day = changing(parts.chart, signal);
   root.append(h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Portfolio"), ` / ${account}`), head);
   replace(head, h("h1", { tabindex: "-1", "data-focus": "h1" }, campaign));
@@ -45,6 +47,7 @@ export function mount(root, route, signal) {
     parts.nothing,
     h("section", {}, parts.title, parts.chart, parts.figures),
     kpis.element,
+    values.element,
     h("section", {}, h("h2", {}, "Commands, and why"), line.element),
     parts.alerts,
     parts.holders,
@@ -77,6 +80,7 @@ export function mount(root, route, signal) {
   const read = async () => {
     const [one, series] = await Promise.all([api.get(path, signal), api.get(`${path}/series?window=hour`, signal)]);
     kpis.hours(series, one);
+    values.refresh();
     return { one, series };
   };
   const reread = reading(root, signal, read, (data, place) => {

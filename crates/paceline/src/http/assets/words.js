@@ -36,6 +36,16 @@ const WORDS = {
   halted: "it is halted; release it first",
   protected: "it is protected, so nothing touches it",
   platform: "the platform holds it",
+  no_impressions: "no impressions",
+  no_clicks: "no clicks",
+  no_conversions: "no conversion credited",
+  nothing_spent: "nothing spent",
+  no_events_in_the_window: "no events in these days",
+  no_conversion_was_credited_in_the_window: "no conversion was credited in these days",
+  no_path_led_to_a_conversion: "no path has led to a conversion yet",
+  no_path_with_this_campaign: "no path leads over this campaign",
+  corrections_name_no_dimension: "corrections name the campaign only",
+  time_decay: "time decay",
 };
 
 const WHY_NOTHING = {

@@ -41,6 +41,7 @@ fn answers_have_the_fields_that_are_described() {
     entry.open = vec![row];
     entry.holds = vec![controller::Hold { lever: "state", holder: "daily_cap", since: 1, until: None }];
     entry.undos = vec![undoable("k", "resume", None)];
+    entry.by_dimension = breakdown::kept();
     api.published().put_campaign(entry.clone(), 0);
     api.published().letters.put(refused("ads.clicks", "too_old"));
     api.published().put_adjustment(&command("k", "pause", "issued", 1));
@@ -69,6 +70,8 @@ fn answers_have_the_fields_that_are_described() {
         "/campaigns",
         "/campaigns/{account}/{campaign}",
         "/campaigns/{account}/{campaign}/series",
+        "/campaigns/{account}/{campaign}/breakdown",
+        "/campaigns/{account}/{campaign}/attribution",
         "/kpis",
         "/adjustments",
         "/adjustments/{id}/undo",

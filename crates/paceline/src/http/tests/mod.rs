@@ -1,5 +1,6 @@
 //! The API as a client sees it, over views in memory: no broker, no socket.
 
+mod breakdown;
 mod description;
 mod doors;
 mod reading;

@@ -258,6 +258,8 @@ fn add(total: &mut Counters, one: &Counters) {
     }
     total.touches_late += one.touches_late;
     total.touches_spilled_out += one.touches_spilled_out;
+    total.values_merged += one.values_merged;
+    total.clicks_without_values += one.clicks_without_values;
     total.touches_unnamed += one.touches_unnamed;
     total.users_evicted += one.users_evicted;
     total.clicks_evicted += one.clicks_evicted;
