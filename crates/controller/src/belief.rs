@@ -24,7 +24,7 @@ use model::output::KpiRow;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::{Finding, SpecNumbers, jumps};
 use policy::detect::discovery::Incidents;
-use policy::plan::at_equal_bid;
+use policy::plan::{Shape, at_equal_bid};
 use policy::settings::{Anomaly, Policy};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -249,9 +249,23 @@ impl Belief {
             let factor = crate::factors::of_hour(&live.pacing.hour_factors, hour.hour_of_week());
             let bid = policy::arithmetic::half_to_even(base as f64 * factor).unwrap_or(base);
             let elasticity = settings.pressure.elasticity;
-            let impressions = at_equal_bid(row.impressions, bid, live.spec.bid_micros, elasticity);
-            channel.shape.record_hour(hour.hour_of_week(), row.window_end, impressions, 1.0, &settings.plan);
+            let reference = live.spec.bid_micros;
+            let impressions = at_equal_bid(row.impressions, bid, reference, elasticity);
+            let of_week = hour.hour_of_week();
+            let has_factors = live.by_hour.is_some() && !live.pacing.hour_factors.is_empty();
+            let expected =
+                has_factors.then(|| channel.shape.weights(&settings.plan)[of_week] * libm::pow(factor, elasticity));
+            // Spend moves with one power more of the bid than impressions do.
+            let spent = at_equal_bid(row.spend_micros, base, reference, elasticity + 1.0);
+            let noted = expected.map(|expected| (of_week % 24, expected, spent, row.clicks));
+            channel.shape.record_hour(of_week, row.window_end, impressions, 1.0, &settings.plan);
             channel.hours_learned = channel.hours_learned.saturating_add(1);
+            if let Some((hour, expected, spent, events)) = noted
+                && let Some(campaign) = account.campaigns.get_mut(row.campaign_id.as_str())
+                && let Some(by_hour) = campaign.live_mut().and_then(|live| live.by_hour.as_mut())
+            {
+                by_hour.note_spend(hour, expected, spent, events);
+            }
         }
     }
 

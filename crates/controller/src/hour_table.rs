@@ -1,6 +1,6 @@
 //! What a campaign's clicks were worth by local hour of the day, and the factors on the bid that follow.
 //!
-//! What always holds: memory is fixed (about 4 kB a campaign that has a goal to judge by, none for others); a conversion is
+//! What always holds: memory is fixed (about 4.5 kB a campaign that has a goal to judge by, none for others); a conversion is
 //! counted once, when it is first seen, in the hour of its click; a click counts by what of its conversions became
 //! visible since the evaluation before, so young clicks do not look worse than old ones. Evaluations come once a local
 //! day, at a fixed hour, and are belief: they are the same whether anything is decided or not.
@@ -47,7 +47,27 @@ pub struct ByHour {
     evaluated: Option<i32>,
     /// Factors that are wanted; empty where all are 1.
     wanted: Vec<f64>,
+    /// What hours spent under the factors in force, beside what the plan thought.
+    response: [Response; HOURS],
 }
+
+/// Spend of one hour of the day while factors were in force, decayed.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct Response {
+    /// The plan's weight of the hour, as if spend moved with the assumed power of the factor.
+    expected: f32,
+    /// Spend as it would have been at one bid, in millions.
+    spent: f32,
+    /// Clicks.
+    events: f32,
+}
+
+/// Half of what was seen of the hours' response is forgotten in so many days: tables move daily, by little.
+const RESPONSE_HALF_LIFE_DAYS: f64 = 3.0;
+/// Clicks that an hour's response is shrunk by.
+const RESPONSE_PRIOR_EVENTS: f64 = 30.0;
+/// No hour's plan is changed by more.
+const RESPONSE_MOST: f64 = 4.0;
 
 /// Clicks of one local day by hour.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -88,7 +108,32 @@ impl ByHour {
             seen_until: None,
             evaluated: None,
             wanted: Vec::new(),
+            response: [Response::default(); HOURS],
         }
+    }
+
+    /// Takes a closed hour under factors: the weight that the plan gave it, what it spent (as at one bid), its clicks.
+    pub fn note_spend(&mut self, hour: usize, expected: f64, spent_micros: i64, events: i64) {
+        let Some(response) = self.response.get_mut(hour) else { return };
+        let kept = libm::exp2(-1.0 / RESPONSE_HALF_LIFE_DAYS);
+        let add = |sum: &mut f32, new: f64| *sum = (f64::from(*sum) * kept + new.max(0.0)) as f32;
+        add(&mut response.expected, expected);
+        add(&mut response.spent, spent_micros as f64 / 1e6);
+        add(&mut response.events, events as f64);
+    }
+
+    /// How many times as much as the plan thought each hour spends under the factors in force, against the others: the
+    /// power of the factor that spend moves with is another in each market, and another for high bids than for low ones.
+    pub fn response(&self) -> [f64; HOURS] {
+        let sum = |of: fn(&Response) -> f32| self.response.iter().map(|one| f64::from(of(one))).sum::<f64>();
+        let (expected, spent, events) = (sum(|one| one.expected), sum(|one| one.spent), sum(|one| one.events));
+        let prior = RESPONSE_PRIOR_EVENTS * expected / events;
+        std::array::from_fn(|hour| {
+            let one = &self.response[hour];
+            let own = f64::from(one.spent) * expected / spent;
+            let ratio = (own + prior) / (f64::from(one.expected) + prior);
+            if ratio.is_finite() { ratio.clamp(1.0 / RESPONSE_MOST, RESPONSE_MOST) } else { 1.0 }
+        })
     }
 
     /// Adds clicks and what they cost.
@@ -267,5 +312,29 @@ impl Live {
     /// Whether the campaign's goal is the value of conversions, not their number.
     pub fn goes_for_value(&self) -> bool {
         matches!(self.spec.bid_strategy.as_str(), "max_value" | "target_roas")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(days: usize, clicks: i64, strong: i64) -> [f64; HOURS] {
+        let mut by_hour = ByHour::new(0);
+        for hour in (0..days).flat_map(|_| 0..HOURS) {
+            by_hour.note_spend(hour, 1.0, if hour == 18 { strong } else { 1_000_000 }, clicks);
+        }
+        by_hour.response()
+    }
+
+    #[test]
+    fn an_hour_that_spends_twice_what_the_plan_thought_is_planned_so_within_days() {
+        assert_eq!(noted(0, 0, 0), [1.0; HOURS], "nothing is known");
+        let known = noted(10, 100, 2_000_000);
+        assert!((1.7..2.0).contains(&(known[18] / known[3])), "{known:?}");
+        let few = noted(10, 1, 2_000_000);
+        assert!(few[18] / few[3] < 1.2, "a click an hour says little: {few:?}");
+        assert_eq!(noted(10, 100, i64::MAX)[18], RESPONSE_MOST);
+        assert!(noted(3, i64::MIN, i64::MIN).iter().all(|ratio| ratio.is_finite()));
     }
 }

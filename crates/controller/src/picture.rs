@@ -446,12 +446,15 @@ fn weights(scene: &Scene<'_>) -> Weights {
     scene.channel.map_or_else(|| without_history(plan), |channel| channel.shape.weights(plan))
 }
 
-/// Hours whose bid is raised are planned to spend more, or the loop would take back what the factor gives.
+/// Hours whose bid is raised are planned to spend more, or the loop would take back what the factor gives: by the assumed
+/// elasticity, corrected by what these factors were seen to do.
 fn with_factors(mut weights: Weights, live: &Live, elasticity: f64) -> Weights {
     let factors = &live.pacing.hour_factors;
     if !factors.is_empty() {
+        let response = live.by_hour.as_ref().map(|by_hour| by_hour.response());
         for (hour, weight) in weights.iter_mut().enumerate() {
-            *weight *= libm::pow(crate::factors::of_hour(factors, hour), elasticity);
+            let seen = response.as_ref().map_or(1.0, |response| response[hour % response.len()]);
+            *weight *= libm::pow(crate::factors::of_hour(factors, hour), elasticity) * seen;
         }
     }
     weights

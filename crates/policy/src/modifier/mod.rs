@@ -1,8 +1,8 @@
 //! Factors on the bid by hour, device, place: what a click of one kind is worth against the mean (section 7).
 //!
 //! Three questions, one file each: is the difference real ([`evidence`]: an e-value from newly seen conversions, so that a
-//! look a day for ever gives no false answer), how large is it ([`estimate`]: shrunk to the mean as far as the differences
-//! are no more than chance), which factors follow ([`factors`]: within bounds, only where it is real, neutral on the whole).
+//! look a day for ever gives no false answer), how large is it ([`estimate`]: by stretches of the day, as far as differences
+//! are more than chance), which factors follow ([`factors`]: within bounds, only where it is real, neutral on the whole).
 //!
 //! What always holds: with no difference, or none that is proven, all factors are 1; factors move money and do not create
 //! it (their spend-weighted geometric mean is 1 before the last clamp); every result is finite for any input.
@@ -27,16 +27,15 @@ pub fn proven(cells: &[Evidence], settings: &Settings) -> Vec<bool> {
     e_bh(&e_values, settings.false_discovery_rate)
 }
 
-/// Factors of a dimension's cells: shrunk rate over mean where proven, 1 elsewhere, then divided by their spend-weighted
-/// geometric mean.
+/// Factors of a dimension's cells: all 1 until some cell is proven to differ, then each cell's estimated rate over the mean,
+/// divided by their spend-weighted geometric mean. A cell that nothing is proven of has its stretch's rate, not 1: the cells
+/// that are better have raised the mean, so 1 would be too much.
 pub fn factors(cells: &[Measured], on: &[bool], settings: &Settings) -> Vec<f64> {
     if !on.iter().any(|on| *on) {
         return vec![1.0; cells.len()];
     }
     let rates = rates_over_mean(cells);
-    let raw =
-        rates.iter().zip(on).map(|(rate, on)| if *on { clamp(*rate, settings.least, settings.most) } else { 1.0 });
-    let raw: Vec<f64> = raw.collect();
+    let raw: Vec<f64> = rates.iter().map(|rate| clamp(*rate, settings.least, settings.most)).collect();
     let mean = geometric_mean(&raw, cells);
     raw.iter().map(|factor| clamp(factor / mean, settings.product_least, settings.product_most)).collect()
 }

@@ -52,6 +52,9 @@ fn an_evening_that_converts_three_times_as_often_is_found_within_days_and_gets_i
     let factors = factors(&cells, &on, &Settings::default());
     assert!(factors[18] / factors[3] > 1.7, "{factors:?}");
     assert!(factors[18] <= Settings::default().product_most);
+    let others: Vec<f64> = (0..24).filter(|hour| !(17..20).contains(hour)).map(|hour| factors[hour]).collect();
+    let (least, most) = others.iter().fold((f64::MAX, 0.0_f64), |(l, m), f| (l.min(*f), m.max(*f)));
+    assert!(most / least < 1.2, "hours that are alike get like factors: {others:?}");
     let logs: f64 = factors.iter().zip(&cells).map(|(factor, cell)| cell.spend * libm::log(*factor)).sum();
     assert!(logs.abs() < 1e-6, "neutral on the whole: {logs}");
 }
@@ -75,6 +78,21 @@ fn nothing_is_said_of_equal_cells_and_little_of_few_conversions() {
         .collect();
     let (few, many) = (rates_over_mean(&few), rates_over_mean(&many));
     assert!(few[0] < many[0] && few[0] >= 1.0 && many[0] > 2.0, "{few:?} {many:?}");
+}
+
+#[test]
+fn a_stretch_may_pass_midnight_and_values_need_more_than_counts() {
+    let cell = |worth: f64, square: f64| Measured { exposure: 200.0, worth, squares: worth * square, spend: 1.0 };
+    let mut cells = vec![cell(10.0, 1.0); 24];
+    for hour in [23, 0, 1] {
+        cells[hour] = cell(25.0, 1.0);
+    }
+    let rates = rates_over_mean(&cells);
+    let mean = (21.0 * 10.0 + 3.0 * 25.0) / 24.0;
+    assert!((rates[0] - 25.0 / mean).abs() < 1e-9 && (rates[12] - 10.0 / mean).abs() < 1e-9, "{rates:?}");
+    // Single values of ten to each mean: the same sums may be three lucky sales.
+    let wild: Vec<Measured> = cells.iter().map(|c| Measured { squares: 10.0 * c.worth, ..*c }).collect();
+    assert!(rates_over_mean(&wild)[0] < 1.2);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! When a bid may not rise although the budget asks for it (section 4, section 14).
 //!
 //! A feed that died upstream looks like an idle campaign: without a sign of life from the account's channel a raise would
-//! answer missing data with money.
+//! answer missing data with money. Eight usual gaps without an event are a sign: arrivals by chance leave three of them
+//! empty once in twenty gaps, three times a day at 60 clicks, and each time raises ended (spend over budget in S8 with 60
+//! clicks 0.86 instead of 0.94, with 300 clicks 0.97 and 0.96; seeds 6001 to 6008 and 6101 to 6114).
 
 use crate::settings::{Millis, Pressure as Settings};
 use serde::{Deserialize, Serialize};
@@ -115,8 +117,9 @@ mod tests {
         let last = |minutes| Supply { neighbour_event_ms: Some(minutes * MINUTE), ..lively() };
         assert_eq!([block(last(985)), block(last(984))], [None, Some(Block::NoSignOfLife)]);
         assert_eq!(block(Supply { neighbour_event_ms: None, ..lively() }), Some(Block::NoSignOfLife));
-        // A channel with an event every half hour may be silent for an hour and a half.
-        assert_eq!(block(Supply { neighbour_gap_ms: 30 * MINUTE, ..last(910) }), None);
+        // A channel with an event every half hour may be silent for four hours.
+        let slow = |minutes| block(Supply { neighbour_gap_ms: 30 * MINUTE, ..last(minutes) });
+        assert_eq!([slow(760), slow(759)], [None, Some(Block::NoSignOfLife)]);
     }
 
     #[test]

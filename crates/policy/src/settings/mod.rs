@@ -273,7 +273,7 @@ settings! {
         /// No raise without an event of the account and channel inside this, and inside `neighbour_gaps`.
         neighbour_window_min_ms: Millis = 15 * MINUTE,
         /// In usual gaps between such events.
-        neighbour_gaps: i64 = 3,
+        neighbour_gaps: i64 = 8,
         /// On the first day no raise before this many events.
         first_day_events_min: i64 = 5,
         /// Unless this much open time has passed without them.
