@@ -6,6 +6,7 @@
 //! hours keeps them longer than the lateness that is promised.
 
 use crate::calendar::{Calendar, Day, minute_index};
+use crate::desk::RuleSaid;
 use crate::hour_table::{ByHour, are_followed};
 use crate::measures::*;
 use crate::pacing::Pacing;
@@ -79,6 +80,11 @@ pub struct Live {
     pub cells: Option<Box<Cells>>,
     /// What clicks were worth by hour, for campaigns with a goal.
     pub by_hour: Option<Box<ByHour>>,
+    /// The instant at which users' rules were asked last.
+    pub rules_at: Option<Millis>,
+    /// What they said; a restart begins with nothing.
+    #[serde(skip)]
+    pub said: Vec<RuleSaid>,
     /// The plan of the day, kept.
     #[serde(skip)]
     pub outlook: Option<Outlook>,

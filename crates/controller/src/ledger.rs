@@ -5,6 +5,7 @@
 //! restart, another build and a replay keep the same ledger. Sequences of an account never fall and never repeat.
 
 use crate::factors::FactorSlot;
+use crate::rule_memory::RuleMemory;
 use crate::shared::{Shared, SharedMap, entry};
 use crate::slot::{Answer, Issued, Slot};
 use model::fact::{Ack, Halt, StateReport};
@@ -100,6 +101,8 @@ pub struct CampaignLedger {
     pub runaway_resumes: i64,
     /// Last sequence of the campaign's key.
     pub sequence: i64,
+    /// What users' rules said and hold.
+    pub rules: RuleMemory,
 }
 
 /// The three things that a campaign's commands set.
@@ -119,6 +122,9 @@ pub const TABLE_KIND: &str = "set_modifier_table";
 const LEASED: [Lever; 2] = [Lever::Bid, Lever::Budget];
 /// Enough for a median that one slow answer does not move.
 const APPLY_TIMES_MAX: usize = 9;
+/// Holds that a resume of ours ends.
+const OURS: [Holder; 6] =
+    [Holder::Flight, Holder::DailyCap, Holder::Runaway, Holder::Underperformer, Holder::Halt, Holder::Rule];
 /// Value of the state lever while running; 0 is paused. Far from 0, since values found are compared with a tolerance.
 pub const RUNNING: i64 = 1_000_000;
 
@@ -174,6 +180,7 @@ impl Ledger {
         account.sequence = account.sequence.max(proposal.sequence);
         let campaign = Arc::make_mut(entry(&mut account.campaigns, &proposal.campaign_id));
         campaign.sequence = campaign.sequence.max(proposal.sequence);
+        campaign.rules.note(proposal);
         if proposal.state == "proposed" {
             campaign.proposals.insert(proposal.command_id.clone(), proposal.clone());
         } else {
@@ -187,7 +194,10 @@ impl Ledger {
         {
             campaign.hours.shown = Some((table.clone(), proposal.issued_at));
         }
+        // What a rule only observes is no word of the loops: they go on from what they showed themselves.
+        let is_rule_s = proposal.reason == policy::explain::Reason::Rule.as_str() && proposal.state == "observed";
         if let (Some(slot), Some(value)) = (campaign.slot_of(&proposal.kind), value_of(proposal))
+            && !is_rule_s
             && matches!(proposal.state.as_str(), "observed" | "proposed")
         {
             slot.shown = Some((value, proposal.issued_at));
@@ -267,6 +277,10 @@ impl Ledger {
             Some("active") => {
                 campaign.holders.lift(Holder::Person);
                 campaign.holders.lift(Holder::Platform);
+                // It was paused, and somebody let it run: a person's word is above a rule's.
+                if campaign.state.confirmed == Some(0) && by_us != Some(true) {
+                    campaign.holders.lift(Holder::Rule);
+                }
                 campaign.state.found(RUNNING, report.reported_at, now, Some(true), settings);
             }
             Some(_) if campaign.state.assumed() != Some(0) && by_us != Some(true) => {
@@ -383,6 +397,7 @@ impl CampaignLedger {
     fn apply_command(&mut self, command: &Adjustment) {
         self.sequence = self.sequence.max(command.sequence);
         self.proposals.remove(&command.command_id);
+        self.rules.note(command);
         if command.kind == TABLE_KIND {
             let superseded = self.hours.issue(command);
             self.unanswered = self.unanswered.saturating_add(i64::from(superseded));
@@ -403,7 +418,7 @@ impl CampaignLedger {
             ("pause", Some(holder)) => _ = self.holders.hold(holder, command.issued_at),
             ("resume", holder) => {
                 self.runaway_resumes = self.runaway_resumes.saturating_add(i64::from(holder == Some(Holder::Runaway)));
-                for ours in [Holder::Flight, Holder::DailyCap, Holder::Runaway, Holder::Underperformer, Holder::Halt] {
+                for ours in OURS {
                     self.holders.lift(ours);
                 }
             }

@@ -26,6 +26,7 @@ mod desired;
 mod desk;
 mod factors;
 mod frozen;
+mod goals;
 mod hour_table;
 mod hours;
 mod ledger;
@@ -38,8 +39,10 @@ mod picture;
 mod positions;
 mod quarantine;
 mod rows;
+mod rule_memory;
 mod seen;
 mod shared;
+mod situation;
 mod slot;
 mod stats;
 mod target;
@@ -50,9 +53,11 @@ mod view;
 pub use belief::Counters;
 pub use campaign::{Granularity, Late};
 pub use controller::Controller;
+pub use desk::RuleSaid;
 pub use frozen::Frozen;
+pub use goals::GoalNow;
 pub use mend::Holds;
-pub use view::{CampaignSummary, DayNow, HaltInForce, View, Waiting, Why};
+pub use view::{AccountGoalNow, CampaignSummary, DayNow, HaltInForce, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};
 use model::time::Millis;
@@ -71,6 +76,8 @@ pub struct Setup {
     pub minute_rows: bool,
     /// Partitions of the event topics, 0 where unknown: the watermark waits for all of them.
     pub input_partitions: i32,
+    /// For a preview: whatever their mode, users' rules only observe.
+    pub rules_dry_run: bool,
 }
 
 /// Where a journal record stands.

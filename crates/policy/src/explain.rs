@@ -42,6 +42,8 @@ pub enum Reason {
     Affirm,
     /// A person asked for it.
     Person,
+    /// A user's rule asks for it.
+    Rule,
 }
 
 impl Reason {
@@ -64,6 +66,7 @@ impl Reason {
             Reason::Reallocation => "reallocation",
             Reason::Affirm => "affirm",
             Reason::Person => "person",
+            Reason::Rule => "rule",
         }
     }
 
@@ -90,6 +93,7 @@ impl Reason {
             Reason::Reallocation => "money moves to where it returns more",
             Reason::Affirm => "the value is right and its life would end",
             Reason::Person => "a person asked for it",
+            Reason::Rule => "a rule asks for it",
         }
     }
 }

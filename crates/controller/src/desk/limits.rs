@@ -88,7 +88,7 @@ impl Desk<'_> {
         // A halt is a person's own word: it needs no second approval.
         let mode = match Mode::parse(&spec.mode) {
             Mode::Approve if reason == Reason::Halt => Mode::Auto,
-            mode => mode,
+            mode => self.ruling.as_ref().map_or(mode, |ruling| mode.min(ruling.mode)),
         };
         Limits {
             mode,

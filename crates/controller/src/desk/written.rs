@@ -7,7 +7,7 @@ use model::fact::CampaignSpec;
 use model::output::*;
 use model::time::{MINUTE_MS, Millis};
 use policy::explain::{Reason, Story, sentence, without};
-use policy::guard::Checked;
+use policy::guard::{Checked, Mode};
 
 impl Desk<'_> {
     /// The full record of a decision.
@@ -44,7 +44,7 @@ impl Desk<'_> {
             },
             currency: spec.currency.clone(),
             sequence,
-            mode: spec.mode.clone(),
+            mode: self.mode_of(case).as_str().to_owned(),
             state: state.to_owned(),
             issued_at: self.now,
             decided_at_event_time: case.picture.watermark.unwrap_or(self.now),
@@ -64,6 +64,17 @@ impl Desk<'_> {
             decide_by,
             ..Adjustment::default()
         }
+    }
+
+    /// The campaign's mode, or a stricter one of the rule that speaks.
+    pub(super) fn mode_of(&self, case: &Case<'_>) -> Mode {
+        let mode = Mode::parse(&case.live.spec.mode);
+        self.ruling.as_ref().map_or(mode, |ruling| mode.min(ruling.mode))
+    }
+
+    /// A sentence, and which rule it is of.
+    fn said(&self, sentence: String) -> String {
+        self.ruling.iter().fold(sentence, |sentence, ruling| sentence + &ruling.text)
     }
 
     fn explanation(&self, case: &Case<'_>, checked: &Checked, before: Option<i64>) -> Explanation {
@@ -91,12 +102,12 @@ impl Desk<'_> {
         let mut windows = vec![day.described(case.live, "day")];
         windows.extend(window.map(|window| window.described(case.live, "pacing")));
         Explanation {
-            text: sentence(checked.reason(), &story),
+            text: self.said(sentence(checked.reason(), &story)),
             windows,
             watermark: picture.watermark.unwrap_or(0),
             journal_partition: self.setup.partition,
             journal_offset: self.at.offset,
-            terms: terms(case),
+            terms: self.ruling.iter().flat_map(|ruling| ruling.terms.clone()).chain(terms(case)).collect(),
             guard_edits: checked.edit_words(),
             without: without(checked.reason(), &story),
             policy_version: self.policy_version,

@@ -6,6 +6,7 @@ mod hours;
 mod kpis;
 mod memory;
 mod recovery;
+mod rules;
 mod stories;
 mod targets;
 pub mod world;
