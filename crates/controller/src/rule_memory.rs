@@ -8,12 +8,14 @@ use model::output::{Adjustment, Term};
 use model::time::{DAY_MS, Millis};
 use policy::rule::RULES_MAX;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Rules of one campaign.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleMemory {
-    /// Fingerprint of a rule's name and when it spoke last, oldest first.
-    spoke: Vec<(u64, Millis)>,
+    /// When a rule spoke last, by its name's fingerprint. By name and not by time: the log tells commands and proposals of
+    /// one record in another order than they were made.
+    spoke: BTreeMap<u64, Millis>,
     /// The loops leave the bid alone until then.
     pub bid_until: Millis,
     /// The loops leave the daily budget alone until then.
@@ -34,8 +36,7 @@ const KEPT_MS: Millis = 35 * DAY_MS;
 impl RuleMemory {
     /// When a rule spoke last.
     pub fn spoke_at(&self, rule: &str) -> Option<Millis> {
-        let wanted = fingerprint(rule);
-        self.spoke.iter().rev().find(|(known, _)| *known == wanted).map(|(_, at)| *at)
+        self.spoke.get(&fingerprint(rule)).copied()
     }
 
     /// Takes a command or proposal of any kind.
@@ -44,10 +45,12 @@ impl RuleMemory {
         let Some(rule) = terms.iter().find_map(|term| term.name.strip_prefix(RULE_TERM)) else { return };
         let rule = fingerprint(rule);
         let at = record.issued_at;
-        self.spoke.retain(|(known, spoke)| *known != rule && *spoke > at.saturating_sub(KEPT_MS));
-        self.spoke.push((rule, at));
-        let excess = self.spoke.len().saturating_sub(RULES_MAX);
-        self.spoke.drain(..excess);
+        self.spoke.retain(|_, spoke| *spoke > at.saturating_sub(KEPT_MS));
+        self.spoke.insert(rule, at);
+        while self.spoke.len() > RULES_MAX {
+            let oldest = self.spoke.iter().min_by_key(|(name, at)| (**at, **name)).map(|(name, _)| *name);
+            oldest.and_then(|oldest| self.spoke.remove(&oldest));
+        }
         let until = terms.iter().find(|term| term.name == UNTIL_TERM).map(|term| term.value);
         let Some(until) = until.filter(|_| record.state == "issued") else { return };
         match record.kind.as_str() {

@@ -8,7 +8,7 @@ mod view;
 
 pub use halts::HaltView;
 pub use hub::{Hub, Told};
-pub use view::{CampaignEntry, CampaignView, Forecast};
+pub use view::{AccountGoal, CampaignEntry, CampaignView, Forecast};
 
 use dashmap::DashMap;
 use halts::Halts;
@@ -69,6 +69,7 @@ pub struct Published {
     proposals: Mutex<VecDeque<Arc<Adjustment>>>,
     alerts: Mutex<Alerts>,
     halts: Halts,
+    goals: Mutex<Vec<AccountGoal>>,
     pass: AtomicU64,
     told_in_pass: AtomicUsize,
     policy_version: AtomicI64,
@@ -245,6 +246,17 @@ impl Published {
     /// All campaigns by id.
     pub fn campaigns(&self) -> Vec<CampaignView> {
         self.entries().iter().map(|entry| entry.view.clone()).collect()
+    }
+
+    /// Takes the goals of all accounts.
+    pub fn put_goals(&self, mut goals: Vec<AccountGoal>) {
+        goals.sort_by(|one, other| (&one.account_id, &one.name).cmp(&(&other.account_id, &other.name)));
+        *self.goals.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = goals;
+    }
+
+    /// Goals of accounts, by account and name.
+    pub fn goals(&self) -> Vec<AccountGoal> {
+        self.goals.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// All campaigns by campaign and account id, without copies.

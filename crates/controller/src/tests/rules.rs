@@ -109,7 +109,7 @@ fn a_rule_s_bid_is_clamped_by_the_guard_and_left_alone_by_the_loops_for_its_cool
     assert_eq!(play.world.controller.view().why("acme", "c")[0].reason, "rule_holds");
     assert_eq!((first.kind.as_str(), first.mode.as_str()), ("set_bid", "auto"));
     let before = first.expected_previous.value_micros.unwrap();
-    assert!(first.value_micros.unwrap() >= before * 6 / 10, "no step below 40 %: {first:?}");
+    assert!(first.value_micros.unwrap() + 10_000 >= before * 6 / 10, "no step below 40 %, but for the unit: {first:?}");
     assert!(first.explanation.guard_edits.contains(&"step_down".to_owned()));
     let names: Vec<&str> = first.explanation.terms.iter().map(|term| term.name.as_str()).take(3).collect();
     assert_eq!(names, ["rule/halve", "rule_lost/raise", "rule_until_ms"], "the loser is told");
@@ -316,7 +316,7 @@ proptest! {
             }
         }
         let whole = play.world.controller.snapshot();
-        prop_assert_eq!(restored.snapshot(), whole.clone());
-        prop_assert_eq!(logged_one.snapshot(), whole);
+        prop_assert!(restored.snapshot() == whole, "from a snapshot");
+        prop_assert!(logged_one.snapshot() == whole, "from the decision log");
     }
 }

@@ -14,7 +14,7 @@ use super::span::{SPAN_HEADER, Span};
 use super::stage1::start_committer;
 use super::tally::Tally;
 use crate::failure::{Failure, Kind, Outcome};
-use crate::published::{CampaignEntry, HaltView};
+use crate::published::{AccountGoal, CampaignEntry, HaltView};
 use crate::snapshots::Chunk;
 use crate::telemetry::{ACK_RESULTS, ALERT_KINDS, Metrics, known};
 use avro_codec::RecordName;
@@ -410,7 +410,7 @@ impl Stage2 {
         }
         let mut tally = Tally::default();
         let published = &self.context.published;
-        let (mut halts, mut policy_version, mut now) = (Vec::new(), 0, 0);
+        let (mut halts, mut goals, mut policy_version, mut now) = (Vec::new(), Vec::new(), 0, 0);
         for owned in self.partitions.values() {
             let state = owned.controller.view();
             for summary in state.campaigns() {
@@ -421,12 +421,14 @@ impl Stage2 {
             tally.state(state);
             halts.extend(state.halts().into_iter().map(HaltView::from));
             halts.extend(state.integrity_hold().map(HaltView::integrity));
+            goals.extend(state.goals().into_iter().map(AccountGoal::from));
             state.proposals().for_each(|proposal| published.know_proposal(proposal));
             state.alerts().for_each(|alert| published.know_alert(alert));
             policy_version = policy_version.max(state.policy_version());
             now = now.max(state.now());
         }
         published.put_halts(halts);
+        published.put_goals(goals);
         published.end_pass(policy_version, now);
         tally.publish(&self.context.metrics, &mut self.currencies);
         self.count_states();
