@@ -121,6 +121,8 @@ mod tests {
             holders: Vec::new(),
             halted: true,
             jumped_version: None,
+            goal: None,
+            rules: Vec::new(),
         }
     }
 
