@@ -85,7 +85,6 @@ impl Desk<'_> {
                 Judgement::TooLittle(figure) => ("too_little", figure.to_owned()),
                 Judgement::Absent(absent) => ("absent", absent.to_string()),
                 Judgement::No => ("no_match", rule.told(&situation)),
-                Judgement::Yes if self.cools_down(rule, &ledger) => ("cooling_down", rule.told(&situation)),
                 Judgement::Yes => {
                     asking.push(rule);
                     continue;
@@ -101,7 +100,13 @@ impl Desk<'_> {
                 detail: format!("to {winner}"),
                 action: None,
             }));
-            said.push(self.speak(case, rule, &lost, &situation));
+            // A rule that holds keeps its target while it cools down: else the one below would undo it.
+            said.push(if self.cools_down(rule, &ledger) {
+                let (rule, detail) = (rule.name.clone(), rule.told(&situation));
+                RuleSaid { rule, word: "cooling_down", detail, action: None }
+            } else {
+                self.speak(case, rule, &lost, &situation)
+            });
         }
         said.sort_by(|one, other| one.rule.cmp(&other.rule));
         said
