@@ -207,7 +207,7 @@ impl MinData {
 }
 
 /// Who speaks for each target: the winner with those that lost to it, in the order of the targets. Alerts never clash.
-pub fn settle<'r>(mut asking: Vec<&'r Rule>) -> Vec<(&'r Rule, Vec<&'r Rule>)> {
+pub fn settle(mut asking: Vec<&Rule>) -> Vec<(&Rule, Vec<&Rule>)> {
     asking.sort_by(|one, other| {
         let order = other.priority.cmp(&one.priority).then_with(|| one.name.cmp(&other.name));
         one.then.target().cmp(&other.then.target()).then(order)
