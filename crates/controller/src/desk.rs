@@ -301,10 +301,8 @@ impl Desk<'_> {
             Some((Holder::Runaway, Reason::Runaway, None))
         } else if may_stop && stopped {
             Some((Holder::DailyCap, Reason::DailyCap, Some(case.picture.day.end)))
-        } else if let Some(until) = self.rule_pause(case) {
-            Some((Holder::Rule, Reason::Rule, Some(until)))
         } else {
-            None
+            self.rule_pause(case).map(|until| (Holder::Rule, Reason::Rule, Some(until)))
         };
         let controlled = [&spec.bid_control, &spec.budget_control].iter().any(|control| *control == "paceline");
         match holder {
