@@ -94,6 +94,18 @@ impl Alerts {
         self.open.contains_key(subject)
     }
 
+    /// When a condition's open alert was opened.
+    pub fn opened_at(&self, subject: &Subject) -> Option<Millis> {
+        self.open.get(subject).map(|alert| alert.opened_at)
+    }
+
+    /// Accounts and campaigns of open alerts whose kind begins with a word, with their kinds.
+    pub fn beginning(&self, start: &str) -> Vec<Subject> {
+        let first = subject(start, None, None);
+        let open = self.open.from(&first).map(|(subject, _)| subject);
+        open.take_while(|subject| subject.0.starts_with(start)).map(|subject| Subject::clone(subject)).collect()
+    }
+
     /// The incident of a condition's open alert.
     pub fn incident_of(&self, subject: &Subject) -> Option<&str> {
         self.open.get(subject).map(|alert| alert.incident_id.as_str())

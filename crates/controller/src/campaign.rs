@@ -8,6 +8,7 @@
 use crate::breakdown::Breakdown;
 use crate::calendar::{Calendar, Day, minute_index};
 use crate::ceilings::Promise;
+use crate::desk::RuleSaid;
 use crate::hour_table::{ByHour, are_followed};
 use crate::measures::*;
 use crate::pacing::Pacing;
@@ -87,6 +88,11 @@ pub struct Live {
     pub by_hour: Option<Box<ByHour>>,
     /// Four weeks by dimension, and credits by model; shared with a frozen state until they change.
     pub breakdown: Option<Arc<Breakdown>>,
+    /// The instant at which users' rules were asked last.
+    pub rules_at: Option<Millis>,
+    /// What they said; a restart begins with nothing.
+    #[serde(skip)]
+    pub said: Vec<RuleSaid>,
     /// The plan of the day, kept.
     #[serde(skip)]
     pub outlook: Option<Outlook>,

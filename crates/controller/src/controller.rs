@@ -10,20 +10,22 @@ use crate::belief::{Belief, Moment, Specified, Stamp, Touched};
 use crate::campaign::{Campaign, Live};
 use crate::channel::Channel;
 use crate::desired;
-use crate::desk::{Desk, Due};
+use crate::desk::{Desk, Due, RULE_ALERT, alert_kind, risk};
 use crate::frozen::MAGIC;
 use crate::ledger::{CampaignLedger, Ledger};
 use crate::loss::Loss;
 use crate::picture::feed_period_ms;
 use crate::positions::{Positions, Verdict};
 use crate::seen::fingerprint;
-use crate::view::View;
+use crate::view::{AccountGoalNow, View};
 use crate::{Authority, JournalPosition, LoggedDecision, Outputs, Setup, SnapshotError};
 use model::fact::{CampaignSpec, Decision, Fact, Halt, PolicyVersion};
 use model::journal::{CopiedFact, JournalRecord};
 use model::time::{MINUTE_MS, Millis};
 use policy::gates::{Freshness, freshness};
+use policy::goal::is_told_at_risk;
 use policy::pressure::{Block, Supply, raise_block};
+use policy::rule::Then;
 use policy::settings::{Policy, Pressure as PressureSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +37,7 @@ pub struct Controller {
     pub(crate) setup: Setup,
     pub(crate) state: State,
     /// Parsed from the state's body.
-    policy: Policy,
+    pub(crate) policy: Policy,
 }
 
 /// Everything that a snapshot holds.
@@ -157,7 +159,36 @@ impl Controller {
         };
         let holds = self.state.now < self.state.jump_until;
         self.settle(&subject("clock_jump", None, None), Some(&condition).filter(|_| holds), round);
+        let every = self.policy.defaults.clock.rules_interval_ms.max(MINUTE_MS);
+        round.goals = self.state.now.div_euclid(every) != before.div_euclid(every);
         self.state.now.div_euclid(MINUTE_MS) != before.div_euclid(MINUTE_MS)
+    }
+
+    /// Goals of accounts, at their instants.
+    fn tell_goals(&mut self, round: &mut Round) {
+        for goal in self.view().goals() {
+            let about = subject(&goal.kind(), Some(&goal.account_id), None);
+            let is_told = self.state.alerts.is_open(&about);
+            let at_risk = is_told_at_risk(&goal.now.outlook, is_told);
+            let condition = at_risk.then(|| risk(&goal.now, &format!("Account {}, {}", goal.account_id, goal.name)));
+            self.settle(&about, condition.as_ref(), round);
+        }
+    }
+
+    /// Alerts of rules and of accounts' goals that the policy knows no more are over.
+    fn settle_removed(&mut self, round: &mut Round) {
+        let policy = &self.policy;
+        let rules = policy.rules.iter().filter(|rule| matches!(rule.then, Then::Alert(_)));
+        let goals = policy.goals.iter().map(|goal| (AccountGoalNow::kind_of(&goal.name), goal.account_id.clone()));
+        let rules: BTreeSet<String> = rules.map(|rule| alert_kind(&rule.name)).collect();
+        let goals: BTreeSet<(String, String)> = goals.collect();
+        let mut open = self.state.alerts.beginning(RULE_ALERT);
+        open.extend(self.state.alerts.beginning(AccountGoalNow::KIND));
+        for about in open {
+            if !rules.contains(&about.0) && !goals.contains(&(about.0.clone(), about.1.clone())) {
+                self.settle(&about, None, round);
+            }
+        }
     }
 
     /// Counts the parts of one cut.
@@ -277,6 +308,7 @@ impl Controller {
                 self.state.policy_body = version.body.clone();
                 self.state.policy_version = version.version;
                 self.settle(&about, None, round);
+                self.settle_removed(round);
             }
             Err(mistakes) => {
                 let text = format!(
@@ -349,6 +381,7 @@ impl Controller {
         let touched = touched.iter().filter(|_| !everyone).copied();
         let decisions = std::mem::take(&mut round.decisions);
         let interval = self.policy.defaults.clock.pacing_interval_ms.max(MINUTE_MS);
+        let rules_interval = self.policy.defaults.clock.rules_interval_ms.max(MINUTE_MS);
         let target_interval = self.policy.defaults.clock.target_interval_ms.max(interval);
         let now = self.state.now;
         let mut desk = self.desk(round);
@@ -356,8 +389,8 @@ impl Controller {
         for (account_id, campaign_id) in live.chain(touched) {
             let due = if minute {
                 let slot = desk.slot_key(account_id, campaign_id);
-                let [pacing, target] = [interval, target_interval].map(|every| last_instant(&slot, now, every));
-                desk.due(account_id, campaign_id, pacing, target)
+                let every = [interval, target_interval, rules_interval];
+                desk.due(account_id, campaign_id, every.map(|every| last_instant(&slot, now, every)))
             } else {
                 Due::default()
             };
@@ -380,6 +413,9 @@ impl Controller {
         if minute && round.decide {
             self.renew_leases(round);
         }
+        if round.goals {
+            self.tell_goals(round);
+        }
     }
 
     fn desk<'d>(&'d mut self, round: &'d mut Round) -> Desk<'d> {
@@ -399,6 +435,7 @@ impl Controller {
             outputs: &mut round.outputs,
             overridden,
             noted: Vec::new(),
+            ruling: None,
             changed: &mut round.changed,
         }
     }
@@ -560,6 +597,8 @@ pub(crate) struct Round {
     pub(crate) decisions: Vec<Decision>,
     pub(crate) changed: BTreeSet<(String, String)>,
     pub(crate) everyone: bool,
+    /// The instant of accounts' goals has come.
+    pub(crate) goals: bool,
 }
 
 /// The last instant of a campaign's cadence: multiples of the interval, moved by whole minutes so that campaigns spread.

@@ -8,10 +8,12 @@ mod hours;
 mod incidents;
 mod limits;
 mod pools;
+mod rules;
 mod underperformer;
 mod undo;
 mod written;
 
+pub use rules::{RULE_ALERT, RuleSaid, alert_kind, risk};
 pub use undo::Undo;
 pub use written::target;
 
@@ -19,10 +21,12 @@ use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
 use crate::belief::{Account, Belief};
 use crate::campaign::Live;
 use crate::channel::Channel;
+use crate::goals;
 use crate::group::Group;
 use crate::ledger::{CampaignLedger, Ledger, Lever, RUNNING, TABLE_KIND, ack_limit_ms, value_of};
 use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
 use crate::picture::{Outlook, Picture, Scene};
+use crate::rule_memory::terms_of_rule;
 use crate::slot::Slot;
 use crate::{JournalPosition, Outputs, Setup};
 use model::fact::Decision;
@@ -61,6 +65,8 @@ pub struct Desk<'a> {
     pub overridden: bool,
     /// Why the look that is under way led to nothing, by lever.
     pub noted: Vec<(&'static str, &'static str)>,
+    /// The rule that speaks, while its command is made.
+    pub ruling: Option<rules::Ruling>,
     /// Campaigns whose desired state is to be published.
     pub changed: &'a mut BTreeSet<(String, String)>,
 }
@@ -72,6 +78,8 @@ pub struct Due {
     pub pacing: bool,
     /// Of the target, which is asked at the bid's instants only.
     pub target: bool,
+    /// Of users' rules and goals.
+    pub rules: bool,
 }
 
 /// One campaign on the desk, taken out of belief for the time of the look.
@@ -108,13 +116,14 @@ impl Desk<'_> {
     }
 
     /// Which instants have come since each was evaluated last.
-    pub fn due(&self, account_id: &str, campaign_id: &str, pacing: Millis, target: Millis) -> Due {
+    pub fn due(&self, account_id: &str, campaign_id: &str, [pacing, target, rules]: [Millis; 3]) -> Due {
         let live = self.belief.campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
         let Some(live) = live else { return Due::default() };
         let followed = live.pacing.target.as_ref().and_then(|target| target.evaluated_at);
         Due {
             pacing: live.pacing.evaluated_at.is_none_or(|at| at < pacing),
             target: followed.is_none_or(|at| at < target),
+            rules: live.rules_at.is_none_or(|at| at < rules),
         }
     }
 
@@ -183,6 +192,7 @@ impl Desk<'_> {
             };
             self.noted.clear();
             self.stop_or_start(&case);
+            let said = due.rules.then(|| self.ask(&case));
             self.move_bid(&case, &gate);
             self.move_hours(&case, &gate);
             self.move_budget(&case);
@@ -191,6 +201,10 @@ impl Desk<'_> {
             let is_kept = |lever: &str| !due.pacing && noted.iter().all(|(known, _)| *known != lever);
             live.whys.retain(|(lever, _)| ASKED_AT_EVALUATIONS.contains(lever) && is_kept(lever));
             live.whys.extend_from_slice(noted);
+            live.said = said.unwrap_or_else(|| std::mem::take(&mut live.said));
+        }
+        if due.rules {
+            live.rules_at = Some(self.now);
         }
         live.pacing = pacing;
         if due.pacing {
@@ -200,6 +214,21 @@ impl Desk<'_> {
                 self.tell_experiments(account_id);
             }
         }
+    }
+
+    /// Goals, then rules, which may look at them.
+    fn ask(&mut self, case: &Case<'_>) -> Vec<RuleSaid> {
+        let goal = goals::of_campaign(
+            case.live,
+            case.pacing.first_event,
+            self.ledger.campaign(case.account_id, case.campaign_id),
+            case.picture.seen_until,
+            case.picture.budget.ok(),
+            case.settings,
+        );
+        self.tell_goal(case.account_id, case.campaign_id, goal.as_ref());
+        let chance = goal.and_then(|goal| goal.outlook.chance_ppm).map(|ppm| ppm as f64 / 1e6);
+        self.ask_rules(case, chance)
     }
 
     /// Takes a person's word on a proposal.
@@ -320,7 +349,7 @@ impl Desk<'_> {
         } else if gate.permission <= Permission::DecreasesOnly && !case.picture.has_its_turn() {
             Some((Holder::DailyCap, Reason::TinyBudgetTurn, None))
         } else {
-            None
+            self.rule_pause(case).map(|until| (Holder::Rule, Reason::Rule, Some(until)))
         }
     }
 
@@ -346,7 +375,8 @@ impl Desk<'_> {
         let foreign = ledger.holders.since(Holder::Person).or(ledger.holders.since(Holder::Platform)).is_some();
         let resume_lost = ledger.state.pending.as_ref().is_some_and(|pending| pending.value == RUNNING)
             && self.is_lost(case, &ledger.state, ledger);
-        let held = [Holder::Runaway, Holder::DailyCap, Holder::Halt, Holder::Flight, Holder::Underperformer];
+        let held =
+            [Holder::Runaway, Holder::DailyCap, Holder::Halt, Holder::Flight, Holder::Underperformer, Holder::Rule];
         let held = held.into_iter().find_map(|holder| Some((holder, ledger.holders.since(holder)?)));
         let held = held.or(resume_lost.then_some((Holder::DailyCap, Millis::MIN)));
         let (Some((holder, since)), false) = (held, foreign) else { return };
@@ -375,6 +405,10 @@ impl Desk<'_> {
             }
             Holder::Halt => (resume_daily_cap(&input, &case.settings.pause), Reason::Person),
             Holder::Underperformer => (resume_daily_cap(&input, &case.settings.pause), Reason::UnderperformerOver),
+            Holder::Rule => {
+                let input = ResumeInput { day_end_ms: ledger.rules.pause_until, ..input };
+                (resume_daily_cap(&input, &case.settings.pause), Reason::Rule)
+            }
             _ if case.picture.is_tiny => (resume_daily_cap(&input, &case.settings.pause), Reason::TinyBudgetTurn),
             _ => (resume_daily_cap(&input, &case.settings.pause), Reason::DayStarted),
         };
@@ -407,6 +441,9 @@ impl Desk<'_> {
         let paused = self.ledger.campaign(case.account_id, case.campaign_id).is_some_and(CampaignLedger::is_paused);
         if paused {
             return self.note("bid", "paused");
+        }
+        if self.is_ruled(case, Lever::Bid) {
+            return self.note("bid", "rule_holds");
         }
         if gate.permission > Permission::DecreasesOnly {
             return self.note("bid", gate.why.map_or("held", WhyNothing::as_str));
@@ -467,6 +504,9 @@ impl Desk<'_> {
         if case.evaluation.is_none() || spec.budget_control != "paceline" || case.picture.is_shared {
             return;
         }
+        if self.is_ruled(case, Lever::Budget) {
+            return self.note("budget", "rule_holds");
+        }
         let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::Budget);
         let Ok(planned) = case.picture.budget else { return };
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
@@ -508,7 +548,7 @@ impl Desk<'_> {
                 true
             }
             Verdict::Propose(guarded) => {
-                let observed = Mode::parse(&case.live.spec.mode) == Mode::Observe;
+                let observed = limits.mode == Mode::Observe;
                 let (state, by) =
                     if observed { ("observed", None) } else { ("proposed", Some(guarded.decide_by_ms())) };
                 if !observed && self.is_waiting(case, lever) {
@@ -537,6 +577,9 @@ impl Desk<'_> {
         let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
         let reason = if proposal.reason == Reason::Undo.as_str() { Reason::Undo } else { Reason::Person };
         let approved = Proposal { action, reason, group_sum_micros: None, approved: true };
+        let terms = terms_of_rule(&proposal);
+        // Which rule it was, and how long the value is the rule's, the command says again; the person decides the mode.
+        self.ruling = (!terms.is_empty()).then(|| rules::Ruling { mode: Mode::Auto, terms, text: String::new() });
         let issued = self.at_case(&account_id, &campaign_id, true, |desk, case| {
             let issued = match (&approved.action, &proposal.table) {
                 (Action::SetModifierTable, Some(table)) => desk.submit_approved_hours(case, table),
@@ -547,6 +590,7 @@ impl Desk<'_> {
             }
             issued
         });
+        self.ruling = None;
         let Some(issued) = issued else { return };
         let state = if issued { "approved" } else { "rejected" };
         self.propose(Adjustment { state: state.into(), ..proposal });

@@ -5,6 +5,7 @@
 //! restart, another build and a replay keep the same ledger. Sequences of an account never fall and never repeat.
 
 use crate::factors::FactorSlot;
+use crate::rule_memory::RuleMemory;
 use crate::shared::{Shared, SharedMap, entry};
 use crate::slot::{Answer, Issued, Slot};
 use model::fact::{Ack, Halt, StateReport};
@@ -109,6 +110,8 @@ pub struct CampaignLedger {
     pub budget_changes: Vec<Millis>,
     /// Last sequence of the campaign's key.
     pub sequence: i64,
+    /// What users' rules said and hold.
+    pub rules: RuleMemory,
 }
 
 /// The three things that a campaign's commands set.
@@ -130,6 +133,9 @@ const LEASED: [Lever; 2] = [Lever::Bid, Lever::Budget];
 const RUNAWAY_QUIET_MS: Millis = model::time::DAY_MS;
 /// Enough for a median that one slow answer does not move.
 const APPLY_TIMES_MAX: usize = 9;
+/// Holds that a resume of ours ends.
+const OURS: [Holder; 6] =
+    [Holder::Flight, Holder::DailyCap, Holder::Runaway, Holder::Underperformer, Holder::Halt, Holder::Rule];
 /// Value of the state lever while running; 0 is paused. Far from 0, since values found are compared with a tolerance.
 pub const RUNNING: i64 = 1_000_000;
 
@@ -185,6 +191,7 @@ impl Ledger {
         account.sequence = account.sequence.max(proposal.sequence);
         let campaign = Arc::make_mut(entry(&mut account.campaigns, &proposal.campaign_id));
         campaign.sequence = campaign.sequence.max(proposal.sequence);
+        campaign.rules.note(proposal);
         if proposal.state == "proposed" {
             campaign.proposals.insert(proposal.command_id.clone(), proposal.clone());
         } else {
@@ -204,7 +211,10 @@ impl Ledger {
         {
             campaign.hours.shown = Some((table.clone(), proposal.issued_at));
         }
+        // What a rule only observes is no word of the loops: they go on from what they showed themselves.
+        let is_rule_s = proposal.reason == Reason::Rule.as_str() && proposal.state == "observed";
         if let (Some(slot), Some(value)) = (campaign.slot_of(&proposal.kind), value_of(proposal))
+            && !is_rule_s
             && matches!(proposal.state.as_str(), "observed" | "proposed")
         {
             slot.shown = Some((value, proposal.issued_at));
@@ -289,6 +299,10 @@ impl Ledger {
                 {
                     campaign.holders.lift(Holder::Underperformer);
                     campaign.underperformer_refused = Some(now);
+                }
+                // It was paused, and somebody let it run: a person's word is above a rule's.
+                if campaign.state.confirmed == Some(0) && by_us != Some(true) {
+                    campaign.holders.lift(Holder::Rule);
                 }
                 campaign.state.found(RUNNING, report.reported_at, now, Some(true), settings);
             }
@@ -418,6 +432,7 @@ impl CampaignLedger {
     fn apply_command(&mut self, command: &Adjustment) {
         self.sequence = self.sequence.max(command.sequence);
         self.proposals.remove(&command.command_id);
+        self.rules.note(command);
         if command.kind == TABLE_KIND {
             let superseded = self.hours.issue(command);
             self.unanswered = self.unanswered.saturating_add(i64::from(superseded));
@@ -449,7 +464,7 @@ impl CampaignLedger {
                     self.runaway_resumes = self.runaway_resumes_at(command.issued_at).saturating_add(1);
                     self.runaway_resumed_at = command.issued_at;
                 }
-                for ours in [Holder::Flight, Holder::DailyCap, Holder::Runaway, Holder::Underperformer, Holder::Halt] {
+                for ours in OURS {
                     self.holders.lift(ours);
                 }
                 // Only who took a pause back lifts what a person said.

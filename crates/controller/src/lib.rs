@@ -30,6 +30,7 @@ mod desk;
 mod experiments;
 mod factors;
 mod frozen;
+mod goals;
 mod group;
 mod hour_table;
 mod hours;
@@ -45,8 +46,10 @@ mod pools;
 mod positions;
 mod quarantine;
 mod rows;
+mod rule_memory;
 mod seen;
 mod shared;
+mod situation;
 mod slot;
 mod stats;
 mod target;
@@ -60,14 +63,15 @@ pub use belief::Counters;
 pub use breakdown::{Breakdown, DayOfDimension, Part, Sums as DimensionSums};
 pub use campaign::{Granularity, Late, is_goal};
 pub use controller::Controller;
-pub use desk::Undo;
+pub use desk::{RuleSaid, Undo};
 pub use experiments::ExperimentNow;
 pub use frozen::Frozen;
+pub use goals::GoalNow;
 pub use ledger::Lever;
 pub use mend::Holds;
 pub use paths::{OfType, Paths};
 pub use policy::switchback::Comparison;
-pub use view::{ByDimension, CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
+pub use view::{AccountGoalNow, ByDimension, CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};
 use model::time::Millis;
@@ -86,6 +90,8 @@ pub struct Setup {
     pub minute_rows: bool,
     /// Partitions of the event topics, 0 where unknown: the watermark waits for all of them.
     pub input_partitions: i32,
+    /// For a preview: whatever their mode, users' rules only observe.
+    pub rules_dry_run: bool,
 }
 
 /// Where a journal record stands.

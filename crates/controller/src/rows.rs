@@ -125,7 +125,8 @@ fn row(live: &Live, key: &RowKey, sums: &Measures, basis: Basis, revision: i64, 
     }
 }
 
-fn window_sums(live: &Live, sums: &Measures, credits_at: usize) -> Sums {
+/// Sums of a pane as ratios are made of them.
+pub fn window_sums(live: &Live, sums: &Measures, credits_at: usize) -> Sums {
     let (conversions_micro, value_micros) = outcome(live, sums, credits_at);
     Sums {
         impressions: sums[IMPRESSIONS],

@@ -4,8 +4,9 @@ use crate::belief::{Belief, Counters};
 use crate::breakdown::Breakdown;
 use crate::campaign::{FLIGHT, Granularity, Live, RowKey};
 use crate::controller::{Controller, State};
-use crate::desk::Undo;
+use crate::desk::{RuleSaid, Undo};
 use crate::experiments::ExperimentNow;
+use crate::goals::{self, GoalNow};
 use crate::ledger::{CampaignLedger, Lever};
 use crate::measures::{NONE, net_spend};
 use crate::paths::Paths;
@@ -13,7 +14,7 @@ use crate::pools;
 use crate::rows;
 use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
-use model::time::{HOUR_MS, Millis};
+use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use policy::pause::Holder;
 use std::sync::Arc;
 
@@ -65,6 +66,10 @@ pub struct CampaignSummary {
     pub halted: bool,
     /// Version of a specification whose numbers jumped and wait for a person.
     pub jumped_version: Option<i64>,
+    /// How its goal stands, where it has one that can be followed.
+    pub goal: Option<GoalNow>,
+    /// What users' rules said of it at their last instant.
+    pub rules: Vec<RuleSaid>,
 }
 
 /// Somebody keeps a value as it is.
@@ -100,6 +105,30 @@ pub struct HaltInForce {
     pub campaign_id: Option<String>,
     /// Timestamp of the last word on this scope.
     pub since: Option<Millis>,
+}
+
+/// How a goal of an account stands.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub struct AccountGoalNow {
+    pub account_id: String,
+    pub name: String,
+    pub currency: String,
+    pub from: Millis,
+    pub now: GoalNow,
+}
+
+impl AccountGoalNow {
+    /// Alerts of accounts' goals begin with this; the goal's name follows.
+    pub(crate) const KIND: &'static str = "goal_at_risk:";
+
+    pub(crate) fn kind(&self) -> String {
+        Self::kind_of(&self.name)
+    }
+
+    pub(crate) fn kind_of(name: &str) -> String {
+        format!("{}{name}", Self::KIND)
+    }
 }
 
 /// Amounts that wait for a specification.
@@ -222,6 +251,8 @@ impl<'a> View<'a> {
             undos: Vec::new(),
             halted: self.state().ledger.halt_of(account_id, campaign_id).is_some(),
             jumped_version: campaign.jumped.as_ref().map(|jumped| jumped.spec.version),
+            goal: None,
+            rules: Vec::new(),
         };
         if let Some(ledger) = self.state().ledger.campaign(account_id, campaign_id) {
             summary.bid_wanted_micros = ledger.bid.last.as_ref().map(|last| last.value);
@@ -247,6 +278,8 @@ impl<'a> View<'a> {
             summary.spend_month_micros = spend(live.months.get(day.month));
             summary.spend_flight_micros = spend(live.totals.get(FLIGHT));
             summary.watermark = live.watermark(self.watermark());
+            summary.rules = live.said.clone();
+            summary.goal = self.goal_of(account_id, campaign_id, live, summary.planned_day_micros);
             let hour = crate::calendar::minute_index(self.now().div_euclid(HOUR_MS) * HOUR_MS);
             let hour = RowKey { start: hour, end: hour.saturating_add(60), granularity: Granularity::Hour };
             let end = crate::calendar::minute_index(day.end);
@@ -264,7 +297,7 @@ impl<'a> View<'a> {
             return Vec::new();
         };
         let keys = live.panes(granularity).iter().map(|(start, _)| {
-            let day_end = || live.calendar.day_of(Millis::from(start) * model::time::MINUTE_MS).end;
+            let day_end = || live.calendar.day_of(Millis::from(start) * MINUTE_MS).end;
             let end = match granularity {
                 Granularity::Minute => start.saturating_add(1),
                 Granularity::Hour => start.saturating_add(60),
@@ -347,6 +380,38 @@ impl<'a> View<'a> {
             return Some("pool_move_under_way");
         }
         member.kept.map(pools::Kept::as_str).or(pool.stays.map(|stays| stays.as_str()))
+    }
+
+    /// What users' rules said of each campaign at their last instant, with that instant.
+    pub fn rulings(self) -> impl Iterator<Item = (&'a str, &'a str, Millis, &'a [RuleSaid])> {
+        self.belief().accounts.iter().flat_map(|(account_id, account)| {
+            account.campaigns.iter().filter_map(move |(campaign_id, campaign)| {
+                let live = campaign.live.as_ref()?;
+                Some((account_id.as_str(), &**campaign_id, live.rules_at?, live.said.as_slice()))
+            })
+        })
+    }
+
+    /// Goals of accounts that campaigns of this partition belong to.
+    pub fn goals(self) -> Vec<AccountGoalNow> {
+        let policy = &self.controller.policy;
+        let known = policy.goals.iter().filter_map(|goal| Some((goal, self.belief().accounts.get(&goal.account_id)?)));
+        let stand = known.map(|(goal, account)| AccountGoalNow {
+            account_id: goal.account_id.clone(),
+            name: goal.name.clone(),
+            currency: goal.currency.clone(),
+            from: goal.from_ms,
+            now: goals::of_account(goal, account, self.watermark(), self.now(), policy.for_account(&goal.account_id)),
+        });
+        stand.collect()
+    }
+
+    fn goal_of(self, account_id: &str, campaign_id: &str, live: &Live, planned: Option<i64>) -> Option<GoalNow> {
+        let seen = live.watermark(self.watermark()).unwrap_or(self.now()).min(self.now());
+        let seen = seen.div_euclid(MINUTE_MS) * MINUTE_MS;
+        let ledger = self.state().ledger.campaign(account_id, campaign_id);
+        let settings = self.controller.policy.for_campaign(account_id, campaign_id);
+        goals::of_campaign(live, live.pacing.first_event, ledger, seen, planned, settings)
     }
 
     /// Proposals that wait for a person.

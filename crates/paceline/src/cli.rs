@@ -4,12 +4,14 @@ mod analyze;
 pub mod handbook;
 mod letters;
 mod replay;
+mod rules;
 
 use crate::settings::TokenRole;
 pub use analyze::*;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use letters::*;
 pub use replay::*;
+pub use rules::*;
 use std::path::PathBuf;
 
 /// Watches ad spend and KPIs as they happen and publishes bid and budget adjustments.
@@ -72,6 +74,9 @@ pub enum Command {
     /// Publish, show or check a policy
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Check, test or preview users' rules
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Send events of the simulated market to the topics, for load and trials
     Generate(Generate),
     /// Send event files (CSV with a column map, JSON lines, Avro object container files) to the topics

@@ -12,7 +12,7 @@ pub use experiments::ExperimentView;
 pub use halts::HaltView;
 pub use hub::{Hub, Told};
 pub use letters::{LetterView, Letters};
-pub use view::{CampaignEntry, CampaignView, Forecast};
+pub use view::{AccountGoal, CampaignEntry, CampaignView, Forecast};
 
 use dashmap::DashMap;
 use halts::Halts;
@@ -76,6 +76,7 @@ pub struct Published {
     alerts: Mutex<Alerts>,
     halts: Halts,
     experiments: experiments::Experiments,
+    goals: Mutex<Vec<AccountGoal>>,
     pass: AtomicU64,
     told_in_pass: AtomicUsize,
     policy_version: AtomicI64,
@@ -252,6 +253,17 @@ impl Published {
     /// All campaigns by id.
     pub fn campaigns(&self) -> Vec<CampaignView> {
         self.entries().iter().map(|entry| entry.view.clone()).collect()
+    }
+
+    /// Takes the goals of all accounts.
+    pub fn put_goals(&self, mut goals: Vec<AccountGoal>) {
+        goals.sort_by(|one, other| (&one.account_id, &one.name).cmp(&(&other.account_id, &other.name)));
+        *self.goals.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = goals;
+    }
+
+    /// Goals of accounts, by account and name.
+    pub fn goals(&self) -> Vec<AccountGoal> {
+        self.goals.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     /// All campaigns by campaign and account id, without copies.

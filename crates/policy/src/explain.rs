@@ -52,6 +52,8 @@ pub enum Reason {
     Person,
     /// A person takes a command back.
     Undo,
+    /// A user's rule asks for it.
+    Rule,
 }
 
 impl Reason {
@@ -79,6 +81,7 @@ impl Reason {
             Reason::Affirm => "affirm",
             Reason::Person => "person",
             Reason::Undo => "undo",
+            Reason::Rule => "rule",
         }
     }
 
@@ -112,6 +115,7 @@ impl Reason {
             Reason::Affirm => "the value is right and its life would end",
             Reason::Person => "a person asked for it",
             Reason::Undo => "a person takes the last command back",
+            Reason::Rule => "a rule asks for it",
         }
     }
 }

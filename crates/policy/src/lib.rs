@@ -12,6 +12,8 @@
 //! the ratios. `POLICY.md` beside this crate's `Cargo.toml` says the rules in words; "section" in a comment means a
 //! section of it.
 //!
+//! What users add stands in [`rule`] (conditions and what they ask for) and [`goal`] (will it be met in time?).
+//!
 //! Beside the tick stand the estimators, which answer from counts alone: [`experiment`] (which arm is better?), [`delay`]
 //! (how many conversions are still to come?), [`allocation`] (where does the next euro bring most?), [`ltv`] (what is a
 //! customer still worth?).
@@ -28,6 +30,7 @@ pub mod detect;
 pub mod experiment;
 pub mod explain;
 pub mod gates;
+pub mod goal;
 pub mod guard;
 pub mod hold;
 pub mod kpi;
@@ -38,6 +41,7 @@ pub mod plan;
 pub mod portfolio;
 pub mod pressure;
 pub mod profile;
+pub mod rule;
 pub mod settings;
 pub mod switchback;
 pub mod target;

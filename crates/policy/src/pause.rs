@@ -18,6 +18,7 @@ pub enum Holder {
     Runaway,
     Underperformer,
     Halt,
+    Rule,
 }
 
 impl Holder {
@@ -31,12 +32,13 @@ impl Holder {
             Holder::Runaway => "runaway",
             Holder::Underperformer => "underperformer",
             Holder::Halt => "halt",
+            Holder::Rule => "rule",
         }
     }
 
     /// The holder of a word.
     pub fn parse(word: &str) -> Option<Holder> {
-        const ALL: [Holder; 7] = [
+        const ALL: [Holder; 8] = [
             Holder::Person,
             Holder::Platform,
             Holder::Flight,
@@ -44,6 +46,7 @@ impl Holder {
             Holder::Runaway,
             Holder::Underperformer,
             Holder::Halt,
+            Holder::Rule,
         ];
         ALL.into_iter().find(|holder| holder.as_str() == word)
     }

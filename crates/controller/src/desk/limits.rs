@@ -90,7 +90,7 @@ impl Desk<'_> {
         // A halt is a person's own word: it needs no second approval.
         let mode = match Mode::parse(&spec.mode) {
             Mode::Approve if reason == Reason::Halt => Mode::Auto,
-            mode => mode,
+            mode => self.ruling.as_ref().map_or(mode, |ruling| mode.min(ruling.mode)),
         };
         Limits {
             mode,
@@ -105,11 +105,12 @@ impl Desk<'_> {
         }
     }
 
-    /// None for a command that was lost: it never cooled anything down.
+    /// None for a command that was lost: it never cooled anything down; none for a rule's value that a person approved:
+    /// what the loops sent meanwhile is no reason to refuse it.
     fn cool_down(&self, case: &Case<'_>, lever: Lever, cadence: Millis) -> Millis {
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
         let lost = ledger.is_some_and(|ledger| self.is_lost(case, ledger.slot(lever), ledger));
-        if lost { 0 } else { cadence }
+        if lost || case.approved && self.ruling.is_some() { 0 } else { cadence }
     }
 
     pub(super) fn ledger_view(&self, case: &Case<'_>, lever: Lever) -> LedgerView {

@@ -8,7 +8,7 @@ use model::fact::CampaignSpec;
 use model::output::*;
 use model::time::{MINUTE_MS, Millis};
 use policy::explain::{Reason, Story, ceiling_sentence, sentence, without};
-use policy::guard::Checked;
+use policy::guard::{Checked, Mode};
 
 impl Desk<'_> {
     /// The full record of a decision.
@@ -45,7 +45,7 @@ impl Desk<'_> {
             },
             currency: spec.currency.clone(),
             sequence,
-            mode: spec.mode.clone(),
+            mode: self.mode_of(case).as_str().to_owned(),
             state: state.to_owned(),
             issued_at: self.now,
             decided_at_event_time: case.picture.watermark.unwrap_or(self.now),
@@ -65,6 +65,17 @@ impl Desk<'_> {
             decide_by,
             ..Adjustment::default()
         }
+    }
+
+    /// The campaign's mode, or a stricter one of the rule that speaks.
+    pub(super) fn mode_of(&self, case: &Case<'_>) -> Mode {
+        let mode = Mode::parse(&case.live.spec.mode);
+        self.ruling.as_ref().map_or(mode, |ruling| mode.min(ruling.mode))
+    }
+
+    /// A sentence, and which rule it is of.
+    fn said(&self, sentence: String) -> String {
+        self.ruling.iter().fold(sentence, |sentence, ruling| sentence + &ruling.text)
     }
 
     fn explanation(&self, case: &Case<'_>, checked: &Checked, before: Option<i64>) -> Explanation {
@@ -101,12 +112,12 @@ impl Desk<'_> {
         });
         let bound = picture.bound_by.map(|(period, left)| ceiling_sentence(period, left, &case.live.spec.currency));
         Explanation {
-            text: sentence(checked.reason(), &story) + bound.as_deref().unwrap_or_default(),
+            text: self.said(sentence(checked.reason(), &story)) + bound.as_deref().unwrap_or_default(),
             windows,
             watermark: picture.watermark.unwrap_or(0),
             journal_partition: self.setup.partition,
             journal_offset: self.at.offset,
-            terms,
+            terms: self.ruling.iter().flat_map(|ruling| ruling.terms.clone()).chain(terms).collect(),
             guard_edits: checked.edit_words(),
             without: without(checked.reason(), &story),
             policy_version: self.policy_version,

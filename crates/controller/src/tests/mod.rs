@@ -10,6 +10,7 @@ mod memory;
 mod pools;
 mod recovery;
 mod reports;
+mod rules;
 mod stories;
 mod targets;
 mod undo;

@@ -23,6 +23,9 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("policy apply", "Publish the next version", "paceline policy apply policy.toml"),
     ("policy show", "What is in force?", "paceline policy show"),
     ("policy check", "Validate, publish nothing", "paceline policy check policy.toml"),
+    ("rules check", "Are they complete, and which are there?", "paceline rules check policy.toml"),
+    ("rules test", "The rules' own tests, in CI", "paceline rules test policy.toml"),
+    ("rules preview", "What would they have done?", "paceline rules preview policy.toml --files journal"),
     ("generate", "A load of 500 events a second", "paceline generate --rate 500 --for 5m --campaigns 20"),
     (
         "import",

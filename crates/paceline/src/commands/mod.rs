@@ -19,6 +19,7 @@ pub mod mask;
 mod policy;
 mod proposals;
 mod replay;
+mod rules;
 pub mod run;
 mod simulate;
 mod tap;
@@ -48,6 +49,7 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Topics(command) => topics::run(&command),
         Command::Campaigns(command) => campaigns::run(&command),
         Command::Policy(command) => policy::run(&command),
+        Command::Rules(command) => rules::run(&command),
         Command::Generate(arguments) => generate::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Tap(arguments) => tap::run(&arguments),

@@ -40,6 +40,7 @@ pub fn overview(shared: &Shared) -> Value {
             &["info", "warning", "critical"],
             published.alerts().iter().filter(|alert| alert.state != "resolved").map(|alert| alert.severity.as_str()),
         ),
+        "goals": published.goals(),
         "proposals_pending": pending,
         "halts": published.halts(),
         "streams": shared.streams.held(),

@@ -2,10 +2,11 @@
 //!
 //! What always holds: a number that is not known is null, and a word beside it says why.
 
-use controller::{ByDimension, CampaignSummary, Hold, Undo, Why};
+use controller::{AccountGoalNow, ByDimension, CampaignSummary, GoalNow, Hold, RuleSaid, Undo, Why};
 use model::fact::CampaignSpec;
 use model::output::KpiRow;
 use model::time::Millis;
+use policy::goal::Standing;
 use serde::Serialize;
 
 /// Nineteen in twenty of a normal variable lie within this many standard deviations.
@@ -44,6 +45,8 @@ pub struct CampaignView {
     pub pause_holders: Vec<String>,
     pub halted: bool,
     pub why_nothing: Vec<String>,
+    /// What users' rules said at their last instant.
+    pub rules: Vec<RuleView>,
     pub impressions_day: i64,
     pub clicks_day: i64,
     pub conversions_day: i64,
@@ -53,6 +56,25 @@ pub struct CampaignView {
     pub goal: Option<Goal>,
     pub goal_reason: Option<&'static str>,
     pub spec_waits_version: Option<i64>,
+}
+
+/// What one rule said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct RuleView {
+    pub rule: String,
+    /// issued, proposed, observed, alerted, no_match, absent, too_little, cooling_down, lost, or why nothing left.
+    pub word: &'static str,
+    /// The figures, what was missing, or who won.
+    pub detail: String,
+    pub action: Option<String>,
+}
+
+impl From<&RuleSaid> for RuleView {
+    fn from(said: &RuleSaid) -> Self {
+        let RuleSaid { rule, word, detail, action } = said.clone();
+        Self { rule, word, detail, action }
+    }
 }
 
 /// Where spend will end if the pace of the last window goes on unsteered; nineteen in twenty end inside, as far as the
@@ -80,6 +102,81 @@ pub struct Goal {
     pub on_track: Option<bool>,
     pub window: &'static str,
     pub deadline: Option<Millis>,
+    /// on_track, at_risk, met, missed, unknown; not_followed where no deadline is stated.
+    pub standing: &'static str,
+    /// Chance that it is met by the deadline.
+    pub chance_ppm: Option<i64>,
+    /// Where a total will end: one in ten ends below, one in ten above.
+    pub ends_low: Option<i64>,
+    pub ends_mid: Option<i64>,
+    pub ends_high: Option<i64>,
+    pub needs: Option<GoalNeeds>,
+}
+
+/// What it takes from now on to meet a goal, at the policy's elasticities.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct GoalNeeds {
+    /// A total: what each day has to bring; a ratio: what the rest has to come to. In the goal's unit.
+    pub rate: i64,
+    pub rate_now: i64,
+    pub bid_micros: Option<i64>,
+    pub spend_day_micros: Option<i64>,
+    /// What stands against it: bid_max, bid_min, budget.
+    pub limit: Option<&'static str>,
+}
+
+/// A goal of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)]
+pub struct AccountGoal {
+    pub account_id: String,
+    pub name: String,
+    pub currency: String,
+    pub from: Millis,
+    pub goal: Goal,
+}
+
+impl From<AccountGoalNow> for AccountGoal {
+    fn from(now: AccountGoalNow) -> Self {
+        let goal = followed(&now.now);
+        Self { account_id: now.account_id, name: now.name, currency: now.currency, from: now.from, goal }
+    }
+}
+
+/// A goal whose forecast is known, in the units of the API: counts are whole.
+fn followed(now: &GoalNow) -> Goal {
+    let metric = now.aim.metric.as_str();
+    let (unit, _) = unit_of(metric);
+    let plain = |millionths: i64| if unit == "count" { millionths.div_euclid(1_000_000) } else { millionths };
+    let outlook = &now.outlook;
+    Goal {
+        metric: metric.to_owned(),
+        unit,
+        target: Some(plain(now.aim.target)),
+        actual: outlook.actual.map(plain),
+        actual_reason: outlook.actual.is_none().then_some("nothing_to_divide_by"),
+        direction: now.aim.direction.as_str(),
+        on_track: match outlook.standing {
+            Standing::OnTrack | Standing::Met => Some(true),
+            Standing::AtRisk | Standing::Missed => Some(false),
+            Standing::Unknown => None,
+        },
+        window: "goal",
+        deadline: Some(now.deadline),
+        standing: outlook.standing.as_str(),
+        chance_ppm: outlook.chance_ppm,
+        ends_low: outlook.low.map(plain),
+        ends_mid: outlook.mid.map(plain),
+        ends_high: outlook.high.map(plain),
+        needs: outlook.needs.map(|needs| GoalNeeds {
+            rate: plain(needs.rate),
+            rate_now: plain(needs.rate_now),
+            bid_micros: now.bid_needed_micros,
+            spend_day_micros: now.spend_day_needed_micros,
+            limit: now.limit,
+        }),
+    }
 }
 
 /// A campaign's view with what only its own page needs.
@@ -141,6 +238,7 @@ impl CampaignView {
             pause_holders: summary.holders.clone(),
             halted: summary.halted,
             why_nothing: whys.iter().map(|why| format!("{}: {}", why.lever, why.reason)).collect(),
+            rules: summary.rules.iter().map(RuleView::from).collect(),
             impressions_day: day.map_or(0, |row| row.impressions),
             clicks_day: day.map_or(0, |row| row.clicks),
             conversions_day: day.map_or(0, |row| row.conversions),
@@ -173,6 +271,9 @@ fn forecast_of_day(summary: &CampaignSummary) -> Result<Forecast, &'static str> 
 }
 
 fn goal(summary: &CampaignSummary) -> Option<Goal> {
+    if let Some(now) = &summary.goal {
+        return Some(followed(now));
+    }
     let spec = &summary.spec;
     let (metric, target, direction, deadline) = match &spec.goal {
         Some(goal) => {
@@ -201,7 +302,23 @@ fn goal(summary: &CampaignSummary) -> Option<Goal> {
     // A sum of the day is not measured against what it is to reach by a later deadline.
     let on_track = on_track.filter(|_| unit != "count" && metric != "value" && metric != "spend");
     let actual_reason = actual.is_none().then_some("nothing_to_divide_by_today");
-    Some(Goal { metric, unit, target, actual, actual_reason, direction, on_track, window: "day", deadline })
+    let standing = "not_followed";
+    // The specification counts in millionths.
+    let target = if unit == "count" { target.map(|target| target.div_euclid(1_000_000)) } else { target };
+    let window = "day";
+    Some(Goal {
+        metric,
+        unit,
+        target,
+        actual,
+        actual_reason,
+        direction,
+        on_track,
+        window,
+        deadline,
+        standing,
+        ..Goal::default()
+    })
 }
 
 /// Unit of a metric, and whether less is better.
@@ -266,6 +383,8 @@ mod tests {
             undos: Vec::new(),
             halted: false,
             jumped_version: None,
+            goal: None,
+            rules: Vec::new(),
         }
     }
 

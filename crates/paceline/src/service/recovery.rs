@@ -195,6 +195,7 @@ pub fn setup_of(settings: &Settings, build: &str, partition: i32, input_partitio
         tzdb: window::calendar::tzdb_version().to_owned(),
         minute_rows: settings.minute_rows,
         input_partitions,
+        rules_dry_run: false,
     }
 }
 

@@ -15,7 +15,7 @@ use super::span::{SPAN_HEADER, Span};
 use super::stage1::start_committer;
 use super::tally::Tally;
 use crate::failure::{Failure, Kind, Outcome};
-use crate::published::{CampaignEntry, ExperimentView, HaltView};
+use crate::published::{AccountGoal, CampaignEntry, ExperimentView, HaltView};
 use crate::snapshots::Chunk;
 use crate::telemetry::{ACK_RESULTS, ALERT_KINDS, Metrics, known};
 use avro_codec::RecordName;
@@ -418,7 +418,8 @@ impl Stage2 {
         }
         let mut tally = Tally::default();
         let published = &self.context.published;
-        let (mut halts, mut experiments, mut policy_version, mut now) = (Vec::new(), Vec::new(), 0, 0);
+        let (mut halts, mut experiments, mut goals) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut policy_version, mut now) = (0, 0);
         for owned in self.partitions.values() {
             let state = owned.controller.view();
             for summary in state.campaigns() {
@@ -431,6 +432,7 @@ impl Stage2 {
             halts.extend(state.halts().into_iter().map(HaltView::from));
             experiments.extend(state.experiments().map(ExperimentView::from));
             halts.extend(state.integrity_hold().map(HaltView::integrity));
+            goals.extend(state.goals().into_iter().map(AccountGoal::from));
             state.proposals().for_each(|proposal| published.know_proposal(proposal));
             state.alerts().for_each(|alert| published.know_alert(alert));
             policy_version = policy_version.max(state.policy_version());
@@ -438,6 +440,7 @@ impl Stage2 {
         }
         published.put_halts(halts);
         published.put_experiments(experiments);
+        published.put_goals(goals);
         published.end_pass(policy_version, now);
         tally.publish(&self.context.metrics, &mut self.currencies);
         self.count_states();

@@ -123,6 +123,8 @@ mod tests {
             undos: Vec::new(),
             halted: true,
             jumped_version: None,
+            goal: None,
+            rules: Vec::new(),
         }
     }
 

@@ -1,5 +1,5 @@
 //! The policy file: TOML with `[stage1]`, `[defaults.<question>]`, `[account."<id>".<question>]`,
-//! `[account."<id>".campaign."<id>".<question>]`, `[[profile]]` and `[[experiment]]` blocks.
+//! `[account."<id>".campaign."<id>".<question>]`, and blocks of `[[profile]]`, `[[rule]]`, `[[goal]]` and `[[experiment]]`.
 //!
 //! What always holds: nothing of a file with a mistake is used, and all its mistakes are told at once.
 
@@ -29,7 +29,10 @@ pub fn check(body: &str) -> Result<Policy, Vec<Mistake>> {
         Err(error) => return Err(vec![Mistake::new(String::new(), format!("is no TOML: {error}"))]),
     };
     let mut reader = Reader { mistakes: Vec::new() };
-    let policy = reader.policy(&file);
+    let mut policy = reader.policy(&file);
+    policy.rules = super::rules::rules(file.get("rule"), body, &mut reader.mistakes);
+    policy.windows_read = crate::rule::windows_read(&policy.rules);
+    policy.goals = super::goals::goals(file.get("goal"), &mut reader.mistakes);
     reader.mistakes.sort();
     if reader.mistakes.is_empty() { Ok(policy) } else { Err(reader.mistakes) }
 }
@@ -40,14 +43,11 @@ struct Reader {
 
 impl Reader {
     fn policy(&mut self, file: &Table) -> Policy {
-        const NAMES: [&str; 6] = ["stage1", "defaults", "account", "profile", "rule", "experiment"];
+        const NAMES: [&str; 7] = ["stage1", "defaults", "account", "profile", "rule", "goal", "experiment"];
         let known = NAMES.map(String::from);
         let empty = Table::new();
         for key in file.keys().filter(|key| !known.contains(key)) {
             self.mistake(key, unknown(key, known.iter()));
-        }
-        for later in ["rule"].into_iter().filter(|later| file.contains_key(*later)) {
-            self.mistake(later, "blocks of this kind are not supported yet; remove them".into());
         }
         let stage1 = self.merged::<Stage1>(&Stage1::default(), self_table(file, "stage1").unwrap_or(&empty), "stage1");
         self.expect_tables(file);
@@ -55,7 +55,7 @@ impl Reader {
         let accounts = self.accounts(&defaults, self_table(file, "account").unwrap_or(&empty));
         let profiles = self.profiles(file.get("profile"));
         self.stage1_makes_sense(&stage1);
-        let mut policy = Policy { stage1, defaults, accounts, profiles, experiments: Vec::new() };
+        let mut policy = Policy { stage1, defaults, accounts, profiles, ..Policy::default() };
         policy.experiments = self.experiments(file.get("experiment"), &policy);
         policy
     }
@@ -286,6 +286,7 @@ fn relations(s: &Settings) -> Vec<(&'static str, bool)> {
         ("clock.pacing_interval_ms must be above 0", s.clock.pacing_interval_ms > 0),
         ("clock.watch_interval_ms must be above 0", s.clock.watch_interval_ms > 0),
         ("clock.target_interval_ms must be above 0", s.clock.target_interval_ms > 0),
+        ("clock.rules_interval_ms must be above 0", s.clock.rules_interval_ms > 0),
         ("gates.dead_min_ms must be at least stale_min_ms", s.gates.dead_min_ms >= s.gates.stale_min_ms),
         ("gates.dead_periods must be at least stale_periods", s.gates.dead_periods >= s.gates.stale_periods),
         ("plan.day_share_min must be at most day_share_max", plan.day_share_min <= plan.day_share_max),
@@ -392,7 +393,7 @@ mod tests {
     fn all_mistakes_are_told_at_once_with_the_nearest_name() {
         let told = mistakes(
             "[default.pressure]\n[defaults.presure]\ngain_max = 1\n[defaults.guard]\nbid_step_up = -1\n\
-             bid_step_down = 'a'\nbudget_step_down = 1.5\n[stage1]\nallowed_delay_ms = 0.5\n[[rule]]\nname = 'x'\n",
+             bid_step_down = 'a'\nbudget_step_down = 1.5\n[stage1]\nallowed_delay_ms = 0.5\n[[experiment]]\nname = 'x'\n",
         );
         assert_eq!(
             told,
@@ -402,7 +403,7 @@ mod tests {
                 "defaults.guard.bid_step_down: is of type string, but must be of type float",
                 "defaults.guard.bid_step_up: is -1, but must be 0 to 1e12",
                 "defaults.presure: unknown name; did you mean \"pressure\"?",
-                "rule: blocks of this kind are not supported yet; remove them",
+                "experiment: blocks of this kind are not supported yet; remove them",
                 "stage1.allowed_delay_ms: is of type float, but must be of type integer",
             ]
         );

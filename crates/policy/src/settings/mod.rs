@@ -3,17 +3,19 @@
 //! What always holds: a [`Policy`] that exists is whole and checked; [`check`] tells all mistakes of a file at once. A
 //! change of a default here is a new policy version. All numbers are magnitudes (a limit on cuts is 0.40, not -0.40),
 //! finite and not negative. Overrides go from the general to the special: defaults, account, campaign of an account.
-//!
-//! Missing on purpose: `[[rule]]` blocks are refused with a clear word until they are supported.
 
 mod experiments;
 mod file;
+mod goals;
 mod overlay;
+mod rules;
 
 pub use experiments::{Arm, Experiment, Metric};
 pub use file::{Mistake, check};
 
+use crate::goal::AccountGoal;
 use crate::profile::Profile;
+use crate::rule::{Rule, WINDOWS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -33,6 +35,12 @@ pub struct Policy {
     pub profiles: BTreeMap<String, Profile>,
     /// Experiments, in the order of the file.
     pub experiments: Vec<Experiment>,
+    /// Users' rules, by name.
+    pub rules: Vec<Rule>,
+    /// Windows that some rule reads.
+    pub windows_read: [bool; WINDOWS.len()],
+    /// Goals of accounts, by name.
+    pub goals: Vec<AccountGoal>,
 }
 
 /// An account's numbers, already merged with the defaults.
@@ -178,6 +186,8 @@ settings! {
         pacing_interval_ms: Millis = 5 * MINUTE,
         /// The bid that meets the target is computed this often.
         target_interval_ms: Millis = HOUR,
+        /// Users' rules and goals are asked this often.
+        rules_interval_ms: Millis = 5 * MINUTE,
         /// A jump of the clock beyond this is an alert.
         jump_alert_ms: Millis = 10 * MINUTE,
         /// Increases are held this long after such a jump.

@@ -40,24 +40,8 @@ fn in_range(x: f64) -> Result<(), String> {
 
 /// What to say about a name that does not exist.
 pub(super) fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a String>) -> String {
-    let nearest = known.map(|k| (distance(name, k), k)).min();
-    match nearest {
-        Some((distance, k)) if distance <= name.len().div_ceil(2) => format!("unknown name; did you mean {k:?}?"),
-        _ => "unknown name".into(),
+    match rules::nearest(name, known.map(String::as_str)) {
+        Some(known) => format!("unknown name; did you mean {known:?}?"),
+        None => "unknown name".into(),
     }
-}
-
-/// Letters to insert, delete or replace to get from one name to the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }

@@ -162,6 +162,7 @@ impl Archive {
             tzdb: window::calendar::tzdb_version().to_owned(),
             minute_rows: self.manifest.minute_rows,
             input_partitions: self.manifest.event_partitions,
+            rules_dry_run: false,
         }
     }
 

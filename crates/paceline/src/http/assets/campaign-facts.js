@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { amount, count, instant, isKnown, missing, money, moneyText, range, time } from "./format.js";
-import { goal } from "./portfolio-columns.js";
+import { goal, takes } from "./portfolio-columns.js";
 import { Words, holder, whyNothing, words } from "./words.js";
 
 export function tiles(one) {
@@ -32,7 +32,13 @@ export function tiles(one) {
       cash(one.forecast_flight?.mid_micros, one.forecast_flight_reason),
       one.forecast_flight ? `${spread(one.forecast_flight)}${budget}, ${flight}` : `${flight}${budget && `,${budget}`}`,
     ),
-    tile("Goal", goal(one), one.goal?.deadline ? `by ${instant(one.goal.deadline, one.time_zone)}` : null),
+    tile(
+      "Goal",
+      goal(one),
+      [one.goal?.deadline ? `by ${instant(one.goal.deadline, one.time_zone)}` : null, takes(one)]
+        .filter(Boolean)
+        .join("; ") || null,
+    ),
     tile(
       "Bid",
       cash(one.bid_micros, "no bid known"),

@@ -98,21 +98,44 @@ export function goal(row) {
   const goal = row.goal;
   if (!goal) return missing(row.goal_reason ?? "no_goal");
   const show = value => measure(value, goal.unit, row.currency, goal.metric);
-  const verdict =
-    goal.on_track === true
-      ? h("span", { class: "verdict good" }, "on track")
-      : goal.on_track === false
-        ? h("span", { class: "verdict bad" }, "off track")
-        : null;
+  const verdict = verdictOf(goal);
   const actual = isKnown(goal.actual)
     ? [h("span", { class: "figure" }, show(goal.actual)), " ", verdict]
     : missing(goal.actual_reason);
   return [
     h("span", {}, `${words(goal.metric)} `, actual),
     isKnown(goal.target)
-      ? sub(`goal ${goal.direction === "at_most" ? "\u2264" : "\u2265"} ${show(goal.target)}`)
+      ? sub(`goal ${goal.direction === "at_most" ? "\u2264" : "\u2265"} ${show(goal.target)}${chance(goal)}`)
       : sub("no target number"),
   ];
+}
+
+/** On track, at risk, met, missed or not known yet; a target without a deadline is on or off track today. */
+function verdictOf(goal) {
+  const good = { on_track: "on track", met: "met" };
+  const bad = { at_risk: "at risk", missed: "missed" };
+  if (good[goal.standing]) return h("span", { class: "verdict good" }, good[goal.standing]);
+  if (bad[goal.standing]) return h("span", { class: "verdict bad" }, bad[goal.standing]);
+  if (goal.standing === "unknown") return h("span", { class: "verdict" }, "not known yet");
+  if (goal.on_track === true) return h("span", { class: "verdict good" }, "on track");
+  return goal.on_track === false ? h("span", { class: "verdict bad" }, "off track") : null;
+}
+
+/** The chance that a goal is met, where it is neither settled nor unknown. */
+const chance = goal =>
+  isKnown(goal.chance_ppm) && ["on_track", "at_risk"].includes(goal.standing)
+    ? `, chance ${Math.round(goal.chance_ppm / 10_000)} in 100`
+    : "";
+
+/** What it takes from now on, for the campaign's own page. */
+export function takes(row) {
+  const needs = row.goal?.needs;
+  if (!needs) return null;
+  const show = value => measure(value, row.goal.unit, row.currency, row.goal.metric);
+  const a = row.goal.ends_mid !== null ? " a day" : "";
+  const bid = isKnown(needs.bid_micros) ? `, a bid of about ${amount(needs.bid_micros, row.currency)}` : "";
+  const limit = needs.limit ? `: not reachable within ${words(needs.limit)}` : "";
+  return `it takes ${show(needs.rate)}${a} from now on (now ${show(needs.rate_now)})${bid}${limit}`;
 }
 
 function last(row) {

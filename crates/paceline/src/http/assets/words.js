@@ -85,6 +85,7 @@ const WHY_NOTHING = {
   stale_data: "the data are stale, so only decreases pass",
   dead_data: "no data arrive, so only a hard stop passes",
   cool_down: "the last change is too young (cool-down)",
+  rule_holds: "a rule has set the value, which is left alone for its cool-down",
   dead_band: "the change would be too small to matter (dead band)",
   raise_limit: "no further raise is allowed for now",
   increases_held: "increases are held",
