@@ -393,7 +393,7 @@ mod tests {
     fn all_mistakes_are_told_at_once_with_the_nearest_name() {
         let told = mistakes(
             "[default.pressure]\n[defaults.presure]\ngain_max = 1\n[defaults.guard]\nbid_step_up = -1\n\
-             bid_step_down = 'a'\nbudget_step_down = 1.5\n[stage1]\nallowed_delay_ms = 0.5\n[[experiment]]\nname = 'x'\n",
+             bid_step_down = 'a'\nbudget_step_down = 1.5\n[stage1]\nallowed_delay_ms = 0.5\n[[goals]]\nname = 'x'\n",
         );
         assert_eq!(
             told,
@@ -403,7 +403,7 @@ mod tests {
                 "defaults.guard.bid_step_down: is of type string, but must be of type float",
                 "defaults.guard.bid_step_up: is -1, but must be 0 to 1e12",
                 "defaults.presure: unknown name; did you mean \"pressure\"?",
-                "experiment: blocks of this kind are not supported yet; remove them",
+                "goals: unknown name; did you mean \"goal\"?",
                 "stage1.allowed_delay_ms: is of type float, but must be of type integer",
             ]
         );
