@@ -9,8 +9,8 @@ use std::path::Path;
 
 fn trials() -> Vec<Trial> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../market/trials");
-    let mut files: Vec<_> =
-        std::fs::read_dir(folder).expect("the trials are there").map(|f| f.unwrap().path()).collect();
+    let entries = std::fs::read_dir(folder).expect("the trials are there").map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.is_file()).collect();
     files.sort();
     let read = |file: &std::path::PathBuf| std::fs::read_to_string(file).expect("a trial can be read");
     files.iter().map(|file| toml::from_str(&read(file)).unwrap_or_else(|e| panic!("{}: {e}", file.display()))).collect()
@@ -96,7 +96,10 @@ fn a_tiny_budget_is_not_paced_by_bid_but_its_days_take_turns() {
     let first_half = sum(&|day| day.spend_first_half_micros) / spent;
     // One day in three begins in the morning; a campaign let alone spends nearly all of it before noon every day.
     assert!((0.2..0.6).contains(&first_half), "{first_half}");
-    assert_eq!(score.days.iter().map(|day| day.bid_commands).sum::<u64>(), 0);
+    let commands: Vec<u64> = score.days.iter().map(|day| day.bid_commands).collect();
+    // What a click costs is learned first: a low first bid makes clicks look cheap, and a budget of cheap clicks is none
+    // of a few events.
+    assert!(commands[3..].iter().all(|of_day| *of_day == 0), "{commands:?}");
     let worst = score.days.iter().map(|day| day.overspend()).fold(0.0, f64::max);
     assert!(worst <= 1.0 / 12.0, "one event at most: {worst}");
 }

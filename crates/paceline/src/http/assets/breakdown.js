@@ -175,7 +175,7 @@ const table = (label, heads, rows) =>
         h(
           "tr",
           {},
-          heads.map(text => h("th", { scope: "col" }, text)),
+          heads.map((text, at) => h("th", { scope: "col", class: at ? "n" : "" }, text)),
         ),
       ),
       h(
@@ -186,7 +186,7 @@ const table = (label, heads, rows) =>
             "tr",
             {},
             h("th", { scope: "row" }, name),
-            cells.map(cell => h("td", {}, cell)),
+            cells.map(cell => h("td", { class: "n" }, cell)),
           ),
         ),
       ),

@@ -4,7 +4,7 @@
 import * as api from "./api.js";
 import { changing } from "./chart.js";
 import { h, replace } from "./dom.js";
-import { amount, clock, count, instant, isKnown, measure, moneyText, percent } from "./format.js";
+import { amount, clock, count, instant, isKnown, measure, percent } from "./format.js";
 import { listen } from "./live.js";
 import { words } from "./words.js";
 
@@ -45,7 +45,6 @@ export function kpiCharts(path, signal) {
   const host = h("div", { class: "plot" });
   const told = h("p", { class: "hint" });
   const table = h("div", {});
-  const models = h("div", { class: "models" });
   const plot = changing(host, signal);
 
   const choose = (id, label, values) =>
@@ -87,7 +86,6 @@ export function kpiCharts(path, signal) {
     host,
     told,
     table,
-    models,
   );
 
   const readWindow = async () => {
@@ -104,7 +102,6 @@ export function kpiCharts(path, signal) {
     const points = series.points ?? [];
     replace(told, explain(metric, points, series));
     replace(table, points.length ? figures(points, metric, one) : []);
-    replace(models, attribution(points, one));
     plot.draw(JSON.stringify([state.metric, state.window, points]), () => {
       if (points.some(point => isKnown(metric.raw(point)))) return options(metric, points, one, state.metric);
       host.replaceChildren(
@@ -222,58 +219,6 @@ function figures(points, metric, one) {
         ),
       ),
       h("tbody", {}, [...points].reverse().slice(0, 48).map(row)),
-    ),
-  );
-}
-
-/** What each way of sharing out credit says of the same windows. */
-function attribution(points, one) {
-  const sums = new Map();
-  for (const credit of points.flatMap(point => point.attributed ?? [])) {
-    const sum = sums.get(credit.model) ?? { conversions_micro: 0, value_micros: 0 };
-    sums.set(credit.model, {
-      conversions_micro: sum.conversions_micro + credit.conversions_micro,
-      value_micros: sum.value_micros + credit.value_micros,
-    });
-  }
-  if (!sums.size) return [];
-  const spend = points.reduce((sum, point) => sum + point.spend_micros, 0);
-  const row = ([model, sum]) =>
-    h(
-      "tr",
-      {},
-      h("td", {}, words(model)),
-      h("td", { class: "n" }, count(sum.conversions_micro / RATIO)),
-      h("td", { class: "n" }, moneyText(sum.value_micros, one.currency)),
-      h(
-        "td",
-        { class: "n" },
-        sum.conversions_micro > 0 ? moneyText(ratio(spend * RATIO, sum.conversions_micro), one.currency) : "n/a",
-      ),
-    );
-  const heads = [["Attribution model"], ["Conversions", "n"], ["Value", "n"], ["CPA", "n"]];
-  return h(
-    "details",
-    { class: "figures" },
-    h("summary", { "data-focus": "models" }, "Attribution models side by side"),
-    h(
-      "table",
-      { class: "small" },
-      h(
-        "thead",
-        {},
-        h(
-          "tr",
-          {},
-          heads.map(([text, kind]) => h("th", { scope: "col", class: kind }, text)),
-        ),
-      ),
-      h("tbody", {}, [...sums].map(row)),
-    ),
-    h(
-      "p",
-      { class: "hint" },
-      `Of the ${points.length} windows above. Which ad a conversion is credited to is a convention, not a proof of cause.`,
     ),
   );
 }
