@@ -23,7 +23,7 @@ use crate::campaign::Live;
 use crate::channel::Channel;
 use crate::goals;
 use crate::group::Group;
-use crate::ledger::{CampaignLedger, Ledger, Lever, RUNNING, TABLE_KIND, ack_limit_ms, value_of};
+use crate::ledger::{CampaignLedger, GUARD_REFUSED_TERM, Ledger, Lever, RUNNING, TABLE_KIND, ack_limit_ms, value_of};
 use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
 use crate::picture::{Outlook, Picture, Scene};
 use crate::rule_memory::terms_of_rule;
@@ -498,14 +498,14 @@ impl Desk<'_> {
     /// keeps yesterday's as today's ceiling.
     fn move_budget(&mut self, case: &Case<'_>) {
         let spec = &case.live.spec;
+        if self.is_ruled(case, Lever::Budget) {
+            return self.note("budget", "rule_holds");
+        }
         if self.follow_pool(case) {
             return;
         }
         if case.evaluation.is_none() || spec.budget_control != "paceline" || case.picture.is_shared {
             return;
-        }
-        if self.is_ruled(case, Lever::Budget) {
-            return self.note("budget", "rule_holds");
         }
         let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::Budget);
         let Ok(planned) = case.picture.budget else { return };
@@ -577,10 +577,10 @@ impl Desk<'_> {
         let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
         let reason = if proposal.reason == Reason::Undo.as_str() { Reason::Undo } else { Reason::Person };
         let approved = Proposal { action, reason, group_sum_micros: None, approved: true };
-        let terms = terms_of_rule(&proposal);
-        // Which rule it was, and how long the value is the rule's, the command says again; the person decides the mode.
-        self.ruling = (!terms.is_empty()).then(|| rules::Ruling { mode: Mode::Auto, terms, text: String::new() });
         let issued = self.at_case(&account_id, &campaign_id, true, |desk, case| {
+            // Which rule it was, and how long the value is the rule's, the command says again; the person decides the mode.
+            let terms = terms_of_rule(&proposal, desk.now, case.picture.day.end);
+            desk.ruling = (!terms.is_empty()).then(|| rules::Ruling { mode: Mode::Auto, terms, text: String::new() });
             let issued = match (&approved.action, &proposal.table) {
                 (Action::SetModifierTable, Some(table)) => desk.submit_approved_hours(case, table),
                 _ => desk.submit_proposal(case, lever, &approved),
@@ -593,7 +593,12 @@ impl Desk<'_> {
         self.ruling = None;
         let Some(issued) = issued else { return };
         let state = if issued { "approved" } else { "rejected" };
-        self.propose(Adjustment { state: state.into(), ..proposal });
+        let mut proposal = Adjustment { state: state.into(), ..proposal };
+        if !issued {
+            // A person said yes: what the guard refuses now is no word against the campaign's next proposal.
+            proposal.explanation.terms.push(Term { name: GUARD_REFUSED_TERM.into(), value: 1 });
+        }
+        self.propose(proposal);
     }
 
     /// A look at one campaign outside of its turn; `None` where it does not live.

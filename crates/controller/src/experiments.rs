@@ -82,7 +82,9 @@ impl<'a> Desk<'a> {
             Some(in_arm) => in_arm.arm,
             None => match self.verdict_of(account_id, experiment) {
                 Verdict::Decided(winner) if experiment.then_winner => winner as usize,
-                _ => return base,
+                Verdict::Running => return base,
+                // Without a winner that counts, the first arm's numbers hold.
+                _ => 0,
             },
         };
         experiment.settings(arm, campaign_id).unwrap_or(base)

@@ -5,7 +5,7 @@
 //! restart, another build and a replay keep the same ledger. Sequences of an account never fall and never repeat.
 
 use crate::factors::FactorSlot;
-use crate::rule_memory::RuleMemory;
+use crate::rule_memory::{RuleMemory, is_of_a_rule};
 use crate::shared::{Shared, SharedMap, entry};
 use crate::slot::{Answer, Issued, Slot};
 use model::fact::{Ack, Halt, StateReport};
@@ -131,6 +131,8 @@ pub const TABLE_KIND: &str = "set_modifier_table";
 const LEASED: [Lever; 2] = [Lever::Bid, Lever::Budget];
 /// A day without a runaway says that the last one was no habit.
 const RUNAWAY_QUIET_MS: Millis = model::time::DAY_MS;
+/// Term of a proposal that a person approved and the guard then refused.
+pub const GUARD_REFUSED_TERM: &str = "guard_refused";
 /// Enough for a median that one slow answer does not move.
 const APPLY_TIMES_MAX: usize = 9;
 /// Holds that a resume of ours ends.
@@ -179,7 +181,9 @@ impl Ledger {
             at: command.issued_at,
             // Rounding to a unit is no limit that was hit.
             // A table of which one hour met a limit says nothing of a loop that runs away.
+            // Nor does a rule: its step is a person's wish, which the limits are there to shorten.
             clamped: command.kind != TABLE_KIND
+                && !is_of_a_rule(command)
                 && command.explanation.guard_edits.iter().any(|edit| edit != policy::guard::ROUNDED_DOWN),
             budget_increase_micros: increase,
         });
@@ -197,13 +201,14 @@ impl Ledger {
         } else {
             campaign.proposals.remove(&proposal.command_id);
         }
+        let refused_by_guard = proposal.explanation.terms.iter().any(|term| term.name == GUARD_REFUSED_TERM);
         if proposal.holder.as_deref() == Some(Holder::Underperformer.as_str()) && proposal.kind == "pause" {
             match proposal.state.as_str() {
-                "rejected" => campaign.underperformer_refused = Some(proposal.issued_at),
+                "rejected" if !refused_by_guard => campaign.underperformer_refused = Some(proposal.issued_at),
                 _ => campaign.underperformer_told = Some(proposal.issued_at),
             }
         }
-        if proposal.state == "rejected" {
+        if proposal.state == "rejected" && !refused_by_guard {
             campaign.quiet_until = campaign.quiet_until.max(proposal.decide_by.unwrap_or(proposal.issued_at));
         }
         if let (TABLE_KIND, Some(table), "observed" | "proposed") =
@@ -463,6 +468,9 @@ impl CampaignLedger {
                 if holder == Some(Holder::Runaway) {
                     self.runaway_resumes = self.runaway_resumes_at(command.issued_at).saturating_add(1);
                     self.runaway_resumed_at = command.issued_at;
+                }
+                if is_undo && self.holders.since(Holder::Underperformer).is_some() {
+                    self.underperformer_refused = Some(command.issued_at);
                 }
                 for ours in OURS {
                     self.holders.lift(ours);

@@ -71,6 +71,8 @@ pub struct Picture {
 #[derive(Clone, Debug)]
 pub struct Outlook {
     key: OutlookKey,
+    /// The numbers of the policy that it is made with: an experiment's arm or verdict changes them in mid-day.
+    numbers: (policy::settings::Plan, f64),
     hour_factors: Vec<i64>,
     /// The plan, or why there is none.
     pub plan: Result<Arc<DayPlan>, Hold>,
@@ -146,7 +148,11 @@ impl Picture {
         let (budget, period_left, bound_by) = bounded(asked, period_left, &ceilings);
         let least = spec.budget_min_micros.unwrap_or_default();
         let watched = &settings.pause.underperformer;
-        let budget = budget.map(|budget| explored_micros(budget, least, live, day.month, watched));
+        // A control's share is of its own budget; one that is shared has the plan of all its members.
+        let budget = match scene.shared {
+            Some(_) => budget,
+            None => budget.map(|budget| explored_micros(budget, least, live, day.month, watched)),
+        };
         let mut picture = Picture {
             now,
             day,
@@ -321,13 +327,19 @@ impl Outlook {
 
     fn kept<'a>(live: &'a Live, scene: &Scene<'_>) -> Option<&'a Outlook> {
         let kept = live.outlook.as_ref()?;
-        (kept.key == Self::key(live, scene) && kept.hour_factors == live.pacing.hour_factors).then_some(kept)
+        let is_same = kept.key == Self::key(live, scene) && kept.numbers == Self::numbers(scene);
+        (is_same && kept.hour_factors == live.pacing.hour_factors).then_some(kept)
+    }
+
+    fn numbers(scene: &Scene<'_>) -> (policy::settings::Plan, f64) {
+        (scene.settings.plan.clone(), scene.settings.pressure.elasticity)
     }
 
     fn made(live: &Live, scene: &Scene<'_>) -> Outlook {
         let day = live.calendar.day_of(scene.now);
         Outlook {
             key: Self::key(live, scene),
+            numbers: Self::numbers(scene),
             hour_factors: live.pacing.hour_factors.clone(),
             plan: day_plan(live, &day, scene).map(Arc::new),
         }
@@ -406,7 +418,11 @@ fn ceilings(live: &Live, day: &Day, profile: &Profile, scene: &Scene<'_>) -> Vec
             Some(daily) => Ceiling::of_group(day, daily, group.spent_before(live, day), profile).collect(),
             None => Vec::new(),
         },
-        (None, Some(daily)) => Ceiling::of(live, day, daily, profile).collect(),
+        // A pool that gives more than the specification may spend it; where it gives less, the plan says so already.
+        (None, Some(daily)) => {
+            let daily = scene.given_micros.map_or(daily, |given| given.max(daily));
+            Ceiling::of(live, day, daily, profile).collect()
+        }
         (None, None) => Vec::new(),
     }
 }

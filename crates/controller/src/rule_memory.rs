@@ -46,7 +46,8 @@ impl RuleMemory {
         let rule = fingerprint(rule);
         let at = record.issued_at;
         self.spoke.retain(|_, spoke| *spoke > at.saturating_sub(KEPT_MS));
-        self.spoke.insert(rule, at);
+        let spoke = self.spoke.entry(rule).or_insert(at);
+        *spoke = at.max(*spoke);
         while self.spoke.len() > RULES_MAX {
             let oldest = self.spoke.iter().min_by_key(|(name, at)| (**at, **name)).map(|(name, _)| *name);
             oldest.and_then(|oldest| self.spoke.remove(&oldest));
@@ -62,12 +63,23 @@ impl RuleMemory {
     }
 }
 
-/// The terms of a record that name its rule: what an approval of it says again.
-pub fn terms_of_rule(record: &Adjustment) -> Vec<Term> {
+/// Whether a rule made the record.
+pub fn is_of_a_rule(record: &Adjustment) -> bool {
+    record.explanation.terms.iter().any(|term| term.name.starts_with(RULE_TERM))
+}
+
+/// The terms of a proposal that name its rule: what an approval of it says again. What the rule holds for a while it holds
+/// from the approval on; what it holds to the end of the day, until then.
+pub fn terms_of_rule(proposal: &Adjustment, approved_at: Millis, day_end: Millis) -> Vec<Term> {
     let is_rule = |term: &&Term| {
         term.name == UNTIL_TERM || [RULE_TERM, LOST_TERM].iter().any(|start| term.name.starts_with(start))
     };
-    record.explanation.terms.iter().filter(is_rule).cloned().collect()
+    let waited = approved_at.saturating_sub(proposal.issued_at).max(0);
+    let said_again = |term: &Term| match term.name == UNTIL_TERM && term.value != day_end {
+        true => Term { value: term.value.saturating_add(waited), ..term.clone() },
+        false => term.clone(),
+    };
+    proposal.explanation.terms.iter().filter(is_rule).map(said_again).collect()
 }
 
 #[cfg(test)]
@@ -101,6 +113,29 @@ mod tests {
             memory.note(&record(&rule.to_string(), 8, "observed"));
         }
         assert_eq!((memory.spoke.len(), memory.spoke_at("a")), (RULES_MAX, None), "bounded");
-        assert_eq!(terms_of_rule(&record("a", 1, "proposed")).len(), 2);
+        memory.note(&record("a", 20, "issued"));
+        memory.note(&record("a", 9, "approved"));
+        assert_eq!(memory.spoke_at("a"), Some(20), "a proposal's end tells of its beginning");
+    }
+
+    #[test]
+    fn an_approved_rule_holds_from_the_approval_on_or_to_the_end_of_the_day() {
+        let proposal = Adjustment {
+            issued_at: 100,
+            explanation: Explanation {
+                terms: vec![
+                    Term { name: format!("{RULE_TERM}a"), value: 1 },
+                    Term { name: UNTIL_TERM.into(), value: 160 },
+                    Term { name: "plan_share_ppm".into(), value: 3 },
+                ],
+                ..Explanation::default()
+            },
+            ..Adjustment::default()
+        };
+        let until =
+            |approved_at, day_end| terms_of_rule(&proposal, approved_at, day_end).iter().map(|t| t.value).sum::<i64>();
+        assert_eq!(until(150, 1_000), 1 + 210);
+        assert_eq!(until(150, 160), 1 + 160);
+        assert!(is_of_a_rule(&proposal) && !is_of_a_rule(&Adjustment::default()));
     }
 }

@@ -72,6 +72,9 @@ impl Desk<'_> {
     }
 
     fn submit_leg(&mut self, case: &Case<'_>, group: &Group, leg: &Leg, requires: Vec<String>) {
+        if self.is_ruled(case, Lever::Budget) {
+            return self.note(WORD, "rule_holds");
+        }
         let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::Budget);
         let needed = if leg.gives() { Permission::DecreasesOnly } else { Permission::All };
         if gate.permission > needed {

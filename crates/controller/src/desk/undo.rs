@@ -97,6 +97,8 @@ impl Desk<'_> {
             _ => {
                 let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::State);
                 match self.must_stand(case, &gate) {
+                    // A person's word is above a rule's.
+                    Some((Holder::Rule, ..)) => Ok(Action::Resume(Holder::Person)),
                     Some((holder, ..)) => Err(holder.as_str()),
                     None => Ok(Action::Resume(Holder::Person)),
                 }

@@ -144,8 +144,15 @@ fn kept(
     settings: &Settings,
 ) -> Option<Kept> {
     let (spec, now) = (&of.live.spec, around.now);
-    let ours =
-        [Holder::Runaway, Holder::Underperformer, Holder::Halt, Holder::Flight, Holder::Person, Holder::Platform];
+    let ours = [
+        Holder::Runaway,
+        Holder::Underperformer,
+        Holder::Halt,
+        Holder::Flight,
+        Holder::Person,
+        Holder::Platform,
+        Holder::Rule,
+    ];
     let is_stopped = ours.iter().any(|holder| ledger.holders.since(*holder).is_some());
     let is_over = spec.flight_end.is_some_and(|end| end.saturating_sub(now) < DAY_MS);
     let stopped =

@@ -354,8 +354,15 @@ fn hour_of_week(day: &Day, now: Millis) -> usize {
 fn could_run(live: &Live, ledger: &CampaignLedger, hour_of_week: usize, now: Millis) -> bool {
     let spec = &live.spec;
     let marks = spec.open_hours.as_deref().and_then(|marks| OpenHours::parse(marks).ok());
-    let others =
-        [Holder::Person, Holder::Platform, Holder::Flight, Holder::Runaway, Holder::Underperformer, Holder::Halt];
+    let others = [
+        Holder::Person,
+        Holder::Platform,
+        Holder::Flight,
+        Holder::Runaway,
+        Holder::Underperformer,
+        Holder::Halt,
+        Holder::Rule,
+    ];
     spec.status == "active"
         && now >= spec.flight_start
         && spec.flight_end.is_none_or(|end| now < end)

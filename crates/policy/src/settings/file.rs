@@ -215,6 +215,10 @@ impl Reader {
         for arm in &block.arm {
             let path = format!("{path}.arm.{}.policy", arm.name);
             self.no_clock(&arm.policy, &path);
+            if arm.policy.contains_key("portfolio") {
+                let what = "cannot differ between arms: a pool moves the money of all its campaigns at once";
+                self.mistake(&format!("{path}.portfolio"), what.into());
+            }
             let account = self.settings(base, &arm.policy, &path);
             // Mistakes were told above: the same overlay makes the same ones.
             let told = self.mistakes.len();

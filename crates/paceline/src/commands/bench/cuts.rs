@@ -67,14 +67,15 @@ impl CutLog {
     }
 }
 
-/// Events per second from the stamp of the first cut with events to the stamp of the last; what the first cut held was
-/// read before its stamp and does not count. `None` where there are not two cuts at different times.
-pub fn events_per_second(cuts: &[Cut]) -> Option<f64> {
+/// Events per second from the stamp of the first cut with events to the stamp of the last, or to `decided_ms` where stage 2
+/// had everything later; what the first cut held was read before its stamp and does not count. `None` where there are
+/// not two cuts at different times.
+pub fn events_per_second(cuts: &[Cut], decided_ms: Option<i64>) -> Option<f64> {
     let with_events = || cuts.iter().filter(|cut| cut.events > 0);
     let first_clock = with_events().map(|cut| cut.clock).min()?;
     let (first, rest): (Vec<&Cut>, Vec<&Cut>) = with_events().partition(|cut| cut.clock == first_clock);
     let began = first.iter().map(|cut| cut.stamp_ms).max()?;
-    let ended = rest.iter().map(|cut| cut.stamp_ms).max()?;
+    let ended = rest.iter().map(|cut| cut.stamp_ms).chain(decided_ms).max().filter(|_| !rest.is_empty())?;
     let events: u64 = rest.iter().map(|cut| cut.events).sum();
     (ended > began).then(|| events as f64 * 1_000.0 / (ended - began) as f64)
 }
@@ -90,18 +91,20 @@ mod tests {
     #[test]
     fn the_rate_begins_after_the_first_cut_that_held_events() {
         let cuts = [cut(1, 1_000, 0), cut(2, 2_000, 900), cut(2, 2_010, 900), cut(3, 2_510, 500), cut(4, 3_010, 500)];
-        assert_eq!(events_per_second(&cuts), Some(1_000.0));
+        assert_eq!(events_per_second(&cuts, None), Some(1_000.0));
+        assert_eq!(events_per_second(&cuts, Some(2_900)), Some(1_000.0), "stage 2 kept up");
+        assert_eq!(events_per_second(&cuts, Some(4_010)), Some(500.0), "stage 2 came later");
     }
 
     #[test]
     fn empty_cuts_at_the_end_do_not_slow_the_rate() {
         let cuts = [cut(1, 1_000, 10), cut(2, 1_500, 50), cut(3, 9_000, 0)];
-        assert_eq!(events_per_second(&cuts), Some(100.0));
+        assert_eq!(events_per_second(&cuts, None), Some(100.0));
     }
 
     #[test]
     fn one_cut_alone_has_no_rate() {
-        assert_eq!(events_per_second(&[cut(1, 1_000, 10), cut(1, 1_005, 10)]), None);
-        assert_eq!(events_per_second(&[]), None);
+        assert_eq!(events_per_second(&[cut(1, 1_000, 10), cut(1, 1_005, 10)], Some(2_000)), None);
+        assert_eq!(events_per_second(&[], Some(2_000)), None);
     }
 }

@@ -8,7 +8,7 @@ use super::{Fixture, JOURNAL_PARTITIONS, PATIENCE, send};
 use crate::clock::Clock;
 use crate::commands::connect;
 use crate::failure::Outcome;
-use kafka_io::{From, LogReader, Sender, TopicPartition, Until};
+use kafka_io::{From, LogReader, Sender, Until};
 use market::{Emitted, Load, LoadScenario};
 use model::fact::CampaignSpec;
 use model::time::Millis;
@@ -79,35 +79,7 @@ impl Fixture {
             }
             std::thread::sleep(LOOK);
         }
-        let ends = self.journal_ends(reader)?;
-        let places: Vec<TopicPartition> = ends.keys().cloned().collect();
-        let group = format!("{}-controller", self.settings.group);
-        loop {
-            self.still_runs()?;
-            let positions = reader.committed(&group, &places)?;
-            let is_past = |(place, end): (&TopicPartition, &i64)| positions.get(place).is_some_and(|(at, _)| at >= end);
-            if ends.iter().all(is_past) {
-                return Ok(true);
-            }
-            if Instant::now() >= deadline {
-                return Ok(false);
-            }
-            std::thread::sleep(LOOK);
-        }
-    }
-
-    /// The position after the last record of each journal partition; what ends a transaction is no record.
-    fn journal_ends(&self, reader: &mut LogReader) -> Outcome<BTreeMap<TopicPartition, i64>> {
-        let mut ends = BTreeMap::new();
-        for partition in 0..JOURNAL_PARTITIONS {
-            let mut end = 0;
-            reader.read(&self.settings.topics.journal, partition, From::Earliest, Until::StableEnd, |record| {
-                end = record.offset + 1;
-                ControlFlow::Continue(())
-            })?;
-            ends.insert(TopicPartition::new(self.settings.topics.journal.clone(), partition), end);
-        }
-        Ok(ends)
+        self.wait_for_decisions(reader, deadline)
     }
 
     fn command_latencies(&self, since_ms: Millis, reader: &mut LogReader) -> Outcome<Vec<i64>> {

@@ -1,10 +1,12 @@
 //! `paceline bench`: the service's rate beside bare consumption in the same run, and the time from event to command.
 //!
 //! It writes its own input to topics of its own, runs the real binary as a child process, and removes the topics. The
-//! rate is that between the broker's stamps of the first and the last cut, so measuring it costs the service nothing.
+//! rate is that from the broker's stamp of the first cut until stage 2 has committed all that the last one brought; the
+//! rate of the cuts alone stands beside it.
 //! Rates on one noisy machine are worth their ratios; the document names settings and versions.
 
 mod cuts;
+mod decided;
 mod latency;
 mod table;
 
@@ -127,7 +129,11 @@ impl Fixture {
         let mut cuts = CutLog::new(&self.settings.topics.epochs, EVENT_PARTITIONS);
         self.start_service()?;
         self.wait_for_cuts(arguments.events, &mut reader, &mut cuts)?;
-        let service = events_per_second(cuts.cuts());
+        if !self.wait_for_decisions(&mut reader, Instant::now() + RUN_LIMIT)? {
+            return Err(Failure::failed("stage 2 did not apply the journal in time", "see the service's log above"));
+        }
+        let decided_ms = Clock::System.now_ms();
+        let service = events_per_second(cuts.cuts(), Some(decided_ms));
         let rss_bytes = self.metric("process_resident_memory_bytes").map(|bytes| bytes as i64);
         let latency = self.latency(arguments.latency_rate, &mut reader, &mut cuts)?;
         self.stop_service();
@@ -138,6 +144,7 @@ impl Fixture {
             "bare_poll_per_second": mean(&poll),
             "bare_batch_per_second": bare_batch,
             "service_per_second": service,
+            "cuts_per_second": events_per_second(cuts.cuts(), None),
             "service_note": service.is_none().then_some(TOO_FEW),
             "ratio_to_bare_batch": service.map(|service| service / bare_batch),
             "latency_ms": latency,
@@ -196,7 +203,7 @@ impl Fixture {
         }
     }
 
-    /// Waits until every event is in a committed cut; the rate is then read from the cuts' own stamps.
+    /// Waits until every event is in a committed cut.
     fn wait_for_cuts(&mut self, events: u64, reader: &mut LogReader, cuts: &mut CutLog) -> Outcome {
         let began = Instant::now();
         while began.elapsed() < RUN_LIMIT {

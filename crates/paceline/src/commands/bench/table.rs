@@ -17,10 +17,11 @@ pub fn table(document: &Value) -> Vec<String> {
     let partitions =
         format!("{} event and {} journal", plain("/settings/event_partitions"), plain("/settings/journal_partitions"));
     let version = note("/versions/paceline");
-    let rows: [(&str, String, String); 13] = [
+    let rows: [(&str, String, String); 14] = [
         ("events", plain("/events"), campaigns),
         ("partitions", partitions, String::new()),
         ("service", rate("/service_per_second"), note("/service_note")),
+        ("its cuts alone", rate("/cuts_per_second"), "until the last event is in the journal".into()),
         ("bare batch reading", rate("/bare_batch_per_second"), "impressions alone, before and after".into()),
         ("bare poll reading", rate("/bare_poll_per_second"), "impressions alone, record by record".into()),
         ("ratio", ratio, "service to bare batch reading".into()),

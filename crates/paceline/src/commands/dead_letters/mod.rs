@@ -20,7 +20,7 @@ use avro_codec::{Codec, Scratch};
 use kafka_io::{Admin, From, LogReader, Sender, Until};
 use letter::{Letter, Record};
 use model::event::EventKind;
-use model::fact::ControlTopic;
+use model::fact::{ControlTopic, Fact};
 use model::time::Millis;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -159,7 +159,10 @@ fn fate(letter: &Letter, known: &Known, topics: &Topics, codec: &Codec, attempts
         Some(Err(why)) => {
             return Fate::Stays("would_loop", format!("it would be refused again: {}", mask::unquoted(&why)));
         }
-        Some(Ok(())) => {}
+        Some(Ok(is_a_word)) if is_a_word => {
+            return stays("old_word", "it is somebody's word of that moment, and things may have changed: say it anew");
+        }
+        Some(Ok(_)) => {}
     }
     let attempt = known.attempts.get(&letter.hash()).copied().unwrap_or(0) + 1;
     if attempt > attempts_max {
@@ -168,14 +171,16 @@ fn fate(letter: &Letter, known: &Known, topics: &Topics, codec: &Codec, attempts
     Fate::Retry(attempt)
 }
 
-/// What the decoder says of these bytes on a topic that we read; `None` for another.
-fn verdict(topic: &str, payload: &[u8], topics: &Topics, codec: &Codec) -> Option<Result<(), String>> {
+/// What the decoder says of these bytes on a topic that we read, and whether they are a word that was true for its moment;
+/// `None` for another topic.
+fn verdict(topic: &str, payload: &[u8], topics: &Topics, codec: &Codec) -> Option<Result<bool, String>> {
     if let Some(kind) = EventKind::ALL.into_iter().find(|kind| topics.event(*kind) == topic) {
         let mut scratch = Scratch::default();
-        return Some(codec.event(kind, payload, &mut scratch).map(|_| ()).map_err(|rejected| rejected.to_string()));
+        return Some(codec.event(kind, payload, &mut scratch).map(|_| false).map_err(|rejected| rejected.to_string()));
     }
     let control = ControlTopic::ALL.into_iter().find(|control| topics.control(*control) == topic)?;
-    Some(codec.fact(control, payload).map(|_| ()).map_err(|rejected| rejected.to_string()))
+    let is_word = |fact: &Fact| matches!(fact, Fact::Halt(_) | Fact::StateReport(_) | Fact::Decision(_));
+    Some(codec.fact(control, payload).map(|fact| is_word(&fact)).map_err(|rejected| rejected.to_string()))
 }
 
 /// The record first, then the note: the other way round a record could be lost.
