@@ -514,6 +514,7 @@ pub fn ack_limit_ms(apply_ms: Millis, applies: i64) -> Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::output::{Explanation, Term};
     use model::time::DAY_MS;
 
     fn command(kind: &str, holder: Option<&str>, issued_at: Millis) -> Adjustment {
@@ -545,5 +546,52 @@ mod tests {
         }
         assert_eq!(ledger.budget_changes_within(63 * MINUTE_MS), 3);
         assert_eq!(ledger.budget_changes.len(), 3, "older ones are forgotten");
+    }
+
+    fn proposal(state: &str, terms: &[(&str, i64)]) -> Adjustment {
+        let terms = terms.iter().map(|(name, value)| Term { name: (*name).into(), value: *value }).collect();
+        Adjustment {
+            account_id: "a".into(),
+            campaign_id: "c".into(),
+            state: state.into(),
+            decide_by: Some(9 * HOUR_MS),
+            explanation: Explanation { terms, ..Explanation::default() },
+            ..command("pause", Some("underperformer"), DAY_MS)
+        }
+    }
+
+    #[test]
+    fn who_takes_the_pause_of_an_underperformer_back_has_said_no() {
+        let mut ledger = CampaignLedger::default();
+        ledger.apply_command(&command("pause", Some("underperformer"), DAY_MS));
+        let undo = Adjustment { reason: Reason::Undo.as_str().into(), ..command("resume", Some("person"), 2 * DAY_MS) };
+        ledger.apply_command(&undo);
+        assert_eq!(ledger.underperformer_refused, Some(2 * DAY_MS));
+        assert_eq!(ledger.holders.since(Holder::Underperformer), None);
+    }
+
+    #[test]
+    fn what_the_guard_refuses_after_a_yes_is_no_person_s_no() {
+        let of = |terms: &[(&str, i64)]| {
+            let mut ledger = Ledger::default();
+            ledger.apply_proposal(&proposal("rejected", terms));
+            let campaign = ledger.campaign("a", "c").unwrap();
+            (campaign.underperformer_refused, campaign.quiet_until > 0)
+        };
+        assert_eq!(of(&[]), (Some(DAY_MS), true));
+        assert_eq!(of(&[(GUARD_REFUSED_TERM, 1)]), (None, false));
+    }
+
+    #[test]
+    fn a_step_of_a_rule_that_the_guard_shortens_is_no_sign_of_a_loop_that_runs_away() {
+        let of = |terms: &[(&str, i64)]| {
+            let mut ledger = Ledger::default();
+            let mut command = proposal("issued", terms);
+            command.explanation.guard_edits = vec!["step_down".into()];
+            ledger.apply_command(&command);
+            ledger.accounts.get("a").unwrap().commands[0].clamped
+        };
+        assert!(of(&[]));
+        assert!(!of(&[("rule/dear", 10)]));
     }
 }
