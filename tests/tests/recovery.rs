@@ -242,16 +242,20 @@ fn state(deployment: &Deployment, word: &str) -> BTreeMap<String, Vec<u8>> {
     state
 }
 
+/// Names and values carry marks of the sweep that is under way, 0 or 1 each: it goes on with every cut, empty ones too, and
+/// each life ends some cuts later than its events. No byte of a text is 0 or 1, so another order or another text is seen.
+fn differs(name: &str, (one, other): (&u8, &u8)) -> bool {
+    let is_mark = ["/names", "/values"].iter().any(|chunk| name.ends_with(chunk)) && *one <= 1 && *other <= 1;
+    one != other && !is_mark
+}
+
 fn assert_same(found: &BTreeMap<String, Vec<u8>>, expected: &BTreeMap<String, Vec<u8>>, way: &str) {
     assert_eq!(found.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{way}");
     for (name, bytes) in expected {
-        let at = bytes.iter().zip(&found[name]).position(|(one, other)| one != other);
-        assert!(
-            found[name] == *bytes,
-            "{way}: {name} differs at byte {at:?} of {} and {}",
-            found[name].len(),
-            bytes.len()
-        );
+        let pairs = || bytes.iter().zip(&found[name]);
+        let at = pairs().position(|pair| differs(name, pair));
+        let is_same = at.is_none() && found[name].len() == bytes.len();
+        assert!(is_same, "{way}: {name} differs at byte {at:?} of {} and {}", found[name].len(), bytes.len());
     }
     println!("recovery: {way}: {} bytes are the same", expected.values().map(Vec::len).sum::<usize>());
 }
