@@ -134,6 +134,7 @@ impl Fixture {
         }
         let decided_ms = Clock::System.now_ms();
         let service = events_per_second(cuts.cuts(), Some(decided_ms));
+        let until_cuts = events_per_second(cuts.cuts(), None);
         let rss_bytes = self.metric("process_resident_memory_bytes").map(|bytes| bytes as i64);
         let latency = self.latency(arguments.latency_rate, &mut reader, &mut cuts)?;
         self.stop_service();
@@ -144,7 +145,7 @@ impl Fixture {
             "bare_poll_per_second": mean(&poll),
             "bare_batch_per_second": bare_batch,
             "service_per_second": service,
-            "cuts_per_second": events_per_second(cuts.cuts(), None),
+            "cuts_per_second": until_cuts,
             "service_note": service.is_none().then_some(TOO_FEW),
             "ratio_to_bare_batch": service.map(|service| service / bare_batch),
             "latency_ms": latency,
