@@ -327,19 +327,17 @@ impl Outlook {
 
     fn kept<'a>(live: &'a Live, scene: &Scene<'_>) -> Option<&'a Outlook> {
         let kept = live.outlook.as_ref()?;
-        let is_same = kept.key == Self::key(live, scene) && kept.numbers == Self::numbers(scene);
+        let (plan, elasticity) = &kept.numbers;
+        let numbers = (&scene.settings.plan, &scene.settings.pressure.elasticity);
+        let is_same = kept.key == Self::key(live, scene) && (plan, elasticity) == numbers;
         (is_same && kept.hour_factors == live.pacing.hour_factors).then_some(kept)
-    }
-
-    fn numbers(scene: &Scene<'_>) -> (policy::settings::Plan, f64) {
-        (scene.settings.plan.clone(), scene.settings.pressure.elasticity)
     }
 
     fn made(live: &Live, scene: &Scene<'_>) -> Outlook {
         let day = live.calendar.day_of(scene.now);
         Outlook {
             key: Self::key(live, scene),
-            numbers: Self::numbers(scene),
+            numbers: (scene.settings.plan.clone(), scene.settings.pressure.elasticity),
             hour_factors: live.pacing.hour_factors.clone(),
             plan: day_plan(live, &day, scene).map(Arc::new),
         }
