@@ -85,6 +85,9 @@ impl SiblingSet {
         if !self.is_open || meta.offset < self.open.folded_to[kind.index()] {
             return Verdict::Stray;
         }
+        if self.open.is_gathered {
+            return Verdict::Full;
+        }
         let outcome = match (kind, decoded) {
             (_, Err(reason)) => Err(Refused::DeadLetter(reason)),
             (EventKind::Impression, Ok(Event::Impression(touch))) => self.take_impression(&meta, &touch),

@@ -181,7 +181,6 @@ impl Minute {
     /// The epoch of this clock ends: once a minute all goes to the worker's sums. Gives how many touches were put
     /// together.
     pub fn close(&mut self, clock: Millis, names: &mut Names, sums: &mut EpochSums) -> i64 {
-        self.marginals.settle();
         let minute = clock.div_euclid(MINUTE_MS);
         if minute <= self.begun && !self.marginals.is_crowded() {
             self.marginals.compact(names);

@@ -72,6 +72,8 @@ pub(crate) struct OpenEpoch {
     pub folded_to: [i64; 3],
     pub counts: [EpochCounts; 3],
     pub counters: Counters,
+    /// All that was folded is in the tables: nothing more is taken.
+    pub is_gathered: bool,
 }
 
 impl SiblingSet {
@@ -123,7 +125,20 @@ impl SiblingSet {
             folded_to: self.positions,
             counts: Default::default(),
             counters: Counters::default(),
+            is_gathered: false,
         };
+    }
+
+    /// The part of an epoch's end that concerns this set alone, which several sets may do side by side: what is staged and
+    /// what waited goes into the tables in canonical order. Nothing more is taken then until the epoch is closed, which
+    /// does this itself where it was not done. Without effect while no epoch is open.
+    pub fn gather(&mut self) {
+        if !self.is_open || std::mem::replace(&mut self.open.is_gathered, true) {
+            return;
+        }
+        self.apply_staged();
+        self.fold_clicks();
+        self.minute.marginals.settle();
     }
 
     /// The epoch ends: what waited is folded in canonical order, ripe conversions are credited, the watermark moves.
@@ -137,8 +152,8 @@ impl SiblingSet {
                 return Err(CutError::Behind { kind, to, folded_to });
             }
         }
-        self.apply_staged();
-        self.fold_waiting(sums);
+        self.gather();
+        self.fold_conversions(sums);
         self.credit_ripe(sums);
         self.tally.drain(&mut self.names, sums);
         sums.absorb(&mut self.unnamed);
@@ -229,7 +244,7 @@ impl SiblingSet {
         true
     }
 
-    fn fold_waiting(&mut self, sums: &mut EpochSums) {
+    fn fold_clicks(&mut self) {
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.sort();
         for click in &waiting.clicks {
@@ -237,6 +252,11 @@ impl SiblingSet {
                 self.fold_click(click, &waiting);
             }
         }
+        self.waiting = waiting;
+    }
+
+    fn fold_conversions(&mut self, sums: &mut EpochSums) {
+        let mut waiting = std::mem::take(&mut self.waiting);
         let mut block =
             Block { epoch: self.epoch + 1, clock: self.open.clock, version: self.version(), items: Vec::new() };
         for conversion in &waiting.conversions {

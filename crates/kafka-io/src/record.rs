@@ -48,6 +48,23 @@ pub struct Record<'a> {
     message: *const native::rd_kafka_message_t,
 }
 
+/// A record without its headers, borrowed from a batch that several threads read.
+#[derive(Clone, Copy)]
+pub struct PlainRecord<'a> {
+    /// Index into the list of topics that the reader was given.
+    pub source: usize,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// When it was written (or appended, as the topic says), epoch milliseconds; -1 where the broker says nothing.
+    pub timestamp_ms: i64,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value.
+    pub payload: Option<&'a [u8]>,
+}
+
 /// What a message says of itself, read while it is at hand; a record once more, as long as the message lives.
 pub(crate) struct Parts(Record<'static>);
 

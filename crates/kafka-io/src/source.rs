@@ -24,7 +24,7 @@ use crate::members::positioned;
 pub use crate::membership::{Failure, GroupHandle, Life, Membership};
 use crate::membership::{GroupContext, Offer, settle};
 use crate::native::{self, MessageQueue, Messages, OwnedMessage, TopicHandle};
-use crate::record::{Parts, Record, TopicPartition};
+use crate::record::{Parts, PlainRecord, Record, TopicPartition};
 use crate::statistics::ClientStatistics;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -44,9 +44,8 @@ pub struct SourceConsumer {
     progress: Vec<Vec<Option<Progress>>>,
     handles: Vec<(TopicHandle, usize)>,
     incoming: Messages,
-    messages: Messages,
-    /// What each of `messages` says of itself.
-    parts: Vec<Parts>,
+    /// What is handed out.
+    taken: SharedBatch,
     /// Partitions that were resumed while messages of theirs were held.
     catching_up: Vec<(usize, usize)>,
     failures: VecDeque<Failure>,
@@ -69,8 +68,7 @@ impl SourceConsumer {
             progress: topics.iter().map(|_| Vec::new()).collect(),
             handles: Vec::new(),
             incoming: Messages::default(),
-            messages: Messages::default(),
-            parts: Vec::new(),
+            taken: SharedBatch::default(),
             catching_up: Vec::new(),
             failures: VecDeque::new(),
             open_offer: None,
@@ -133,22 +131,32 @@ impl SourceConsumer {
 
     /// Up to `max` records; waits up to `wait` for the first one only.
     pub fn next_batch(&mut self, max: usize, wait: Duration) -> Batch<'_> {
-        self.parts.clear();
-        self.messages.clear();
-        self.take_held(max.max(1));
-        if self.messages.len() == 0 {
-            self.take_incoming(max.max(1), wait);
+        self.take(max.max(1), wait);
+        Batch(&mut self.taken)
+    }
+
+    /// As [`SourceConsumer::next_batch`], into a batch that the caller keeps as long as it likes: what it held is freed.
+    pub fn fill(&mut self, batch: &mut SharedBatch, max: usize, wait: Duration) {
+        std::mem::swap(&mut self.taken, batch);
+        self.take(max.max(1), wait);
+        std::mem::swap(&mut self.taken, batch);
+    }
+
+    fn take(&mut self, max: usize, wait: Duration) {
+        self.taken.clear();
+        self.take_held(max);
+        if self.taken.is_empty() {
+            self.take_incoming(max, wait);
         }
-        Batch { messages: &mut self.messages, parts: &self.parts }
     }
 
     /// Takes from the client in small pieces: the client looks at each message of a piece twice, we once, and a piece
     /// stays in the cache meanwhile, which a batch does not.
     fn take_incoming(&mut self, max: usize, wait: Duration) {
         let mut wait = wait;
-        while self.messages.len() < max {
+        while self.taken.len() < max {
             let queue = self.queue.as_ref().expect("the queue lives until the consumer is shut");
-            let piece = (max - self.messages.len()).min(PIECE);
+            let piece = (max - self.taken.len()).min(PIECE);
             queue.take(&mut self.incoming, piece, wait);
             let is_last = self.incoming.len() < piece;
             self.sort_incoming();
@@ -164,11 +172,10 @@ impl SourceConsumer {
         while let Some((source, partition)) = self.catching_up.last().copied() {
             let slot = self.progress[source].get_mut(partition).and_then(Option::as_mut);
             if let Some(progress) = slot.filter(|progress| !progress.paused) {
-                let room = max - self.messages.len();
+                let room = max - self.taken.len();
                 for message in progress.held.drain(..room.min(progress.held.len())) {
                     progress.next = message.view().offset() + 1;
-                    self.parts.push(message.parts(source));
-                    self.messages.push(message);
+                    self.taken.push(message, source);
                 }
                 if !progress.held.is_empty() {
                     return;
@@ -180,7 +187,7 @@ impl SourceConsumer {
 
     /// Each message that came is handed out, held back, or dropped and counted.
     fn sort_incoming(&mut self) {
-        let Self { incoming, messages, parts, progress, handles, topics, failures, dropped, .. } = self;
+        let Self { incoming, taken, progress, handles, topics, failures, dropped, .. } = self;
         for message in incoming.drain() {
             let view = message.view();
             if let Some((code, text)) = view.error() {
@@ -199,8 +206,7 @@ impl SourceConsumer {
                 Some((_, progress)) if progress.paused => progress.held.push_back(message),
                 Some((source, progress)) if offset >= progress.next => {
                     progress.next = offset + 1;
-                    parts.push(message.parts(source));
-                    messages.push(message);
+                    taken.push(message, source);
                 }
                 _ => *dropped += 1,
             }
@@ -401,7 +407,7 @@ impl SourceConsumer {
         for offer in self.open_offer.take().into_iter().chain(waiting) {
             let _ = settle(&consumer, &offer);
         }
-        self.messages.clear();
+        self.taken.clear();
         self.incoming.clear();
         self.forget_progress();
         self.queue = None;
@@ -421,12 +427,45 @@ impl Drop for SourceConsumer {
 }
 
 /// Records that were read together; freed when dropped.
-pub struct Batch<'a> {
-    messages: &'a mut Messages,
-    parts: &'a [Parts],
-}
+pub struct Batch<'a>(&'a mut SharedBatch);
 
 impl Batch<'_> {
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The records, in the order of their arrival: ordered inside each partition.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
+        // SAFETY: the two lists are filled together, one part for each message, and the messages are freed by our drop.
+        unsafe { self.0.messages.records(&self.0.parts) }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Records that were read together, for several threads to read; freed when dropped, or when filled again.
+#[derive(Default)]
+pub struct SharedBatch {
+    messages: Messages,
+    /// What each of `messages` says of itself.
+    parts: Vec<Parts>,
+}
+
+// SAFETY: by a shared reference only plain records are lent, which nobody writes to; headers, which the C library reads
+// when it is first asked, are lent by `Batch` alone, which has the only reference.
+unsafe impl Sync for SharedBatch {}
+
+impl SharedBatch {
     /// How many records.
     pub fn len(&self) -> usize {
         self.parts.len()
@@ -437,16 +476,22 @@ impl Batch<'_> {
         self.parts.is_empty()
     }
 
-    /// The records, in the order of their arrival: ordered inside each partition.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
-        // SAFETY: the two lists are filled together, one part for each message, and the messages are freed by our drop.
-        unsafe { self.messages.records(self.parts) }
+    /// The record at `at`, in the order of arrival: ordered inside each partition.
+    pub fn get(&self, at: usize) -> PlainRecord<'_> {
+        // SAFETY: the two lists are filled together, one part for each message, and the borrow of `self` keeps them.
+        let Record { source, partition, offset, timestamp_ms, key, payload, .. } = unsafe { self.parts[at].record() };
+        PlainRecord { source, partition, offset, timestamp_ms, key, payload }
     }
-}
 
-impl Drop for Batch<'_> {
-    fn drop(&mut self) {
+    /// Frees all.
+    pub fn clear(&mut self) {
+        self.parts.clear();
         self.messages.clear();
+    }
+
+    fn push(&mut self, message: OwnedMessage, source: usize) {
+        self.parts.push(message.parts(source));
+        self.messages.push(message);
     }
 }
 

@@ -11,6 +11,7 @@ use kafka_io::{Outcome as Committed, Transaction};
 use model::event::EventKind;
 use model::journal::{Epoch, NO_WATERMARK, Range};
 use model::time::Millis;
+use rayon::iter::{IntoParallelRefMutIterator, ParallelIterator};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -46,6 +47,8 @@ impl Stage1 {
         let next_semantics = self.policy.semantics();
         self.waits = self.policy.waits().unwrap_or(self.waits);
         let idle_after_ms = self.waits.idle_after_ms;
+        let sets = &mut self.sets;
+        self.threads.install(|| sets.par_iter_mut().for_each(|(_, owned)| owned.set.gather()));
         for owned in self.sets.values_mut() {
             let is_idle = |at: usize, s: &Sibling| {
                 !in_batch && s.at_end && s.held.is_empty() && clock_ms - s.quiet_since_ms >= idle_after_ms[at]

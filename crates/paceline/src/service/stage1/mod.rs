@@ -20,7 +20,7 @@ use super::snapshot_writer::SnapshotWriter;
 use crate::failure::{Failure, Outcome};
 use aggregator::EpochSums;
 use commit::InFlight;
-use kafka_io::{Committer, CommitterSettings, Failpoints, Membership, SourceConsumer, TopicPartition};
+use kafka_io::{Committer, CommitterSettings, Failpoints, Membership, SharedBatch, SourceConsumer, TopicPartition};
 use model::event::EventKind;
 use model::fact::ControlTopic;
 use model::journal::CopiedFact;
@@ -79,6 +79,8 @@ pub struct Stage1 {
     dead: Vec<DeadLetter>,
     /// Fold the sets of a batch side by side.
     threads: ThreadPool,
+    /// Batches that were folded, for the room they have.
+    spare: Vec<SharedBatch>,
     epoch: OpenEpoch,
     worker_epoch: i64,
     in_flight: Option<InFlight>,
@@ -150,6 +152,7 @@ impl Stage1 {
             facts: Vec::new(),
             dead: Vec::new(),
             threads,
+            spare: Vec::new(),
             worker_epoch: 0,
             in_flight: None,
             lag_records: 0,
@@ -171,7 +174,7 @@ impl Stage1 {
             }
             self.look_at_ends();
             self.fold_held()?;
-            self.fold_batch();
+            self.fold_batches();
             self.hear_committer(Duration::ZERO)?;
             if self.is_due() {
                 self.cut(false)?;
