@@ -1,5 +1,8 @@
 //! Touches counted by the values of their dimensions, up to a minute long: what the hot path adds to.
 //!
+//! Each campaign is told once a minute, at a second of its own ([`Due`]): all at once, the rows of ten thousand campaigns
+//! made a cut that commands of that second waited two seconds for.
+//!
 //! A campaign has a run of cells in one arena, found by its code: a cell a value, for the quarter of an hour that the
 //! campaign is in; what belongs to other quarters goes to a map. Every touch adds to five cells of one run: touches are
 //! logged first and settled campaign by campaign, since a run is a dozen lines of the cache.
@@ -11,7 +14,8 @@
 //! fell into it is counted.
 //!
 //! Memory: 28 B a cell at a load of one half to three quarters. A busy partition of 10,000 campaigns with 21 values each
-//! holds 9 MB, and the caps (flushed at the end of an epoch that has [`CELLS_MAX`]) allow 120 MB.
+//! holds 9 MB, and the caps (flushed at the end of an epoch that has [`CELLS_MAX`] or [`ARENA_MAX`]) allow 120 MB. A
+//! campaign that was told keeps its run, empty, since it is mostly needed again.
 
 use crate::bytes::{Corrupt, Reader, Writer};
 use crate::names::{Named, Names};
@@ -21,6 +25,7 @@ use crate::values::{Codes, Texts, Values};
 use hashbrown::HashMap;
 use model::journal::NO_TOUCH;
 use model::marginal::{DIMENSIONS, GRAIN_MINUTES, OTHER};
+use model::partition::murmur2;
 use model::time::{MINUTE_MS, Millis};
 
 /// Counts since the last minute.
@@ -39,6 +44,40 @@ pub(crate) struct Marginals {
     room: usize,
     /// Touches on their way into the cells; empty between epochs.
     log: Vec<Logged>,
+    /// With so many values, those that no row is of are forgotten.
+    values_max: usize,
+}
+
+/// Whose second of the minute has come: bit by bit, for as many shares as a minute has seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Due(u64);
+
+impl Due {
+    /// All campaigns.
+    pub const ALL: Due = Due(!0);
+
+    /// The shares of the seconds after `told` up to and with `second`.
+    pub fn between(told: i64, second: i64) -> Due {
+        match second.saturating_sub(told) {
+            ..=0 => Due(0),
+            1..SHARES => Due((told + 1..=second).fold(0, |bits, at| bits | 1 << at.rem_euclid(SHARES))),
+            SHARES.. => Due::ALL,
+        }
+    }
+
+    /// None at all.
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The share that begins a minute is due.
+    pub fn begins_minute(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    fn is(self, campaign: &str) -> bool {
+        self.0 >> (i64::from(murmur2(campaign.as_bytes())) % SHARES) & 1 != 0
+    }
 }
 
 /// A touch on its way.
@@ -99,6 +138,7 @@ impl Marginals {
             used: 0,
             room: EPOCH_CELLS_MAX,
             log: Vec::new(),
+            values_max: VALUES_MIN,
         }
     }
 
@@ -109,12 +149,12 @@ impl Marginals {
 
     /// More is held than a minute is worth waiting for.
     pub fn is_crowded(&self) -> bool {
-        self.used >= CELLS_MAX
+        self.used >= CELLS_MAX || self.cells.len() >= ARENA_MAX
     }
 
     /// Forgets values that no row is of: what only copies of events told, which a restored state does not know either.
     pub fn compact(&mut self, names: &Names) {
-        if self.values.len() < CELLS_MAX {
+        if self.values.len() < self.values_max {
             return;
         }
         let mut rows = Writer::default();
@@ -124,6 +164,7 @@ impl Marginals {
         if compact.read(names, &mut Reader::new(&rows.0)).is_ok() {
             *self = compact;
         }
+        self.values_max = (self.values.len() * 2).max(VALUES_MIN);
     }
 
     /// Takes a touch with what it cost.
@@ -187,19 +228,30 @@ impl Marginals {
         self.touched.iter().copied().chain(self.others.keys().map(|(code, _, _)| *code))
     }
 
-    /// Moves all into the worker's sums; gives how many touches (by dimension) were put together under [`OTHER`].
-    pub fn drain(&mut self, names: &mut Names, sums: &mut EpochSums) -> i64 {
-        self.touched.sort_unstable();
+    /// Moves what is due into the worker's sums; gives how many touches (by dimension) were put together under [`OTHER`].
+    pub fn drain(&mut self, due: Due, names: &mut Names, sums: &mut EpochSums) -> i64 {
+        // A campaign without a name has nobody to be told to.
+        let is_due = |code: u32, names: &Names| names.get(code).is_none_or(|named| due.is(named.campaign));
+        let (mut told, kept) =
+            std::mem::take(&mut self.touched).into_iter().partition::<Vec<u32>, _>(|code| is_due(*code, names));
+        self.touched = kept;
+        told.sort_unstable();
         let mut into = Into { values: Vec::new(), dimensions: DIMENSIONS.map(|name| sums.code(name)), merged: 0 };
         into.values.resize(self.values.len() + 1, u32::MAX);
         let mut cells = Vec::new();
-        for code in std::mem::take(&mut self.touched) {
-            let run = std::mem::replace(&mut self.runs[code as usize], Run::EMPTY);
+        for code in told {
+            let run = self.runs[code as usize];
             cells.clear();
-            cells.extend(self.cells[run.range()].iter().filter(|cell| cell.value != 0));
+            for cell in self.cells[run.range()].iter_mut().filter(|cell| cell.value != 0) {
+                cells.push(std::mem::take(cell));
+            }
+            self.used -= cells.len();
+            self.runs[code as usize] = Run { quarter: NO_QUARTER, used: 0, ..run };
             into.put(&self.values, names, sums, (code, run.quarter), &mut cells);
         }
-        let mut others: Vec<((u32, i64, u32), Cell)> = self.others.drain().collect();
+        let mut others: Vec<((u32, i64, u32), Cell)> =
+            self.others.extract_if(|(code, ..), _| is_due(*code, names)).collect();
+        self.used -= others.len();
         others.sort_unstable_by_key(|(key, _)| *key);
         for group in others.chunk_by(|one, other| (one.0.0, one.0.1) == (other.0.0, other.0.1)) {
             let Some(((code, quarter, _), _)) = group.first().copied() else { continue };
@@ -207,13 +259,20 @@ impl Marginals {
             cells.extend(group.iter().map(|((_, _, value), cell)| Cell { value: *value, ..*cell }));
             into.put(&self.values, names, sums, (code, quarter), &mut cells);
         }
-        // As much as was needed is needed again, but not for ever.
-        let kept = self.cells.len().min(CELLS_MAX);
-        self.cells.clear();
-        self.cells.shrink_to(kept);
-        self.values.clear();
-        (self.used, self.room) = (0, EPOCH_CELLS_MAX);
+        if self.touched.is_empty() && self.others.is_empty() {
+            self.forget();
+        }
+        self.room = EPOCH_CELLS_MAX;
         into.merged
+    }
+
+    /// Nothing is held: the room that grew beyond what a minute takes is given back, and values are learned anew.
+    fn forget(&mut self) {
+        if self.cells.len() >= CELLS_MAX {
+            self.cells = Vec::new();
+            self.runs = Vec::new();
+        }
+        self.values.clear();
     }
 
     /// Bytes of a snapshot: the same for the same content.
@@ -363,9 +422,7 @@ impl Marginals {
     fn move_on(&mut self, code: u32, quarter: i64) {
         let run = self.runs[code as usize];
         if run.quarter == NO_QUARTER {
-            let start = self.cells.len();
-            self.cells.resize(start + (1 << BITS_MIN), Cell::default());
-            self.runs[code as usize] = Run { quarter, start: start as u32, bits: BITS_MIN, used: 0 };
+            self.runs[code as usize] = if run.bits > 0 { Run { quarter, ..run } } else { self.new_run(quarter) };
             return self.touched.push(code);
         }
         for at in run.range() {
@@ -378,6 +435,12 @@ impl Marginals {
             }
         }
         self.runs[code as usize] = Run { quarter, used: 0, ..run };
+    }
+
+    fn new_run(&mut self, quarter: i64) -> Run {
+        let start = self.cells.len();
+        self.cells.resize(start + (1 << BITS_MIN), Cell::default());
+        Run { quarter, start: start as u32, bits: BITS_MIN, used: 0 }
     }
 }
 
@@ -448,6 +511,12 @@ fn place(value: u32, bits: u8) -> usize {
 pub(crate) const VALUES_MAX: usize = 64;
 /// With so many cells no minute is waited for.
 const CELLS_MAX: usize = 1 << 20;
+/// Nor with room for so many, used or not: runs that grew leave their old room behind.
+const ARENA_MAX: usize = 2 * CELLS_MAX;
+/// Campaigns are told in as many shares, one a second.
+const SHARES: i64 = 60;
+/// Values are learned anew beyond this many, or beyond twice as many as there were rows of.
+const VALUES_MIN: usize = 1 << 16;
 /// New cells that one epoch may begin.
 const EPOCH_CELLS_MAX: usize = 1 << 20;
 /// Touches that are put into the cells together, at 48 B.

@@ -1,18 +1,18 @@
 //! Rows that go into the journal once a minute: marginals, credits of all models, statistics of paths.
 //!
 //! What always holds: sums are integers and commute; what leaves is sorted by name. A set keeps its own until the clock
-//! of its cuts enters a new minute ([`Minute`]), so they are state: in snapshots, and the same when a cut is emitted
-//! again.
+//! of its cuts enters a new minute, and counts by dimension until it enters the campaign's own second of one ([`Minute`]);
+//! so they are state: in snapshots, and the same when a cut is emitted again.
 //!
 //! What is missing on purpose: paths that led to no conversion. A user's touches just expire, and nobody is told.
 
 use crate::bytes::{Corrupt, Reader, Writer};
-use crate::marginals::Marginals;
+use crate::marginals::{Due, Marginals};
 use crate::names::Names;
 use crate::sums::{EpochSums, Measures, PartitionSums, Row};
 use hashbrown::HashMap;
 use model::marginal::{Credit, Marginal, PathCount};
-use model::time::{MINUTE_MS, Millis};
+use model::time::{Millis, SECOND_MS};
 
 /// A row with the codes of its dimension and value.
 type MarginalKey = (Row, u32, u32);
@@ -34,8 +34,8 @@ pub(crate) struct Minute {
     pub marginals: Marginals,
     /// Conversions by dimension, credits, paths: few, so they are rows already.
     pub rows: EpochSums,
-    /// The minute of the clock that the last rows were of; the least before the first epoch.
-    pub begun: i64,
+    /// The second of the clock up to which all was told; the least before the first epoch.
+    pub told: i64,
 }
 
 impl MinuteRows {
@@ -167,28 +167,28 @@ impl MinuteRows {
 
 impl Minute {
     pub fn new(seed: u64) -> Self {
-        Self { marginals: Marginals::new(seed), rows: EpochSums::new(), begun: i64::MIN }
+        Self { marginals: Marginals::new(seed), rows: EpochSums::new(), told: i64::MIN }
     }
 
     /// An epoch begins.
     pub fn open(&mut self, clock: Millis) {
         self.marginals.open();
-        if self.begun == i64::MIN {
-            self.begun = clock.div_euclid(MINUTE_MS);
+        if self.told == i64::MIN {
+            self.told = clock.div_euclid(SECOND_MS);
         }
     }
 
-    /// The epoch of this clock ends: once a minute all goes to the worker's sums. Gives how many touches were put
-    /// together.
+    /// The epoch of this clock ends: what is due goes to the worker's sums. Gives how many touches were put together.
     pub fn close(&mut self, clock: Millis, names: &mut Names, sums: &mut EpochSums) -> i64 {
-        let minute = clock.div_euclid(MINUTE_MS);
-        if minute <= self.begun && !self.marginals.is_crowded() {
-            self.marginals.compact(names);
-            return 0;
+        let second = clock.div_euclid(SECOND_MS);
+        let due = if self.marginals.is_crowded() { Due::ALL } else { Due::between(self.told, second) };
+        self.told = self.told.max(second);
+        if due.begins_minute() {
+            sums.absorb(&mut self.rows);
         }
-        self.begun = self.begun.max(minute);
-        sums.absorb(&mut self.rows);
-        self.marginals.drain(names, sums)
+        let merged = if due.is_none() { 0 } else { self.marginals.drain(due, names, sums) };
+        self.marginals.compact(names);
+        merged
     }
 
     /// What a snapshot needs, for another thread to encode.
@@ -196,13 +196,13 @@ impl Minute {
         Frozen {
             marginals: self.marginals.clone(),
             rows: self.rows.copy().drain(1).pop().unwrap_or_default(),
-            begun: self.begun,
+            told: self.told,
         }
     }
 
     pub fn decode(seed: u64, names: &Names, bytes: &[u8]) -> Result<Self, Corrupt> {
         let mut input = Reader::new(bytes);
-        let mut minute = Self { begun: input.i64()?, ..Self::new(seed) };
+        let mut minute = Self { told: input.i64()?, ..Self::new(seed) };
         minute.marginals.read(names, &mut input)?;
         let rows = &mut minute.rows;
         let mut codes = Vec::new();
@@ -248,13 +248,13 @@ impl Minute {
 pub(crate) struct Frozen {
     marginals: Marginals,
     rows: PartitionSums,
-    begun: i64,
+    told: i64,
 }
 
 impl Frozen {
     pub fn encode(&self, names: &Names) -> Vec<u8> {
         let mut out = Writer::default();
-        out.i64(self.begun);
+        out.i64(self.told);
         self.marginals.write(names, &mut out);
         out.count(self.rows.dictionary.len());
         self.rows.dictionary.iter().for_each(|text| out.text(text));

@@ -206,14 +206,33 @@ proptest! {
 }
 
 #[test]
-fn rows_come_once_a_minute_and_not_before() {
+fn each_campaign_is_told_once_a_minute_at_a_second_of_its_own() {
     let mut set = set(Semantics::default());
-    let events = [told(EventKind::Impression, START, 1, 1), told(EventKind::Click, START + 1_000, 1, 2)];
-    let minute = START.div_euclid(60_000) * 60_000;
-    let ends = [START + 2_000, START + 3_000, minute + 60_000, minute + 61_000];
+    let events: Vec<Told> = (0..180)
+        .flat_map(|second| {
+            (0..20).map(move |campaign| told(EventKind::Impression, START + second * 1_000, campaign, 1))
+        })
+        .collect();
+    let ends: Vec<Millis> = (1..=180).map(|second| START + second * 1_000).collect();
     let parts = run(&mut set, &events, &ends);
-    let rows: Vec<usize> = parts.iter().map(|part| part.marginals.len()).collect();
-    assert_eq!(rows[..4], [0, 0, 7, 0], "two values of device and creative, one of the others");
+    let mut seconds_of: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (second, part) in parts.iter().take(180).enumerate() {
+        for row in part.marginals.iter().filter(|row| part.dictionary[row.dimension as usize] == "device") {
+            let seconds = seconds_of.entry(part.dictionary[row.campaign as usize].clone()).or_default();
+            // Two quarters of an hour are two rows.
+            if seconds.last() != Some(&second) {
+                seconds.push(second);
+            }
+        }
+    }
+    assert_eq!(seconds_of.len(), 20);
+    for (campaign, seconds) in &seconds_of {
+        assert!(seconds[0] < 60 && seconds.windows(2).all(|pair| pair[1] - pair[0] == 60), "{campaign}: {seconds:?}");
+    }
+    let mut firsts: Vec<usize> = seconds_of.values().map(|seconds| seconds[0]).collect();
+    firsts.sort_unstable();
+    firsts.dedup();
+    assert!(firsts.len() > 10, "they are spread: {firsts:?}");
 }
 
 #[test]
