@@ -10,6 +10,7 @@
 mod assignment;
 mod commit;
 mod fold;
+mod lane;
 
 use super::context::Context;
 use super::cut::{CutWriter, DeadLetter};
