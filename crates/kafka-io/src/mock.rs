@@ -49,7 +49,7 @@ mod tests {
     use crate::reader::{From, LogReader, Sign, Until};
     use crate::record::TopicPartition;
     use crate::sender::Sender;
-    use crate::source::{Life, Membership, SourceConsumer};
+    use crate::source::{Life, Membership, SharedBatch, SourceConsumer};
     use rdkafka::types::RDKafkaApiKey as Api;
     use rdkafka::types::RDKafkaRespErr as Code;
     use std::ops::ControlFlow;
@@ -133,6 +133,7 @@ mod tests {
         let membership = Membership { group: "pieces".into(), instance: None };
         let mut consumer = SourceConsumer::join(&connection, &membership, &["in"]).unwrap();
         let (mut next, mut largest, place) = (0, 0, TopicPartition::new("in", 0));
+        let mut kept = SharedBatch::default();
         let started = Instant::now();
         while next < RECORDS {
             assert!(started.elapsed() < LONG);
@@ -151,8 +152,18 @@ mod tests {
             consumer.pause(std::slice::from_ref(&place));
             assert!(consumer.next_batch(1_000, Duration::from_millis(1)).is_empty());
             consumer.resume(std::slice::from_ref(&place));
+            // The same into a batch that the caller keeps: what it held is gone, and nothing is handed out twice.
+            consumer.fill(&mut kept, 500, Duration::from_millis(20));
+            largest = largest.max(kept.len());
+            for at in 0..kept.len() {
+                let record = kept.get(at);
+                assert_eq!((record.source, record.offset, record.key), (0, next, Some(&b"key"[..])));
+                assert_eq!(record.payload, Some(&next.to_le_bytes()[..]));
+                next += 1;
+            }
         }
         assert!(largest <= 1_000, "{largest}");
+        kept.clear();
         assert!(consumer.close(LONG));
     }
 

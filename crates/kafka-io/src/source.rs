@@ -135,7 +135,8 @@ impl SourceConsumer {
         Batch(&mut self.taken)
     }
 
-    /// As [`SourceConsumer::next_batch`], into a batch that the caller keeps as long as it likes: what it held is freed.
+    /// As [`SourceConsumer::next_batch`], into a batch that the caller keeps: what it held is freed. The consumer's close waits
+    /// for what is kept, so it is to be cleared or dropped before.
     pub fn fill(&mut self, batch: &mut SharedBatch, max: usize, wait: Duration) {
         std::mem::swap(&mut self.taken, batch);
         self.take(max.max(1), wait);
