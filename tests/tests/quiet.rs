@@ -90,8 +90,12 @@ fn retention_that_leaves_only_control_records_stops_nobody() {
         counted.then_some(())
     });
     assert!(!service.log().contains("integrity"), "{}", service.last_words());
-    service.stop();
     deployment.clean();
+    // A broker that is gone: readiness says so while the process still tries.
+    broker.kill();
+    wait::until("readiness tells of the broker", LIMIT, || (!service.is_ready()).then_some(()));
+    assert_eq!(service.ended(), None, "it is told by a process that lives");
+    service.kill();
 }
 
 const LIMIT: Duration = Duration::from_secs(60);

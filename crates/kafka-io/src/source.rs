@@ -29,7 +29,9 @@ use crate::statistics::ClientStatistics;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::marker::PhantomData;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -132,7 +134,7 @@ impl SourceConsumer {
     /// Up to `max` records; waits up to `wait` for the first one only.
     pub fn next_batch(&mut self, max: usize, wait: Duration) -> Batch<'_> {
         self.take(max.max(1), wait);
-        Batch(&mut self.taken)
+        Batch { taken: &mut self.taken, one_thread: PhantomData }
     }
 
     /// As [`SourceConsumer::next_batch`], into a batch that the caller keeps: what it held is freed. The consumer's close waits
@@ -428,29 +430,33 @@ impl Drop for SourceConsumer {
 }
 
 /// Records that were read together; freed when dropped.
-pub struct Batch<'a>(&'a mut SharedBatch);
+pub struct Batch<'a> {
+    taken: &'a mut SharedBatch,
+    /// One thread only: the C library reads headers when it is first asked, and writes down where they are.
+    one_thread: PhantomData<Cell<()>>,
+}
 
 impl Batch<'_> {
     /// How many records.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.taken.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.taken.is_empty()
     }
 
     /// The records, in the order of their arrival: ordered inside each partition.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Record<'_>> {
         // SAFETY: the two lists are filled together, one part for each message, and the messages are freed by our drop.
-        unsafe { self.0.messages.records(&self.0.parts) }
+        unsafe { self.taken.messages.records(&self.taken.parts) }
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
-        self.0.clear();
+        self.taken.clear();
     }
 }
 
@@ -463,7 +469,7 @@ pub struct SharedBatch {
 }
 
 // SAFETY: by a shared reference only plain records are lent, which nobody writes to; headers, which the C library reads
-// when it is first asked, are lent by `Batch` alone, which has the only reference.
+// when it is first asked, are lent by `Batch` alone, which has the only reference and stays with one thread.
 unsafe impl Sync for SharedBatch {}
 
 impl SharedBatch {

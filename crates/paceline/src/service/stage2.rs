@@ -12,7 +12,7 @@ use super::recovery::{self, Recovered};
 use super::shadow::Shadow;
 use super::snapshot_writer::{Frozen, SnapshotWriter};
 use super::span::{SPAN_HEADER, Span};
-use super::stage1::start_committer;
+use super::stage1::{late_commit, start_committer};
 use super::tally::Tally;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::published::{AccountGoal, CampaignEntry, ExperimentView, HaltView};
@@ -103,6 +103,7 @@ pub struct Stage2 {
 struct InFlight {
     refusals: u32,
     oldest_clock_ms: Option<Millis>,
+    submitted: Instant,
 }
 
 struct OutTopics {
@@ -180,7 +181,8 @@ impl Stage2 {
             }
             Life::Lost(_) => Err(Failure::new(
                 Kind::TryLater,
-                "the group gave this controller's partitions to others (it was silent for longer than the session)",
+                "the group gave this controller's partitions away: for longer than the session it was not heard, because no broker \
+                 answered or because it hung",
                 "start it again; it takes up from the journal",
             )),
             Life::Failed(failure) if failure.is_fatal || !failure.error.fault.may_pass() => Err(failure.error.into()),
@@ -315,7 +317,8 @@ impl Stage2 {
             metadata: texts.get(partition).cloned().unwrap_or_default(),
         });
         let transaction = Transaction { offsets: offsets.collect(), records };
-        self.in_flight = Some(InFlight { refusals: 0, oldest_clock_ms: self.waiting_clock_ms.take() });
+        self.in_flight =
+            Some(InFlight { refusals: 0, oldest_clock_ms: self.waiting_clock_ms.take(), submitted: Instant::now() });
         self.submit(transaction)
     }
 
@@ -406,7 +409,9 @@ impl Stage2 {
         let reason = if self.committer.is_none() {
             Some("waiting for an assignment".to_owned())
         } else {
-            self.consumer.trouble().map(|(fault, words)| format!("{}: {words}", fault.words()))
+            let trouble = self.consumer.trouble().map(|(fault, words)| format!("{}: {words}", fault.words()));
+            let late = |flight: &InFlight| late_commit("a batch of decisions", flight.submitted);
+            trouble.or_else(|| self.in_flight.as_ref().and_then(late))
         };
         if self.in_flight.is_none() && reason.is_some() && self.committer.is_some() {
             self.consumer.forget_trouble();

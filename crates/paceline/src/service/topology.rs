@@ -141,7 +141,13 @@ pub fn inspect(settings: &Settings, admin: &Admin) -> Outcome<Topology> {
         wrong.push(format!("the event topics must have equal partition counts, but {}", list.join(", ")));
     }
     if count(&topics.epochs) < events[0].1 {
-        wrong.push(format!("{} needs {} partitions and has {}", topics.epochs, events[0].1, count(&topics.epochs)));
+        wrong.push(format!(
+            "{} needs {} partitions, as many as the event topics, and has {} (had the event topics fewer before? partitions \
+             cannot be added to them later: who counted a user's events would change)",
+            topics.epochs,
+            events[0].1,
+            count(&topics.epochs)
+        ));
     }
     for name in std::iter::once(topics.journal.as_str()).chain(topics.decision_log()) {
         if count(name) != settings.journal_partitions {

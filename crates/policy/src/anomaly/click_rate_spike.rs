@@ -46,7 +46,8 @@ impl ClickRateSpike {
         self.last_start_ms = Some(hour.start_ms);
         let (shown, clicked) = (hour.impressions as f64, hour.clicks as f64);
         let usual = (self.clicks + 0.5) / (self.impressions + 1.0);
-        let known = self.clicks >= s.clicks_min;
+        // Where there are more clicks than impressions, impressions are not told (mail, web push): there is no share.
+        let known = self.clicks >= s.clicks_min && self.impressions >= self.clicks;
         let due = usual * shown;
         let factor = s.factor.max(1.0);
         self.ln_ratio = clicked * libm::log(factor) - (factor - 1.0) * due;
@@ -129,6 +130,12 @@ mod tests {
         assert_eq!(run(|at| (1_000, if at > 50 { 40 } else { 20 }), 80).1, []);
         assert_eq!(run(|at| (50, if at == 70 { 4 } else { 1 }), 80).1, []);
         assert_eq!(run(|_| (100, 100), 80).1, []);
+    }
+
+    #[test]
+    fn clicks_of_a_channel_that_tells_no_impressions_are_no_spike() {
+        assert_eq!(run(|hour| (0, if hour == 60 { 900 } else { 90 }), 72).1, []);
+        assert_eq!(run(|hour| (hour % 3, 90), 72).1, []);
     }
 
     #[test]

@@ -36,7 +36,8 @@ impl Stage1 {
             }
             Life::Lost(_) => Err(Failure::new(
                 Kind::TryLater,
-                "the group gave this worker's partitions to others (it was silent for longer than the session)",
+                "the group gave this worker's partitions away: for longer than the session it was not heard, because no broker \
+                 answered or because it hung",
                 "start it again; it takes up from the journal",
             )),
             Life::Failed(failure) if failure.is_fatal || !failure.error.fault.may_pass() => Err(failure.error.into()),

@@ -32,7 +32,25 @@ pub(super) struct InFlight {
     opened: Instant,
     oldest_ms: Option<Millis>,
     refusals: u32,
+    submitted: Instant,
 }
+
+impl InFlight {
+    /// What to tell of a commit that does not come.
+    pub(super) fn trouble(&self) -> Option<String> {
+        late_commit("a cut", self.submitted)
+    }
+}
+
+/// Words about a commit that is asked for longer than any healthy one takes; `what` begins them.
+pub fn late_commit(what: &str, submitted: Instant) -> Option<String> {
+    let waited = submitted.elapsed();
+    (waited >= COMMIT_LATE)
+        .then(|| format!("{what} is not committed after {} s: no answer from the cluster", waited.as_secs()))
+}
+
+/// A healthy commit takes milliseconds, and a second where the broker is busy.
+const COMMIT_LATE: Duration = Duration::from_secs(3);
 
 impl Stage1 {
     /// Closes the epoch and hands it to the committer. `in_batch`: more records wait, so no source is idle.
@@ -94,6 +112,7 @@ impl Stage1 {
             opened: self.epoch.opened,
             oldest_ms: self.epoch.oldest_ms,
             refusals: 0,
+            submitted: Instant::now(),
         });
         self.log_bytes_since_snapshot += self.epoch.bytes_of.iter().sum::<u64>() as i64;
         self.epoch = OpenEpoch::new(clock_ms);
@@ -189,6 +208,7 @@ impl Stage1 {
         let started = Instant::now();
         while self.in_flight.is_some() {
             self.hear_committer(Duration::from_millis(20))?;
+            self.speak();
             if started.elapsed() > DRAIN_LIMIT {
                 return Err(Failure::new(
                     Kind::TryLater,
@@ -271,4 +291,20 @@ fn add(total: &mut Counters, one: &Counters) {
     total.conversions_unmatched += one.conversions_unmatched;
     total.conversions_waited += one.conversions_waited;
     total.conversions_crowded += one.conversions_crowded;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_late_after_some_seconds_and_not_before() {
+        let now = Instant::now();
+        assert_eq!(late_commit("a cut", now), None);
+        let before = now.checked_sub(COMMIT_LATE).expect("the machine has been up for some seconds");
+        assert_eq!(
+            late_commit("a cut", before).as_deref(),
+            Some("a cut is not committed after 3 s: no answer from the cluster")
+        );
+    }
 }

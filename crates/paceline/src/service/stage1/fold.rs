@@ -109,8 +109,7 @@ impl Stage1 {
                 }
                 hand_back(shared, &give_back);
                 out += 1;
-                let is_over = copier.is_full() || taken >= room || started.elapsed() >= TURN_MAX;
-                if is_small || is_over || turn.ends.load(Ordering::Relaxed) {
+                if is_small || copier.is_full() || taken >= room {
                     return;
                 }
                 while out >= BATCHES_OUT_MAX {
@@ -118,6 +117,9 @@ impl Stage1 {
                     let Ok(done) = given_back.recv_timeout(TURN_MAX) else { return };
                     out -= 1;
                     keep(spare, done);
+                }
+                if turn.ends.load(Ordering::Relaxed) || started.elapsed() >= TURN_MAX {
+                    return;
                 }
                 batch = spare.pop().unwrap_or_default();
                 consumer.fill(&mut batch, BATCH_RECORDS, Duration::ZERO);

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 
 /// This many records ahead of the one that is folded a payload is touched.
 const FETCH_AHEAD: usize = 6;
+
 /// A record on its way into the fold, from the client's buffers or from those held.
 #[derive(Clone, Copy)]
 struct Input<'a> {
@@ -142,9 +143,6 @@ impl<'a> Lane<'a> {
                 self.owned.siblings[kind.index()].hold(Held::of(offset, timestamp_ms, key, payload));
             }
         }
-        if self.folded.carried_bytes > 0 {
-            turn.ends.store(true, Ordering::Relaxed);
-        }
     }
 
     /// Whether a record is too early. What was folded since the limits were last looked at may let it go on.
@@ -196,6 +194,7 @@ impl<'a> Lane<'a> {
             Verdict::Stray => return true,
             Verdict::Rejected(reason) => {
                 folded.carried_bytes += payload.len();
+                turn.ends.store(true, Ordering::Relaxed);
                 let place = &sibling.place;
                 let letter = turn.writer.dead_letter(place, offset, timestamp_ms, key, input.payload, reason, detail);
                 folded.dead.push(letter);

@@ -21,6 +21,7 @@ use super::snapshot_writer::SnapshotWriter;
 use crate::failure::{Failure, Outcome};
 use aggregator::EpochSums;
 use commit::InFlight;
+pub use commit::late_commit;
 use kafka_io::{Committer, CommitterSettings, Failpoints, Membership, SharedBatch, SourceConsumer, TopicPartition};
 use model::event::EventKind;
 use model::fact::ControlTopic;
@@ -242,14 +243,15 @@ impl Stage1 {
         self.epoch.records > 0 && self.lag_records > self.epoch.records as u64 * longest_ms / age_ms
     }
 
-    fn speak(&self) {
+    pub(super) fn speak(&self) {
         let health = &self.context.published.health;
         let reason = if self.committer.is_none() {
             Some("waiting for an assignment".to_owned())
         } else if let Some(words) = &self.waits_for_siblings {
             Some(words.clone())
         } else {
-            self.consumer.trouble().map(|(fault, words)| format!("{}: {words}", fault.words()))
+            let trouble = self.consumer.trouble().map(|(fault, words)| format!("{}: {words}", fault.words()));
+            trouble.or_else(|| self.in_flight.as_ref().and_then(InFlight::trouble))
         };
         if reason.is_some() && self.consumer.trouble().is_some() && self.in_flight.is_none() {
             self.consumer.forget_trouble();
