@@ -116,6 +116,8 @@ struct Told {
     commands: BTreeSet<String>,
     alerts: BTreeSet<(String, String)>,
     alerts_opened: BTreeSet<String>,
+    /// Those of them that only say that data came late.
+    data_gaps: BTreeSet<String>,
 }
 
 impl World {
@@ -245,6 +247,9 @@ impl World {
         for alert in context.published.alerts().iter().rev() {
             if self.told.alerts.insert((alert.alert_id.clone(), alert.state.clone())) {
                 self.told.alerts_opened.insert(alert.alert_id.clone());
+                if alert.kind == "data_gap" {
+                    self.told.data_gaps.insert(alert.alert_id.clone());
+                }
                 let campaign = alert.campaign_id.as_deref().or(alert.account_id.as_deref()).unwrap_or("all");
                 eprintln!(
                     "{}  {:<16} ALERT {} {}  {}",
@@ -271,6 +276,7 @@ impl World {
             "commands_issued": self.told.commands.len(),
             "commands_applied": counts.applied,
             "alerts_opened": self.told.alerts_opened.len(),
+            "data_gaps": self.told.data_gaps.len(),
             "campaigns": campaigns(&with, &left_alone, context),
             "with": measures(&with),
             "without": measures(&left_alone),
@@ -361,7 +367,20 @@ fn print_summary(summary: &Value) -> Outcome {
         "conversions",
         amount("with", "conversions"),
         amount("without", "conversions")
-    ))
+    ))?;
+    let earned = |side: &str| match amount(side, "spend_micros") {
+        0 => "N/A (no spend)".to_owned(),
+        spend => format!("{:.2}", amount(side, "value_micros") as f64 / spend as f64),
+    };
+    say(&format!("{:<12} {:>16} {:>16}", "value/spend", earned("with"), earned("without")))?;
+    let (gaps, opened) = (summary["data_gaps"].as_u64().unwrap_or(0), summary["alerts_opened"].as_u64().unwrap_or(0));
+    if gaps * 2 > opened {
+        say(&format!(
+            "{gaps} of the {opened} alerts say that data came late: this machine was too busy for a market that runs so much \
+             faster than the clock, and raises were held meanwhile; a lower --speed or a quieter machine shows more"
+        ))?;
+    }
+    Ok(())
 }
 
 fn time(at_ms: Millis) -> String {
