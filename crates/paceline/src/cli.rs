@@ -89,6 +89,8 @@ pub enum Command {
     Verify(Verify),
     /// Replay the journal into a folder: summary, tables, report; also under another policy, compared with another run
     Replay(Replay),
+    /// Write one page about a stretch of time, to read, print or send: spend against plan, KPIs, commands with reasons, alerts
+    Report(Report),
     /// Write KPI rows, decisions, alerts, dead letters or the whole journal to files
     Export(Export),
     /// Stop all commands of a scope at once; stays until released

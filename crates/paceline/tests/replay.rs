@@ -99,6 +99,52 @@ fn a_sweep_ranks_the_same_whatever_the_threads_and_says_what_a_journal_cannot_te
     assert!(work.path("one/policy-grid-002.toml").is_file());
 }
 
+#[test]
+fn a_report_is_one_page_of_a_stretch_for_the_account_that_is_asked_for() {
+    let work = Work::new("report", 4 * 60);
+    let report = |more: &[&str]| work.of(&["report", "--files", &work.text("journal"), "--output", "json"], more);
+    let (from, to) = ((START + 60 * MINUTE_MS).to_string(), (START + 180 * MINUTE_MS).to_string());
+    let page = |threads: &str, name: &str| {
+        let out = work.text(name);
+        let run =
+            report(&["--from", &from, "--to", &to, "--account", "account-2", "--threads", threads, "--out", &out]);
+        assert_eq!(run.code, 0, "{}", run.said);
+        serde_json::from_str::<Value>(&run.told).unwrap()
+    };
+    let told = page("1", "one.html");
+    assert_eq!((&told["campaigns"], &told["file"]), (&json!(CAMPAIGNS), &json!(work.text("one.html"))));
+    assert!(told["first_ms"].as_i64() >= Some(START + 60 * MINUTE_MS) && told["last_ms"].as_i64() < to.parse().ok());
+    // A folder that is not there yet gets the file.
+    assert_eq!(page("4", "new/folder")["file"], json!(work.text("new/folder/report.html")));
+    let html = fs::read_to_string(work.path("one.html")).unwrap();
+    assert_eq!(html, fs::read_to_string(work.path("new/folder/report.html")).unwrap(), "threads change nothing");
+    assert!(html.contains("account-2") && !html.contains("account-0") && html.len() < 2_000_000);
+    assert!(["<script", "src=", "://"].iter().all(|outside| !html.contains(outside)), "nothing is loaded");
+    let titled = report(&["--title", "Acme <November>", "--out", &work.text("titled")]);
+    assert_eq!(titled.code, 0, "{}", titled.said);
+    let html = fs::read_to_string(work.path("titled/report.html")).unwrap();
+    assert!(html.contains("<h1>Acme &lt;November&gt;</h1>") && html.contains("account-0"));
+}
+
+#[test]
+fn a_report_that_cannot_be_made_says_why_and_leaves_nothing() {
+    let work = Work::new("no-report", 30);
+    let out = work.text("page.html");
+    let refused = |code: i32, words: &[&str], more: &[&str]| {
+        let run = work.of(&["report", "--files", &work.text("journal"), "--out", &out], more);
+        assert_eq!(run.code, code, "{more:?}: {}", run.said);
+        assert!(words.iter().all(|words| run.said.contains(words)), "{more:?}: {}", run.said);
+        assert_eq!(fs::read_dir(&work.0).unwrap().count(), 2, "{more:?}: the journal and a policy are all there is");
+    };
+    refused(2, &["--from", "is not an instant"], &["--from", "noon"]);
+    refused(2, &["--to is not after --from"], &["--from", "2026-01-05", "--to", "2026-01-05"]);
+    refused(1, &["no record of that stretch", "it reaches from 2026-01-05T00:00:30Z"], &["--from", "2027-01-01"]);
+    refused(1, &["knows no account \"acme\"", "it knows account-0, account-1"], &["--account", "acme"]);
+    fs::write(&out, "kept").unwrap();
+    let taken = work.of(&["report", "--files", &work.text("journal"), "--out", &out], &[]);
+    assert_eq!((taken.code, fs::read_to_string(&out).unwrap().as_str()), (1, "kept"), "{}", taken.said);
+}
+
 /// A folder with an exported journal.
 struct Work(PathBuf);
 
@@ -139,7 +185,16 @@ impl Work {
     }
 
     fn run(&self, out: &str, more: &[&str]) -> Run {
-        let output = self.command(out, more).output().unwrap();
+        Self::ended(&mut self.command(out, more))
+    }
+
+    /// Another command over the same journal.
+    fn of(&self, words: &[&str], more: &[&str]) -> Run {
+        Self::ended(Command::new(env!("CARGO_BIN_EXE_paceline")).args(words).args(more))
+    }
+
+    fn ended(command: &mut Command) -> Run {
+        let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Run { code: output.status.code().unwrap_or(-1), told: text(&output.stdout), said: text(&output.stderr) }
     }

@@ -2,9 +2,11 @@
 //!
 //! What always holds: the state is looked at at fixed instants of virtual time; nothing here moves it.
 
+use crate::extent::Extent;
 use crate::figures::{Figures, Name, SAMPLE_MS, Span};
 use crate::replayer::Replayer;
 use controller::{Granularity, Outputs};
+use model::output::{Alert, KpiRow};
 use model::time::{HOUR_MS, Millis};
 
 /// Counts one partition.
@@ -12,7 +14,7 @@ use model::time::{HOUR_MS, Millis};
 pub struct Counter {
     figures: Figures,
     span: Span,
-    from: Option<Millis>,
+    extent: Extent,
     sampled: Millis,
     hour: Millis,
     /// The last sample is taken.
@@ -20,15 +22,15 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// Counts what is decided from `from` on.
-    pub fn new(partition: i32, from: Option<Millis>) -> Self {
+    /// Counts what is decided within `extent`.
+    pub fn new(partition: i32, extent: Extent) -> Self {
         let span = Span { partition, from_offset: i64::MAX, ..Span::default() };
-        Self { span, from, sampled: Millis::MIN, hour: Millis::MIN, has_ended: false, figures: Figures::default() }
+        Self { span, extent, sampled: Millis::MIN, hour: Millis::MIN, has_ended: false, figures: Figures::default() }
     }
 
     /// Whether what is decided at this instant is reported on.
     pub fn counts(&self, now: Millis) -> bool {
-        self.from.is_none_or(|from| now >= from)
+        self.extent.holds(now)
     }
 
     /// A record that was read.
@@ -51,14 +53,16 @@ impl Counter {
     pub fn decided(&mut self, now: Millis, outputs: &Outputs, replayer: &Replayer) {
         let figures = &mut self.figures;
         *figures.policy_versions.entry(replayer.view().policy_version()).or_default() += 1;
-        outputs.adjustments.iter().for_each(|command| figures.command(command));
-        for proposal in &outputs.proposals {
+        let extent = &self.extent;
+        let commands = outputs.adjustments.iter().filter(|command| extent.tells(&command.account_id));
+        commands.for_each(|command| figures.command(command));
+        for proposal in outputs.proposals.iter().filter(|proposal| extent.tells(&proposal.account_id)) {
             let campaign = figures.campaign(&proposal.account_id, &proposal.campaign_id);
             *campaign.proposals.entry(proposal.state.clone()).or_default() += 1;
         }
-        outputs.alerts.iter().for_each(|alert| figures.alert(alert));
-        let from = self.from.unwrap_or(Millis::MIN);
-        outputs.kpis.iter().filter(|row| row.window_end > from).for_each(|row| figures.row(row, false));
+        let alerts = outputs.alerts.iter().filter(|alert| tells_alert(extent, alert));
+        alerts.for_each(|alert| figures.alert(alert));
+        self.closed(outputs);
         self.sample(now, replayer);
     }
 
@@ -85,6 +89,9 @@ impl Counter {
     fn plan(&mut self, slot: Millis, replayer: &Replayer) {
         for day in replayer.view().days_now() {
             let Some((planned, whole)) = day.planned_by_now_micros.zip(day.planned_micros) else { continue };
+            if !self.extent.tells(day.account_id) {
+                continue;
+            }
             self.figures.campaign(day.account_id, day.campaign_id).plans.insert(day.start, whole);
             let samples = match self.figures.samples.get_mut(day.currency) {
                 Some(samples) => samples,
@@ -105,22 +112,21 @@ impl Counter {
         }
     }
 
-    /// Rows of windows that were closed after it.
+    /// Rows alone: of windows that are told, whenever they are closed or restated.
     pub fn closed(&mut self, outputs: &Outputs) {
-        let from = self.from.unwrap_or(Millis::MIN);
-        outputs.kpis.iter().filter(|row| row.window_end > from).for_each(|row| self.figures.row(row, false));
+        let told = outputs.kpis.iter().filter(|row| tells_row(&self.extent, row));
+        told.for_each(|row| self.figures.row(row, false));
     }
 
     /// The end of the partition: open windows are taken as they stand.
     pub fn finish(mut self, replayer: &Replayer) -> Figures {
         let view = replayer.view();
-        let from = self.from.unwrap_or(Millis::MIN);
         self.ends(replayer);
-        for summary in view.campaigns() {
+        for summary in view.campaigns().filter(|summary| self.extent.tells(&summary.account_id)) {
             let (account, campaign) = (&summary.account_id, &summary.campaign_id);
             for granularity in [Granularity::Hour, Granularity::Day] {
                 for row in view.kpis(account, campaign, granularity) {
-                    if row.window_end > from && self.figures.misses(&row) {
+                    if tells_row(&self.extent, &row) && self.figures.misses(&row) {
                         self.figures.row(&row, true);
                     }
                 }
@@ -141,7 +147,9 @@ impl Counter {
         quality.refused_by_quarantine = refused;
         quality.integrity_holds = u64::from(view.integrity_hold().is_some());
         quality.answers_set_aside = replayer.answers_set_aside();
-        self.figures.still_open = view.alerts().count() as u64;
+        let open = view.alerts().filter(|alert| tells_alert(&self.extent, alert));
+        self.figures.still_open =
+            open.filter(|alert| self.extent.to.is_none_or(|to| alert.opened_at < to)).count() as u64;
         if self.span.records == 0 {
             self.span.from_offset = 0;
         }
@@ -149,4 +157,13 @@ impl Counter {
         self.figures.keep_few();
         self.figures
     }
+}
+
+fn tells_row(extent: &Extent, row: &KpiRow) -> bool {
+    extent.touches(row.window_start, row.window_end) && extent.tells(&row.account_id)
+}
+
+/// What is about everything is told to every account.
+fn tells_alert(extent: &Extent, alert: &Alert) -> bool {
+    alert.account_id.as_deref().is_none_or(|account| extent.tells(account))
 }

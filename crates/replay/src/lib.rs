@@ -18,6 +18,7 @@ mod baseline;
 mod closed_loop;
 pub mod compare;
 mod counter;
+pub mod extent;
 pub mod figures;
 mod part;
 pub mod rehearsal;
@@ -33,7 +34,7 @@ mod wire;
 
 pub use closed_loop::{CUT_MS, ClosedLoop, Delays, Watch};
 pub use figures::Figures;
-pub use part::{Part, complete};
+pub use part::{Part, Telling, complete};
 pub use replayer::{GIVEN_VERSION, Replayer};
 pub use stages::{Stages, StagesSetup, Take};
 pub use verifier::{Committed, Difference, Tally, Verifier};

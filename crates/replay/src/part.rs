@@ -4,6 +4,7 @@
 //! partitions are replayed at once. It owns no producer: there is no way from here to a topic.
 
 use crate::counter::Counter;
+use crate::extent::Extent;
 use crate::figures::Figures;
 use crate::replayer::Replayer;
 use crate::tables::Folder;
@@ -11,6 +12,7 @@ use controller::{JournalPosition, Setup};
 use model::journal::JournalRecord;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::Millis;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
@@ -32,7 +34,7 @@ impl Part {
         let part = format!("part-{:05}", setup.partition);
         let [decisions, kpis, alerts] = TABLES.map(|table| out.join(table));
         Self {
-            counter: Counter::new(setup.partition, from),
+            counter: Counter::new(setup.partition, Extent::since(from)),
             replayer: Replayer::new(setup, policy),
             decisions: Folder::new(&decisions, &part),
             kpis: Folder::new(&kpis, &part),
@@ -77,6 +79,45 @@ impl Part {
         self.kpis.finish()?;
         self.alerts.finish()?;
         Ok(self.counter.finish(&self.replayer))
+    }
+}
+
+/// A partition of which figures alone are wanted, and those of an extent: for a page without tables beside it.
+pub struct Telling {
+    replayer: Replayer,
+    counter: Counter,
+    extent: Extent,
+}
+
+impl Telling {
+    /// Before the partition's first record.
+    pub fn new(setup: Setup, extent: &Extent) -> Self {
+        let counter = Counter::new(setup.partition, extent.clone());
+        Self { counter, replayer: Replayer::new(setup, None), extent: extent.clone() }
+    }
+
+    /// Replays the next record; those after the extent count for what they restate.
+    pub fn apply(&mut self, at: JournalPosition, record: JournalRecord) {
+        self.counter.read(at.offset, at.timestamp_ms, record.deltas.len(), record.facts.len(), record.lag_records);
+        let outputs = self.replayer.apply(at, record);
+        let now = self.replayer.view().now();
+        if self.counter.counts(now) {
+            self.counter.decided(now, &outputs, &self.replayer);
+        } else {
+            self.counter.closed(&outputs);
+        }
+    }
+
+    /// Accounts that are known by now, told of or not.
+    pub fn accounts(&self) -> BTreeSet<String> {
+        self.replayer.view().campaigns().map(|campaign| campaign.account_id).collect()
+    }
+
+    /// The figures of the extent.
+    pub fn finish(self) -> Figures {
+        let mut figures = self.counter.finish(&self.replayer);
+        self.extent.cut(&mut figures);
+        figures
     }
 }
 
@@ -283,5 +324,55 @@ mod tests {
         assert_eq!(commands(&late, 0), commands(&all, from), "the state is that of the whole journal");
         assert_eq!(late.range().unwrap().0, from + 30_000);
         [folder, late_folder].iter().for_each(|folder| fs::remove_dir_all(folder).unwrap());
+    }
+    #[test]
+    fn a_page_tells_of_its_stretch_and_its_account_to_the_hour() {
+        let told = |extent: &Extent| {
+            let mut figures = Figures::default();
+            for partition in 0..2 {
+                let setup = Setup { partition, build: "test".into(), input_partitions: 1, ..Setup::default() };
+                let mut telling = Telling::new(setup, extent);
+                journal(partition).into_iter().for_each(|(at, record)| telling.apply(at, record));
+                figures.take(telling.finish());
+            }
+            figures
+        };
+        let spent = |figures: &Figures| summary::totals(figures).get("EUR").map_or(0, |sums| sums.spend_micros);
+        let all = told(&Extent::default());
+        assert_eq!(spent(&all), 2 * MINUTES * 72_000);
+        let (from, to) = (START + 3 * HOUR_MS, START + 7 * HOUR_MS);
+        let extent = Extent { from: Some(from), to: Some(to), ..Extent::default() };
+        let part = told(&extent);
+        assert_eq!(spent(&part), 2 * 4 * 60 * 72_000, "four hours of it");
+        let steps = |figures: &Figures| -> Vec<Millis> {
+            figures.campaigns.values().flat_map(|campaign| &campaign.steps).map(|step| step.at).collect()
+        };
+        let expected: Vec<Millis> = steps(&all).into_iter().filter(|at| (from..to).contains(at)).collect();
+        assert!(expected.len() < steps(&all).len(), "some commands lie outside");
+        assert_eq!(steps(&part), expected);
+        let accounts = ["account-1".to_owned()].into();
+        let one = told(&Extent { accounts, ..Extent::default() });
+        assert_eq!(spent(&one), MINUTES * 72_000, "half of it");
+        let about = About { is_report: true, accounts: vec!["account-1".into()], ..About::default() };
+        let page = report::html(&one, &about, None);
+        assert!(page.contains("account-1") && !page.contains("account-0"), "nothing of another client is on the page");
+    }
+
+    #[test]
+    fn a_page_of_a_month_and_more_campaigns_than_it_lists_stays_below_two_megabytes() {
+        let (folder, figures) = run("page", None, None);
+        let one = figures.campaigns.values().next().cloned().unwrap();
+        let mut many = figures;
+        for number in 0..1_500_i64 {
+            let mut campaign = one.clone();
+            campaign.spec.name = format!("{number:04} {}", "a long name of a campaign ".repeat(3));
+            let (day, hour) = (one.days.values().next().unwrap(), one.hours.values().next().unwrap());
+            campaign.days = (0..31).map(|at| (START + at * 24 * HOUR_MS, day.clone())).collect();
+            campaign.hours = (0..31 * 24).map(|at| (START + at * HOUR_MS, hour.clone())).collect();
+            many.campaigns.insert(("account-of-many".into(), format!("campaign-{number}")), campaign);
+        }
+        let page = report::html(&many, &About { is_report: true, ..About::default() }, None);
+        assert!((500_000..2_000_000).contains(&page.len()), "{} bytes", page.len());
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -31,6 +31,15 @@ pub struct About {
     pub policy_file: Option<String>,
     /// The journal was made of recorded events, through stage 1.
     pub is_events: bool,
+    /// A page by itself, of a stretch of the journal: no tables lie beside it.
+    #[serde(default)]
+    pub is_report: bool,
+    /// Heading of the page; one that says what the run was where absent.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// Accounts that alone are told of; all where there is none.
+    #[serde(default)]
+    pub accounts: Vec<String>,
 }
 
 /// Sums of a campaign, or of all of a currency.
@@ -282,6 +291,19 @@ fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value 
     document
 }
 
+fn limits_of_report() -> [String; 2] {
+    [
+        "Worked out again from the recorded journal, with the policy versions and the answers that it holds: where build and \
+         time zone data are those of the service, commands, alerts and rows are those that were published, byte for byte \
+         (paceline verify checks it)."
+            .to_owned(),
+        "Days are each campaign's own. A day that begins or ends outside the stretch counts with its hours within, and \
+         without its plan, which is one of a whole day. Commands and alerts are those of the stretch; spend, conversions \
+         and value of it are as known when the journal ends, later corrections among them."
+            .to_owned(),
+    ]
+}
+
 fn limits_of_events(about: &About) -> [String; 2] {
     let policy = about.policy_file.as_deref().unwrap_or("the built-in defaults");
     [
@@ -300,6 +322,7 @@ pub fn limits(about: &About, figures: &Figures) -> Vec<String> {
     let mut limits = Vec::new();
     match about.policy_sha256 {
         _ if about.is_events => limits.extend(limits_of_events(about)),
+        _ if about.is_report => limits.extend(limits_of_report()),
         None => limits.push(
             "Replayed under the policy versions that the journal holds, with the recorded answers: where build and time \
              zone data are those of the service, commands, alerts and rows are those that were published, byte for byte \

@@ -48,6 +48,12 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "paceline replay --journal --files journal --rehearse --labels troubles.csv --out rehearsal",
     ),
     ("replay", "Which policy is worth an experiment?", "paceline replay --sweep sweep.toml --out sweep"),
+    (
+        "report",
+        "November, for one client of an agency",
+        "paceline report --from 2026-11-01 --to 2026-12-01 --account acme --title \"Acme, November\" --out acme-november.html",
+    ),
+    ("report", "Everything in an export, without a broker", "paceline report --files journal --out report"),
     ("export", "The journal, for replays", "paceline export journal --out journal"),
     ("halt", "One account", "paceline halt --scope account=acme --reason \"wrong prices\""),
     ("release", "The same account", "paceline release --scope account=acme --reason \"prices corrected\""),

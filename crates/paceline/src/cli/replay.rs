@@ -1,4 +1,4 @@
-//! `paceline replay` and `paceline export`.
+//! `paceline replay`, `paceline report` and `paceline export`.
 
 use super::{ConfigFiles, ImportKind, Output};
 use clap::{Args, ValueEnum};
@@ -62,6 +62,40 @@ pub struct Replay {
     #[arg(long, value_name = "FILE", requires = "rehearse")]
     pub labels: Option<PathBuf>,
     /// Form of the result
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// `paceline report`
+#[derive(Args, Debug, Clone)]
+pub struct Report {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub config: ConfigFiles,
+    /// First instant told of (a date, RFC 3339, or epoch ms; UTC where no offset stands); the journal's beginning where
+    /// absent
+    #[arg(long, value_name = "T")]
+    pub from: Option<String>,
+    /// Instant before which the report ends: with 2026-12-01 the last day told of is November 30; the journal's end where
+    /// absent
+    #[arg(long, value_name = "T")]
+    pub to: Option<String>,
+    /// Tell of this account alone; may be given more than once
+    #[arg(long, value_name = "ID")]
+    pub account: Vec<String>,
+    /// Heading of the page
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Folder that `paceline export journal` wrote; the broker's topics where absent
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<PathBuf>,
+    /// File to make, where it ends in .html; else a folder, made where missing, for report.html. Nothing is overwritten
+    #[arg(long, value_name = "PATH", default_value = "report.html")]
+    pub out: PathBuf,
+    /// Journal partitions read at once; as many as cores where absent. The page does not depend on it
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
+    /// Form of what is said on stdout
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
 }

@@ -19,6 +19,7 @@ pub mod mask;
 mod policy;
 mod proposals;
 mod replay;
+mod report;
 mod rules;
 pub mod run;
 mod simulate;
@@ -62,6 +63,7 @@ pub fn dispatch(command: Command) -> Outcome {
         Command::Why(arguments) => why::run(&arguments),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Export(arguments) => export::run(&arguments),
         Command::Analyze(command) => analyze::run(&command),
         Command::Simulate(arguments) => simulate::run(&arguments),

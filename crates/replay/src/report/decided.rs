@@ -41,7 +41,8 @@ pub fn commands(figures: &Figures) -> String {
         0 => "None was issued.".to_owned(),
         total if total <= LISTED_MAX => "Every issued command, in its order.".to_owned(),
         total => format!(
-            "The {LISTED_MAX} of {} issued commands with most money at stake, in their order; decisions.parquet holds all.",
+            "The {LISTED_MAX} of {} issued commands with most money at stake, in their order; the table of decisions, of a \
+             replay or an export, holds all.",
             whole(total as i64)
         ),
     };

@@ -14,11 +14,14 @@ pub use words::{change_words, money, percent};
 use crate::compare::Comparison;
 use crate::figures::Figures;
 use crate::summary::About;
+use std::fmt::Write;
 
 /// The page.
 pub fn html(figures: &Figures, about: &About, comparison: Option<&Comparison>) -> String {
     let mut page = String::with_capacity(PAGE_BYTES_USUAL);
     page.push_str(HEAD);
+    let title = sections::title(about);
+    let _ = write!(page, "<title>Paceline: {}</title>", words::escape(&title));
     page.push_str("<style>");
     page.push_str(STYLE);
     page.push_str("</style></head><body>");
@@ -45,7 +48,6 @@ const PAGE_BYTES_USUAL: usize = 1 << 18;
 
 const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
 <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\
-<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
-<title>Paceline replay</title>";
+<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">";
 
 const STYLE: &str = include_str!("style.css");

@@ -17,10 +17,7 @@ pub(super) const LINES_MAX: usize = 40;
 /// What the run was.
 pub fn head(figures: &Figures, about: &About) -> String {
     let range = figures.range();
-    let title = match (&about.policy_file, range) {
-        (Some(file), _) => format!("Replay under {file}"),
-        (None, _) => "Replay under the recorded policy".into(),
-    };
+    let title = title(about);
     let when = range.map_or("no record".into(), |(first, last)| {
         format!("{} to {} UTC, {}", instant(first), instant(last), span(last - first))
     });
@@ -35,7 +32,7 @@ pub fn head(figures: &Figures, about: &About) -> String {
             version => format!("version {version}"),
         })
         .collect();
-    let tags = [
+    let mut tags = vec![
         format!("{} campaigns", whole(figures.campaigns.len() as i64)),
         format!("{} journal records, {} rows", whole(records as i64), whole(deltas as i64)),
         format!("{} partitions of {}", figures.spans.len(), about.journal),
@@ -43,6 +40,9 @@ pub fn head(figures: &Figures, about: &About) -> String {
         format!("build {}", about.build),
         format!("time zones {}", about.tzdb),
     ];
+    if !about.accounts.is_empty() {
+        tags.insert(0, format!("account {}", about.accounts.join(", ")));
+    }
     let tags: String = tags.iter().map(|tag| format!("<span class=\"tag\">{}</span>", escape(tag))).collect();
     let links: String = [
         ("spend", "Spend and plan"),
@@ -58,6 +58,16 @@ pub fn head(figures: &Figures, about: &About) -> String {
     .map(|(id, name)| format!("<a href=\"#{id}\">{name}</a>"))
     .collect();
     format!("<header><h1>{}</h1><p class=\"lead\">{when}</p>{tags}<nav>{links}</nav></header>", escape(&title))
+}
+
+/// What the page is called.
+pub fn title(about: &About) -> String {
+    match (&about.title, &about.policy_file) {
+        (Some(title), _) => title.clone(),
+        (None, _) if about.is_report => "Spend, results and what was decided".into(),
+        (None, Some(file)) => format!("Replay under {file}"),
+        (None, None) => "Replay under the recorded policy".into(),
+    }
 }
 
 /// The figures that are asked for first, by currency.
@@ -348,7 +358,10 @@ pub(super) fn left_out(all: usize, shown: usize) -> String {
     if all <= shown {
         return String::new();
     }
-    format!("<p class=\"soft\">{} more are not shown here; the tables hold all.</p>", whole((all - shown) as i64))
+    format!(
+        "<p class=\"soft\">{} more are not shown here; the tables of a replay or an export hold all.</p>",
+        whole((all - shown) as i64)
+    )
 }
 
 pub(super) fn by_weight(figures: &Figures) -> Vec<(&Name, &Campaign, Sums)> {

@@ -8,7 +8,7 @@
 mod events;
 mod labels;
 pub mod out;
-mod progress;
+pub mod progress;
 mod resume;
 pub mod source;
 mod sweep;
@@ -132,46 +132,13 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Each thread takes the next partition; figures are put together in the partitions' order.
     fn run(&self, threads: usize) -> Outcome<Figures> {
-        let partitions = self.source.partitions();
-        let progress = Progress::new("journal records", self.source.records(), self.source.deltas());
-        let (next, failed) = (AtomicUsize::new(0), Mutex::new(None::<Failure>));
-        let done: Vec<Mutex<Option<Figures>>> = partitions.iter().map(|_| Mutex::new(None)).collect();
-        std::thread::scope(|scope| {
-            for _ in 0..threads.min(partitions.len()).max(1) {
-                scope.spawn(|| {
-                    while let Some((at, partition)) = take(&next, &partitions) {
-                        match self.partition(partition, &progress) {
-                            Ok(figures) => *locked(&done[at]) = Some(figures),
-                            Err(failure) => {
-                                // The others hear of it with their next record.
-                                self.stop.ask();
-                                let mut first = locked(&failed);
-                                if first.as_ref().is_none_or(|first| first.kind == Kind::Stopped) {
-                                    *first = Some(failure);
-                                }
-                                return;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        progress.end();
-        if let Some(failure) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(match self.kept {
-                Some(kept) if failure.kind == Kind::Stopped => interrupted(kept.count(), partitions.len()),
-                _ => failure,
-            });
-        }
-        let mut figures = Figures::default();
-        for one in done {
-            if let Some(one) = one.into_inner().unwrap_or_else(PoisonError::into_inner) {
-                figures.take(one);
-            }
-        }
-        Ok(figures)
+        let done =
+            by_partition(self.source, threads, self.stop, |partition, progress| self.partition(partition, progress));
+        done.map_err(|failure| match self.kept {
+            Some(kept) if failure.kind == Kind::Stopped => interrupted(kept.count(), self.source.partitions().len()),
+            _ => failure,
+        })
     }
 
     fn partition(&self, partition: i32, progress: &Progress) -> Outcome<Figures> {
@@ -193,6 +160,50 @@ impl Work<'_> {
     }
 }
 
+/// Each thread takes the next partition; figures are put together in the partitions' order.
+pub fn by_partition(
+    source: &Source,
+    threads: usize,
+    stop: &Stop,
+    of: impl Fn(i32, &Progress) -> Outcome<Figures> + Sync,
+) -> Outcome<Figures> {
+    let partitions = source.partitions();
+    let progress = Progress::new("journal records", source.records(), source.deltas());
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(None::<Failure>));
+    let done: Vec<Mutex<Option<Figures>>> = partitions.iter().map(|_| Mutex::new(None)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..threads.min(partitions.len()).max(1) {
+            scope.spawn(|| {
+                while let Some((at, partition)) = take(&next, &partitions) {
+                    match of(partition, &progress) {
+                        Ok(figures) => *locked(&done[at]) = Some(figures),
+                        Err(failure) => {
+                            // The others hear of it with their next record.
+                            stop.ask();
+                            let mut first = locked(&failed);
+                            if first.as_ref().is_none_or(|first| first.kind == Kind::Stopped) {
+                                *first = Some(failure);
+                            }
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    progress.end();
+    if let Some(failure) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(failure);
+    }
+    let mut figures = Figures::default();
+    for one in done {
+        if let Some(one) = one.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            figures.take(one);
+        }
+    }
+    Ok(figures)
+}
+
 fn take(next: &AtomicUsize, partitions: &[i32]) -> Option<(usize, i32)> {
     let at = next.fetch_add(1, Ordering::Relaxed);
     partitions.get(at).map(|partition| (at, *partition))
@@ -202,7 +213,8 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn cores() -> usize {
+/// As many threads as cores.
+pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -235,6 +247,7 @@ fn about(
         policy_sha256: policy.map(|body| hex(&Sha256::digest(body.as_bytes()))),
         policy_file: arguments.policy.as_deref().and_then(name),
         is_events: arguments.events,
+        ..About::default()
     }
 }
 
