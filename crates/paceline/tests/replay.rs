@@ -95,6 +95,20 @@ fn a_sweep_ranks_the_same_whatever_the_threads_and_says_what_a_journal_cannot_te
         assert_eq!(sweep[part]["places"].as_array().map(Vec::len), Some(3), "{part}: {sweep:#}");
         assert!(sweep[part]["overfitting"]["rank_correlation"].is_number());
     }
+    assert!(one.told.contains("at least; the most is not identified") || one.told.contains(" to "), "{}", one.told);
+    for place in sweep["journal"]["places"].as_array().unwrap() {
+        assert_eq!(place["outcomes"], "not identified");
+        let spend = &place["spend"][0];
+        let micros = |of: &str| spend[of].as_i64();
+        assert!(micros("recorded_micros") > Some(0) && micros("least_micros") <= micros("recorded_micros"), "{place}");
+        assert_eq!(micros("most_micros").is_none(), spend["most_is"] == "not identified", "{place}");
+    }
+    let parameter = &sweep["journal"]["parameters"][0];
+    assert_eq!(
+        (&parameter["path"], &parameter["outcomes"]),
+        (&json!("defaults.guard.bid_step_down"), &json!("not identified"))
+    );
+    assert_eq!(parameter["changes_commands"], true, "{parameter}");
     assert_eq!(sweep["journal"]["units"], PARTITIONS as usize * CAMPAIGNS);
     assert!(work.path("one/policy-grid-002.toml").is_file());
 }

@@ -49,7 +49,7 @@ pub fn compare(figures: &Figures, baseline: &Baseline) -> Comparison {
     let end = figures.range().map_or(Millis::MIN, |(_, last)| last);
     let campaigns = figures.campaigns.iter().map(|(name, campaign)| {
         let theirs = baseline.steps.get(name).unwrap_or(&none);
-        let mut change = change(campaign, theirs, end);
+        let mut change = change(campaign, &campaign.steps, theirs, end);
         change.commands = [baseline.count(name, "commands"), campaign.kinds.values().sum()];
         change.alerts = [baseline.count(name, "alerts"), campaign.alerts.values().sum()];
         (name.clone(), change)
@@ -90,12 +90,13 @@ impl Stand {
     }
 }
 
-fn change(campaign: &Campaign, theirs: &[Step], end: Millis) -> Change {
+/// What `own` commands say of a campaign's recorded hours beside `theirs`, those under which the hours were recorded.
+pub(crate) fn change(campaign: &Campaign, own: &[Step], theirs: &[Step], end: Millis) -> Change {
     let spec = &campaign.spec;
     let mut change = Change { currency: spec.currency.clone(), ..Change::default() };
     let start =
         Stand { bid: Some(spec.bid_micros).filter(|bid| *bid > 0), budget: spec.daily_budget_micros, is_paused: false };
-    let mut hours = marks(campaign, theirs, end, start, &mut change);
+    let mut hours = marks(own, theirs, end, start, &mut change);
     for (hour, window) in &campaign.hours {
         let (below, above) = hours.remove(hour).unwrap_or_default();
         let sum = match (below, above) {
@@ -113,16 +114,16 @@ fn change(campaign: &Campaign, theirs: &[Step], end: Millis) -> Change {
 
 /// For each hour whether this run stood below and above the other in it; pauses are summed on the way.
 fn marks(
-    campaign: &Campaign,
+    own_steps: &[Step],
     theirs: &[Step],
     end: Millis,
     start: Stand,
     change: &mut Change,
 ) -> BTreeMap<Millis, (bool, bool)> {
-    let instants: BTreeSet<Millis> = campaign.steps.iter().chain(theirs).map(|step| step.at).collect();
+    let instants: BTreeSet<Millis> = own_steps.iter().chain(theirs).map(|step| step.at).collect();
     let mut instants = instants.into_iter().peekable();
     let (mut own, mut other) = (start, start);
-    let (mut own_steps, mut their_steps) = (campaign.steps.iter().peekable(), theirs.iter().peekable());
+    let (mut own_steps, mut their_steps) = (own_steps.iter().peekable(), theirs.iter().peekable());
     let mut hours: BTreeMap<Millis, (bool, bool)> = BTreeMap::new();
     while let Some(at) = instants.next() {
         while let Some(step) = own_steps.next_if(|step| step.at <= at) {
@@ -176,7 +177,8 @@ impl Change {
         (!self.has_above).then(|| self.same_micros.saturating_add(self.below_micros))
     }
 
-    fn add(&mut self, other: &Change) {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Change) {
         for at in 0..2 {
             self.commands[at] += other.commands[at];
             self.alerts[at] += other.alerts[at];
@@ -275,6 +277,10 @@ mod tests {
     use crate::figures::Window;
     use model::fact::CampaignSpec;
 
+    fn of(steps: Vec<Step>, theirs: &[Step], end: Millis) -> Change {
+        change(&campaign(steps.clone()), &steps, theirs, end)
+    }
+
     fn campaign(steps: Vec<Step>) -> Campaign {
         let spec = CampaignSpec { bid_micros: 100, currency: "EUR".into(), ..CampaignSpec::default() };
         let window = |spend_micros| Window { spend_micros, ..Window::default() };
@@ -289,7 +295,7 @@ mod tests {
     #[test]
     fn equal_commands_change_nothing() {
         let steps = vec![step(HOUR_MS, Lever::Bid, 120), step(2 * HOUR_MS, Lever::Pause, 0)];
-        let change = change(&campaign(steps.clone()), &steps, 4 * HOUR_MS);
+        let change = of(steps.clone(), &steps, 4 * HOUR_MS);
         assert!(change.is_same(), "{change:?}");
         assert_eq!((change.least_micros(), change.most_micros()), (150, Some(150)));
         assert_eq!(change.paused_ms, [2 * HOUR_MS; 2]);
@@ -298,17 +304,17 @@ mod tests {
     #[test]
     fn hours_below_have_bounds_and_hours_above_have_no_upper_one() {
         let lower = vec![step(HOUR_MS + 5, Lever::Bid, 90), step(2 * HOUR_MS, Lever::Bid, 100)];
-        let below = change(&campaign(lower), &[], 4 * HOUR_MS);
+        let below = of(lower, &[], 4 * HOUR_MS);
         assert_eq!((below.below_micros, below.least_micros(), below.most_micros()), (20, 130, Some(150)));
         let higher = vec![step(3 * HOUR_MS, Lever::Bid, 110)];
-        let above = change(&campaign(higher), &[], 4 * HOUR_MS);
+        let above = of(higher, &[], 4 * HOUR_MS);
         assert_eq!((above.above_micros, above.least_micros(), above.most_micros()), (80, 150, None));
     }
 
     #[test]
     fn a_pause_stands_below_any_bid() {
         let steps = vec![step(0, Lever::Bid, 500), step(HOUR_MS, Lever::Pause, 0)];
-        let change = change(&campaign(steps), &[step(0, Lever::Bid, 500)], 2 * HOUR_MS);
+        let change = of(steps, &[step(0, Lever::Bid, 500)], 2 * HOUR_MS);
         assert_eq!((change.below_micros, change.same_micros, change.has_above), (20, 130, false));
         assert_eq!(change.paused_ms, [0, HOUR_MS]);
     }

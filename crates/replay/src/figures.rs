@@ -174,6 +174,14 @@ impl Window {
     }
 }
 
+impl Step {
+    /// Of a command.
+    pub fn of(command: &Adjustment) -> Self {
+        let (value_micros, reason) = (command.value_micros, command.reason.clone());
+        Self { at: command.issued_at, lever: Lever::of(&command.kind), value_micros, reason }
+    }
+}
+
 impl Lever {
     /// Of a kind of command.
     pub fn of(kind: &str) -> Self {
@@ -223,9 +231,7 @@ impl Figures {
         for edit in &command.explanation.guard_edits {
             *campaign.guard_edits.entry(edit.clone()).or_default() += 1;
         }
-        let lever = Lever::of(&command.kind);
-        let (value_micros, reason) = (command.value_micros, command.reason.clone());
-        campaign.steps.push(Step { at: command.issued_at, lever, value_micros, reason });
+        campaign.steps.push(Step::of(command));
         // A copy of a command is dear, and nearly all of them would be put away again.
         let (stake, at) = (command.risk.at_stake_micros, command.issued_at);
         if self.least.is_some_and(|(least, before)| stake < least || stake == least && at > before) {

@@ -1,10 +1,12 @@
 //! What a policy would have commanded on a recorded journal, counted by campaign in two stretches of time.
 //!
 //! What always holds: only what a recorded journal identifies is counted: commands, commands that the guard changed,
-//! alerts, and hours paused by commands. Missing on purpose: clicks,
-//! conversions and value under another policy, which one journal cannot tell.
+//! alerts, and hours paused by commands. Spend under a candidate's commands is bounded by what was recorded, as a
+//! comparison of two runs bounds it. Missing on purpose: clicks, conversions and value under another policy, which one
+//! journal cannot tell.
 
-use crate::figures::{Lever, Name};
+use crate::compare::{Change, change};
+use crate::figures::{Figures, Lever, Name, Step};
 use crate::replayer::Replayer;
 use controller::{JournalPosition, Outputs, Setup};
 use model::journal::JournalRecord;
@@ -22,29 +24,46 @@ pub struct Counted {
     paused_since: Option<Millis>,
 }
 
-/// Replays one partition under `policy`, the recorded ones where there is none, and counts by campaign; `read` gives every
-/// record to what it is handed.
+/// What one partition of a journal says of one candidate.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// By campaign.
+    pub campaigns: BTreeMap<Name, Counted>,
+    /// By currency: recorded spend, split by how the candidate's values stood beside those in force.
+    pub spend: BTreeMap<String, Change>,
+    /// Of the issued commands: candidates that are alike here have decided alike.
+    pub commanded: u64,
+}
+
+/// Replays one partition under a policy's text and counts by campaign, beside the figures of the same partition under the
+/// recorded policy; `read` gives every record to what it is handed.
 ///
 /// # Errors
 /// Those of `read`.
 pub fn count<E>(
     setup: Setup,
-    policy: Option<&str>,
+    policy: &str,
+    recorded: &Figures,
     split: Millis,
     read: impl FnOnce(&mut dyn FnMut(JournalPosition, JournalRecord)) -> Result<(), E>,
-) -> Result<BTreeMap<Name, Counted>, E> {
-    let mut counting = Counting { replayer: Replayer::new(setup, policy), split, campaigns: BTreeMap::new() };
+) -> Result<Counts, E> {
+    let mut counting = Counting::new(Replayer::new(setup, Some(policy)), split);
     read(&mut |at, record| counting.apply(at, record))?;
-    Ok(counting.finish())
+    Ok(counting.finish(recorded))
 }
 
 struct Counting {
     replayer: Replayer,
     split: Millis,
     campaigns: BTreeMap<Name, Counted>,
+    steps: BTreeMap<Name, Vec<Step>>,
 }
 
 impl Counting {
+    fn new(replayer: Replayer, split: Millis) -> Self {
+        Self { replayer, split, campaigns: BTreeMap::new(), steps: BTreeMap::new() }
+    }
+
     fn apply(&mut self, at: JournalPosition, record: JournalRecord) {
         let outputs = self.replayer.apply(at, record);
         let now = self.replayer.view().now();
@@ -54,6 +73,8 @@ impl Counting {
     fn take(&mut self, now: Millis, outputs: &Outputs) {
         let (part, split) = (usize::from(now >= self.split), self.split);
         for command in &outputs.adjustments {
+            let name = (command.account_id.clone(), command.campaign_id.clone());
+            self.steps.entry(name).or_default().push(Step::of(command));
             let counted = self.of(&command.account_id, &command.campaign_id);
             counted.parts[part][0] += 1.0;
             counted.parts[part][1] += f64::from(u8::from(!command.explanation.guard_edits.is_empty()));
@@ -74,7 +95,7 @@ impl Counting {
     }
 
     /// Campaigns in which nothing was decided count, too: with nothing.
-    fn finish(mut self) -> BTreeMap<Name, Counted> {
+    fn finish(mut self, recorded: &Figures) -> Counts {
         let view = self.replayer.view();
         let end = view.now();
         let names: Vec<Name> =
@@ -83,7 +104,14 @@ impl Counting {
             self.campaigns.entry(name).or_default();
         }
         self.campaigns.values_mut().for_each(|counted| counted.resumed(end, self.split));
-        self.campaigns
+        let mut spend: BTreeMap<String, Change> = BTreeMap::new();
+        for (name, campaign) in &recorded.campaigns {
+            let own = self.steps.get(name).map_or(&[][..], Vec::as_slice);
+            let change = change(campaign, own, &campaign.steps, end);
+            spend.entry(change.currency.clone()).or_default().add(&change);
+        }
+        let commanded = fingerprint(&self.steps);
+        Counts { campaigns: self.campaigns, spend, commanded }
     }
 }
 
@@ -96,29 +124,68 @@ impl Counted {
     }
 }
 
+/// FNV-1a over every command: what, where, when, how much. No protection against anybody: equal ones are the same.
+fn fingerprint(steps: &BTreeMap<Name, Vec<Step>>) -> u64 {
+    let add = |sum: u64, bytes: &[u8]| {
+        bytes.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3))
+    };
+    let mut sum = 0xCBF2_9CE4_8422_2325;
+    for ((account, campaign), steps) in steps {
+        sum = add(add(add(add(sum, account.as_bytes()), &[0]), campaign.as_bytes()), &[0]);
+        for step in steps {
+            sum = add(sum, &step.at.to_le_bytes());
+            sum = add(sum, &[step.lever as u8]);
+            sum = add(sum, &step.value_micros.unwrap_or(i64::MIN).to_le_bytes());
+        }
+    }
+    sum
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::figures::Window;
     use model::output::{Adjustment, Alert};
 
     #[test]
     fn commands_clamps_alerts_and_pauses_are_counted_on_their_side_of_the_split() {
         let replayer = Replayer::new(Setup::default(), None);
-        let mut counting = Counting { replayer, split: 2 * HOUR_MS, campaigns: BTreeMap::new() };
-        let command = |kind: &str, edits: &[&str]| {
-            let mut command = Adjustment { campaign_id: "one".into(), kind: kind.into(), ..Adjustment::default() };
+        let mut counting = Counting::new(replayer, 2 * HOUR_MS);
+        let command = |issued_at: Millis, kind: &str, edits: &[&str]| {
+            let mut command =
+                Adjustment { campaign_id: "one".into(), kind: kind.into(), issued_at, ..Adjustment::default() };
             command.explanation.guard_edits = edits.iter().map(|edit| (*edit).to_owned()).collect();
             command
         };
         let opened = Alert { state: "opened".into(), campaign_id: Some("one".into()), ..Alert::default() };
-        let pause = Outputs { adjustments: vec![command("pause", &[])], ..Outputs::default() };
-        let resume = Outputs { adjustments: vec![command("resume", &[])], alerts: vec![opened], ..Outputs::default() };
-        let clamped = Outputs { adjustments: vec![command("set_bid", &["step_up"])], ..Outputs::default() };
+        let pause = Outputs { adjustments: vec![command(HOUR_MS, "pause", &[])], ..Outputs::default() };
+        let resume = Outputs {
+            adjustments: vec![command(4 * HOUR_MS, "resume", &[])],
+            alerts: vec![opened],
+            ..Outputs::default()
+        };
+        let clamped =
+            Outputs { adjustments: vec![command(HOUR_MS + 1, "set_bid", &["step_up"])], ..Outputs::default() };
         counting.take(HOUR_MS, &pause);
         counting.take(HOUR_MS + 1, &clamped);
         counting.take(4 * HOUR_MS, &resume);
-        let counted = counting.finish();
-        let one = counted[&(String::new(), "one".to_owned())];
-        assert_eq!(one.parts, [[2.0, 1.0, 0.0, 1.0], [1.0, 0.0, 1.0, 2.0]]);
+        let name = (String::new(), "one".to_owned());
+        let mut recorded = Figures::default();
+        let campaign = recorded.campaign("", "one");
+        campaign.spec.currency = "EUR".into();
+        campaign.hours =
+            (0..5).map(|hour| (hour * HOUR_MS, Window { spend_micros: 10, ..Window::default() })).collect();
+        let steps = counting.steps.clone();
+        let counts = counting.finish(&recorded);
+        assert_eq!(counts.campaigns[&name].parts, [[2.0, 1.0, 0.0, 1.0], [1.0, 0.0, 1.0, 2.0]]);
+        let spend = &counts.spend["EUR"];
+        assert_eq!(
+            (spend.least_micros(), spend.most_micros()),
+            (20, Some(50)),
+            "paused in three hours of five: {spend:?}"
+        );
+        let mut other = steps.clone();
+        other.get_mut(&name).unwrap()[0].at += 1;
+        assert!(fingerprint(&steps) == counts.commanded && fingerprint(&other) != counts.commanded);
     }
 }

@@ -8,5 +8,5 @@
 mod journal;
 mod rank;
 
-pub use journal::{Counted, METRICS as JOURNAL_METRICS, count};
+pub use journal::{Counted, Counts, METRICS as JOURNAL_METRICS, count};
 pub use rank::{Interval, Place, Ranking, Scores, rank};

@@ -4,6 +4,7 @@
 //! not, so only what it identifies is counted on it. Candidates are ranked by the first part of each unit's time and
 //! checked on the rest. Equal files give equal bytes, whatever the number of threads.
 
+mod identified;
 pub mod plan;
 
 use super::out::Out;
@@ -14,14 +15,20 @@ use crate::commands::run::{BUILD, stop_on_signal};
 use crate::commands::{say, say_json, simulate};
 use crate::failure::{Failure, Outcome};
 use crate::service::context::Stop;
+use controller::JournalPosition;
+use identified::Identified;
 use market::Trial;
 use model::fact::PolicyVersion;
+use model::journal::JournalRecord;
 use plan::{Candidate, Markets, Plan, Recorded};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use replay::sweep::{Counted, JOURNAL_METRICS, Ranking, Scores, count, rank};
+use rayon::iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterator};
+use replay::extent::Extent;
+use replay::figures::Name;
+use replay::sweep::{Counted, Counts, JOURNAL_METRICS, Place, Ranking, Scores, count, rank};
 use replay::trial::{DayScore, policy_of, run as play};
+use replay::{Figures, Telling};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A figure of simulated days.
@@ -93,16 +100,18 @@ pub fn run(arguments: &Replay, file: &std::path::Path) -> Outcome {
         let title = format!("{} in {} simulated markets", markets.metric, ranking.units);
         table(&plan, ranking, &title)?;
     }
-    if let (Some(ranking), Some(recorded)) = (&recorded, wants_journal) {
+    if let (Some((ranking, identified)), Some(recorded)) = (&recorded, wants_journal) {
         let title = format!("{} a campaign on the recorded journal, {} campaigns", recorded.metric, ranking.units);
         table(&plan, ranking, &title)?;
+        identified.tell(&plan, &shown(ranking).map(|(_, place)| place.candidate).collect::<Vec<_>>())?;
         say(JOURNAL_LIMIT)?;
     }
     say(&format!("written to {}: sweep.json, and each candidate's policy", arguments.out.display()))
 }
 
 const JOURNAL_LIMIT: &str = "On a journal only what would have been commanded is counted: clicks, conversions and value under \
-                             another policy are not identified by it. Fewer commands are quieter, not better.";
+                             another policy are not identified by it. Bounds of spend assume that a lower bid or budget \
+                             spends no more, and a pause nothing. Fewer commands are quieter, not better.";
 const MARKET_LIMIT: &str = "Simulated markets are drawn from the trials' ranges: what ranks first there is worth an experiment, \
                             and no proof for your own traffic.";
 
@@ -161,8 +170,8 @@ fn policy(candidate: &Candidate, trial: &Trial) -> PolicyVersion {
     PolicyVersion { name, version: 1, body, author: "sweep".into(), ..PolicyVersion::default() }
 }
 
-/// Every candidate on every partition of the journal.
-fn counted(arguments: &Replay, plan: &Plan, recorded: &Recorded, stop: &Arc<Stop>) -> Outcome<Ranking> {
+/// Every candidate on every partition of the journal, beside what was recorded there.
+fn counted(arguments: &Replay, plan: &Plan, recorded: &Recorded, stop: &Arc<Stop>) -> Outcome<(Ranking, Identified)> {
     let files = match &arguments.files[..] {
         [] => None,
         [folder] => Some(folder.as_path()),
@@ -173,45 +182,69 @@ fn counted(arguments: &Replay, plan: &Plan, recorded: &Recorded, stop: &Arc<Stop
     let mut source = Source::open(&arguments.config.files, files)?;
     // All candidates see the same journal, whatever comes meanwhile.
     source.end_at(&source.ends());
+    let read = |partition: i32, take: &mut dyn FnMut(JournalPosition, JournalRecord)| {
+        source.read(partition, to, stop.clone(), |at, record| {
+            take(at, record);
+            Ok(())
+        })
+    };
     let partitions = source.partitions();
-    let jobs: Vec<(&Candidate, i32)> = plan
+    let as_recorded = |partition: &i32| {
+        let mut telling = Telling::new(source.setup(*partition), &Extent::default());
+        read(*partition, &mut |at, record| telling.apply(at, record)).map(|()| telling.finish())
+    };
+    let figures: Vec<Figures> = partitions.par_iter().map(as_recorded).collect::<Outcome<_>>()?;
+    let jobs: Vec<(&Candidate, i32, &Figures)> = plan
         .candidates
         .iter()
-        .flat_map(|candidate| partitions.iter().map(move |partition| (candidate, *partition)))
+        .flat_map(|candidate| partitions.iter().zip(&figures).map(move |(at, figures)| (candidate, *at, figures)))
         .collect();
-    let done: Vec<Outcome<BTreeMap<_, Counted>>> = jobs
+    let done: Vec<Outcome<Counts>> = jobs
         .into_par_iter()
-        .map(|(candidate, partition)| {
-            count(source.setup(partition), Some(&candidate.body), recorded.split, |take| {
-                source.read(partition, to, stop.clone(), |at, record| {
-                    take(at, record);
-                    Ok(())
-                })
-            })
+        .map(|(candidate, at, figures)| {
+            count(source.setup(at), &candidate.body, figures, recorded.split, |take| read(at, take))
         })
         .collect();
-    let metric = JOURNAL_METRICS.iter().position(|name| *name == recorded.metric).unwrap_or(0);
     let done = done.into_iter().collect::<Outcome<Vec<_>>>()?;
-    let by_candidate: Vec<BTreeMap<_, Counted>> = done
-        .chunks(partitions.len().max(1))
-        .map(|parts| parts.iter().flatten().map(|(k, v)| (k.clone(), *v)).collect())
-        .collect();
+    Ok(together(plan, recorded, done.chunks(partitions.len().max(1))))
+}
+
+/// The partitions of each candidate put together, and ranked.
+fn together<'a>(
+    plan: &Plan,
+    recorded: &Recorded,
+    done: impl Iterator<Item = &'a [Counts]> + Clone,
+) -> (Ranking, Identified) {
+    let metric = JOURNAL_METRICS.iter().position(|name| *name == recorded.metric).unwrap_or(0);
+    let by_candidate: Vec<BTreeMap<&Name, &Counted>> =
+        done.clone().map(|parts| parts.iter().flat_map(|counts| &counts.campaigns).collect()).collect();
     // A campaign in which one candidate did nothing counts with nothing.
-    let campaigns: std::collections::BTreeSet<_> = by_candidate.iter().flat_map(BTreeMap::keys).collect();
+    let campaigns: BTreeSet<&Name> = by_candidate.iter().flat_map(BTreeMap::keys).copied().collect();
     let part = |at: usize| {
-        let of = |counted: &BTreeMap<_, Counted>| {
-            campaigns.iter().map(|name| counted.get(*name).map_or(0.0, |counted| counted.parts[at][metric])).collect()
+        let of = |counted: &BTreeMap<&Name, &Counted>| {
+            campaigns.iter().map(|name| counted.get(name).map_or(0.0, |counted| counted.parts[at][metric])).collect()
         };
         by_candidate.iter().map(of).collect::<Vec<Vec<f64>>>()
     };
-    Ok(rank(&Scores { more_is_better: false, candidates: names(plan), in_time: part(0), out_of_time: part(1) }))
+    let (in_time, out_of_time) = (part(0), part(1));
+    let ranking = rank(&Scores { more_is_better: false, candidates: names(plan), in_time, out_of_time });
+    let mut identified = Identified::default();
+    for parts in done {
+        identified.commanded.push(parts.iter().map(|counts| counts.commanded).collect());
+        let mut sum = identified::Spend::new();
+        for (currency, change) in parts.iter().flat_map(|counts| &counts.spend) {
+            sum.entry(currency.clone()).or_default().add(change);
+        }
+        identified.spend.push(sum);
+    }
+    (ranking, identified)
 }
 
 fn names(plan: &Plan) -> Vec<String> {
     plan.candidates.iter().map(|candidate| candidate.name.clone()).collect()
 }
 
-fn document(plan: &Plan, simulated: Option<&Ranking>, recorded: Option<&Ranking>) -> Value {
+fn document(plan: &Plan, simulated: Option<&Ranking>, recorded: Option<&(Ranking, Identified)>) -> Value {
     let names = names(plan);
     let candidates: Vec<Value> =
         plan.candidates.iter().map(|candidate| json!({ "name": candidate.name, "set": candidate.set })).collect();
@@ -227,8 +260,10 @@ fn document(plan: &Plan, simulated: Option<&Ranking>, recorded: Option<&Ranking>
         let how = json!({ "scenarios": scenarios, "seeds": markets.seeds, "first_seed": markets.first_seed, "in_time_share": markets.in_time_share });
         part(ranking, &markets.metric, MARKET_LIMIT, how)
     });
-    let recorded = recorded.zip(plan.journal.as_ref()).map(|(ranking, recorded)| {
-        part(ranking, &recorded.metric, JOURNAL_LIMIT, json!({ "split_ms": recorded.split }))
+    let recorded = recorded.zip(plan.journal.as_ref()).map(|((ranking, identified), recorded)| {
+        let mut document = part(ranking, &recorded.metric, JOURNAL_LIMIT, json!({ "split_ms": recorded.split }));
+        identified.put(plan, ranking, &mut document);
+        document
     });
     json!({ "format": 1, "build": BUILD, "candidates": candidates, "simulate": simulated, "journal": recorded })
 }
@@ -242,7 +277,7 @@ fn table(plan: &Plan, ranking: &Ranking, title: &str) -> Outcome {
     say(
         "rank  candidate      in time                      less base    out of time                  less base  rank  set",
     )?;
-    for (rank, place) in (1..).zip(&ranking.places).filter(|(rank, place)| *rank <= SHOWN || place.candidate == 0) {
+    for (rank, place) in shown(ranking) {
         let candidate = &plan.candidates[place.candidate];
         let set: Vec<String> = candidate.set.iter().map(|(path, value)| format!("{path} = {value}")).collect();
         say(&format!(
@@ -257,6 +292,11 @@ fn table(plan: &Plan, ranking: &Ranking, title: &str) -> Outcome {
         ))?;
     }
     ranking.warnings.iter().try_for_each(|warning| say(&format!("warning: {warning}")))
+}
+
+/// Ten places, and the base.
+fn shown(ranking: &Ranking) -> impl Iterator<Item = (usize, &Place)> {
+    (1..).zip(&ranking.places).filter(|(rank, place)| *rank <= SHOWN || place.candidate == 0)
 }
 
 const SHOWN: usize = 10;
