@@ -16,6 +16,7 @@ pub struct Service {
     slot: String,
     running: Option<Running>,
     http_port: u16,
+    metrics_port: u16,
     log: PathBuf,
 }
 
@@ -40,8 +41,14 @@ impl Service {
     /// Starts the service with more arguments and variables; does not wait.
     pub fn spawn(deployment: &Deployment, slot: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Service {
         let log = deployment.folder.join(format!("service-{slot}.log"));
-        let mut service =
-            Service { deployment: deployment.clone(), slot: slot.to_owned(), running: None, http_port: 0, log };
+        let mut service = Service {
+            deployment: deployment.clone(),
+            slot: slot.to_owned(),
+            running: None,
+            http_port: 0,
+            metrics_port: 0,
+            log,
+        };
         service.start_again(arguments, variables);
         service
     }
@@ -54,6 +61,7 @@ impl Service {
         assert!(self.running.is_none(), "slot {} runs already", self.slot);
         let (http_port, metrics_port) = free_ports();
         self.http_port = http_port;
+        self.metrics_port = metrics_port;
         let log = OpenOptions::new().create(true).append(true).open(&self.log).expect("the story's folder is there");
         let arguments: Vec<&str> = ["run"].into_iter().chain(arguments.iter().copied()).collect();
         let child = self
@@ -75,6 +83,12 @@ impl Service {
     /// Port of the API.
     pub fn http_port(&self) -> u16 {
         self.http_port
+    }
+
+    /// A metric as the service shows it now, by its name with labels; `None` where it shows none of that name.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = http::get(self.metrics_port, "/metrics")?;
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
     }
 
     /// Its name among the workers.

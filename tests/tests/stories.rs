@@ -10,6 +10,7 @@ mod quiet;
 mod recovery;
 mod registry;
 mod setup;
+mod shadow;
 mod stats;
 mod torn;
 mod truth;

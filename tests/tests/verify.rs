@@ -126,7 +126,7 @@ fn files(root: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 const FORGED: &str = "forged";
 
 /// Publishes specifications of the load's campaigns, newer than its own, with budgets that do not last.
-fn steer(deployment: &Deployment) {
+pub fn steer(deployment: &Deployment) {
     let campaign = |number: i64| {
         json!({
             "campaign_id": format!("campaign-{number:05}"), "account_id": "account-0000", "version": 9,
@@ -142,7 +142,8 @@ fn steer(deployment: &Deployment) {
     deployment.run(&["campaigns", "apply", &file.display().to_string()]);
 }
 
-fn wait_for_commands(deployment: &Deployment, at_least: usize) {
+/// Waits until so many commands are committed.
+pub fn wait_for_commands(deployment: &Deployment, at_least: usize) {
     wait::until("commands are issued", LIMIT, || {
         let found = logs::read(&deployment.brokers, &[deployment.topic("adjustments")]).len();
         (found >= at_least).then_some(())
@@ -179,7 +180,8 @@ fn copied_with_one_altered(broker: &Broker, of: &Deployment, commands: &[Entry],
     copy
 }
 
-fn with_forged_reason(entry: &Entry) -> Vec<u8> {
+/// The bytes of the command with another reason.
+pub fn with_forged_reason(entry: &Entry) -> Vec<u8> {
     use apache_avro::types::Value;
     let (_, mut command) = schemas().decode(entry.bytes()).expect("a command of ours decodes");
     let Value::Record(fields) = &mut command else { panic!("a command is a record") };
