@@ -19,6 +19,9 @@ pub const CUT_MS: Millis = 10 * SECOND_MS;
 
 /// Sees what the loop does, as it does it.
 pub trait Watch {
+    /// A journal record, before anything is decided of it.
+    fn journal(&mut self, _at: JournalPosition, _record: &JournalRecord) {}
+
     /// What one journal record led to, at `now`.
     fn outputs(&mut self, now: Millis, outputs: &Outputs);
 }
@@ -138,6 +141,7 @@ impl ClosedLoop {
         let record = self.close(now);
         let at = JournalPosition { offset: self.journal_offset, timestamp_ms: now };
         self.journal_offset += 1;
+        watch.journal(at, &record);
         let outputs = self.controller.apply(at, &record, Authority::Decide);
         let buyer = self.market.buyer_mut();
         outputs.adjustments.iter().for_each(|command| buyer.receive(command, now));
