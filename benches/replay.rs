@@ -1,8 +1,8 @@
 //! Replay without a broker: what decoding, deciding and writing cost a row of the journal, with one thread and with all.
 //!
-//! `cargo bench -p replay --bench replay -- [ROWS] [CAMPAIGNS] [CUT_MS] [FOLDER]`. Cuts are CUT_MS of virtual time apart
-//! and hold a row for each campaign, so 10,000,000 rows of 10,000 campaigns at 86,400 ms are a day. With FOLDER the last
-//! run's report stays there.
+//! `cargo bench -p replay --bench replay -- [ROWS] [CAMPAIGNS] [CUT_MS] [FOLDER] [THREADS]`. Cuts are CUT_MS of virtual
+//! time apart and hold a row for each campaign, so 10,000,000 rows of 10,000 campaigns at 86,400 ms are a day. With FOLDER
+//! (`-` for none) the last run's report and tables stay there; with THREADS there is one run, with so many threads.
 
 // A bench reads a clock.
 #![allow(clippy::disallowed_methods)]
@@ -27,7 +27,7 @@ struct Stored {
 }
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let number = |at: usize, default: i64| words.get(at).and_then(|word| word.parse().ok()).unwrap_or(default);
     let (rows, campaigns, cut_ms) = (number(0, 10_000_000), number(1, 10_000), number(2, 500));
     let cuts = rows / campaigns.max(1);
@@ -40,7 +40,8 @@ fn main() {
     let decoded: usize =
         stored.iter().flatten().map(|one| codec.journal(&one.payload).expect("ours").deltas.len()).sum();
     println!("decoding alone: {:.2} s for {decoded} rows", started.elapsed().as_secs_f64());
-    for threads in [1, 2, 4] {
+    let asked = words.get(4).and_then(|word| word.parse().ok());
+    for threads in asked.map_or_else(|| vec![1, 2, 4], |threads: usize| vec![threads]) {
         let folder = folder();
         let started = Instant::now();
         let figures = run(&stored, &folder, threads);
@@ -57,11 +58,15 @@ fn main() {
             document.len(),
             started.elapsed().as_secs_f64()
         );
-        if let Some(keep) = words.get(3) {
-            std::fs::create_dir_all(keep).expect("a folder can be made");
-            std::fs::write(Path::new(keep).join("report.html"), page).expect("a file can be written");
+        match words.get(3).filter(|keep| *keep != "-") {
+            Some(keep) => {
+                std::fs::write(folder.join("report.html"), page).expect("a file can be written");
+                std::fs::write(folder.join("summary.json"), document).expect("a file can be written");
+                let _ = std::fs::remove_dir_all(keep);
+                std::fs::rename(&folder, keep).expect("FOLDER is on the disk of temporary files");
+            }
+            None => std::fs::remove_dir_all(&folder).expect("ours"),
         }
-        std::fs::remove_dir_all(&folder).expect("ours");
     }
 }
 
