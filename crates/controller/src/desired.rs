@@ -10,7 +10,7 @@ use crate::ledger::{AccountLedger, CampaignLedger, Lever};
 use crate::measures::{NONE, net_spend};
 use crate::slot::Slot;
 use model::output::{DesiredState, DesiredValue, Fallback, LedgerTotals, Term};
-use model::time::{HOUR_MS, Millis};
+use model::time::Millis;
 
 /// Key of an account's lease.
 pub fn lease_key(account_id: &str) -> String {
@@ -87,8 +87,7 @@ fn value(campaign_id: &str, live: &Live, account: &AccountLedger, slot: &Slot, k
 fn totals(live: &Live, account: &AccountLedger, ledger: &CampaignLedger, now: Millis) -> LedgerTotals {
     let day = live.calendar.day_of(now);
     let net = |sums: Option<_>| net_spend(&sums.unwrap_or(NONE));
-    let hour = account.commands_within(now, HOUR_MS);
-    let increases = hour.fold(0, |sum, command| i64::saturating_add(sum, command.budget_increase_micros));
+    let increases = account.commands.recent(now).budget_increases_micros;
     let latches = [
         (ledger.halted, "halt"),
         (ledger.runaway_resumes_at(now) > 0, "runaway_resumed"),

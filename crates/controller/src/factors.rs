@@ -94,7 +94,12 @@ impl FactorSlot {
 
     /// Whether the lease of a table with a raise has run out.
     pub fn is_over(&self, lease: (Option<Millis>, i64), now: Millis) -> bool {
-        self.last.as_ref().and_then(|last| lease_end(&last.issued, lease)).is_some_and(|end| now > end)
+        self.ends_at(lease).is_some_and(|end| now > end)
+    }
+
+    /// When a raise that lives here ends, where nothing keeps it longer.
+    pub fn ends_at(&self, lease: (Option<Millis>, i64)) -> Option<Millis> {
+        self.last.as_ref().and_then(|last| lease_end(&last.issued, lease))
     }
 
     /// The greatest factor that may be in force: confirmed, or asked for and not known to be refused.

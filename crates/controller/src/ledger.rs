@@ -4,6 +4,7 @@
 //! committed decision records (commands, proposals, leases), whether just decided or read back from the log; so a
 //! restart, another build and a replay keep the same ledger. Sequences of an account never fall and never repeat.
 
+use crate::allowances::{Command, Commands};
 use crate::factors::FactorSlot;
 use crate::rule_memory::{RuleMemory, is_of_a_rule};
 use crate::shared::{Shared, SharedMap, entry};
@@ -16,7 +17,7 @@ use policy::gates::Scope;
 use policy::pause::{Holder, Holders};
 use policy::settings::Anomaly;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What is owed in one journal partition.
@@ -45,32 +46,23 @@ pub struct AccountLedger {
     pub lease_sequence: i64,
     /// By campaign id; shared with a frozen state until it changes.
     pub campaigns: SharedMap<Arc<str>, Arc<CampaignLedger>>,
-    /// Commands of the last hour: when, whether the guard had to change them, and by how much a budget rose.
-    pub commands: Vec<Command>,
-}
-
-/// One issued command, as the account's allowances remember it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Command {
-    /// When.
-    pub at: Millis,
-    /// The guard changed it.
-    pub clamped: bool,
-    /// By how much it raised a daily budget.
-    pub budget_increase_micros: i64,
-}
-
-/// What an account's commands of the last hour come to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recent {
     /// Commands of the last hour.
-    pub hour: i64,
-    /// By how much they raised daily budgets.
-    pub budget_increases_micros: i64,
-    /// Commands of the last quarter of an hour.
-    pub quarter: i64,
-    /// Of these, those that the guard changed.
-    pub quarter_clamped: i64,
+    pub commands: Commands,
+    /// When the next raise may end. Not part of the state: it follows from the campaigns.
+    #[serde(skip)]
+    ends: Ends,
+}
+
+/// What is known of when an account's raises end, so that not every campaign is asked at every record.
+///
+/// Every write to a campaign goes through [`AccountLedger::campaign_mut`], which notes it in `fresh`; each lapse asks those
+/// and, once `first` has passed, all. A restore begins with nothing known, so all are asked.
+#[derive(Clone, Debug, Default)]
+struct Ends {
+    /// No raise ends before, but for those of `fresh`; `None` where nobody has looked yet. Leases only move ends later.
+    first: Option<Millis>,
+    /// Campaigns that were written to since.
+    fresh: BTreeSet<Arc<str>>,
 }
 
 /// What is owed in one campaign.
@@ -161,39 +153,34 @@ impl Ledger {
 
     /// One campaign's ledger, begun if there is none.
     pub fn campaign_mut(&mut self, account: &str, campaign: &str) -> &mut CampaignLedger {
-        let account = entry(&mut self.accounts, account);
-        Arc::make_mut(entry(&mut account.campaigns, campaign))
+        entry(&mut self.accounts, account).campaign_mut(campaign)
     }
 
     /// Takes an issued command.
     pub fn apply_command(&mut self, command: &Adjustment) {
         let account = entry(&mut self.accounts, &command.account_id);
         account.sequence = account.sequence.max(command.sequence);
-        let campaign = Arc::make_mut(entry(&mut account.campaigns, &command.campaign_id));
+        let campaign = account.campaign_mut(&command.campaign_id);
         let before = campaign.budget.assumed();
         campaign.apply_command(command);
         let increase = match (command.kind.as_str(), before, command.value_micros) {
             ("set_daily_budget", Some(before), Some(value)) => value.saturating_sub(before).max(0),
             _ => 0,
         };
-        account.commands.retain(|known| known.at > command.issued_at.saturating_sub(HOUR_MS));
-        account.commands.push(Command {
-            at: command.issued_at,
-            // Rounding to a unit is no limit that was hit.
-            // A table of which one hour met a limit says nothing of a loop that runs away.
-            // Nor does a rule: its step is a person's wish, which the limits are there to shorten.
-            clamped: command.kind != TABLE_KIND
-                && !is_of_a_rule(command)
-                && command.explanation.guard_edits.iter().any(|edit| edit != policy::guard::ROUNDED_DOWN),
-            budget_increase_micros: increase,
-        });
+        // Rounding to a unit is no limit that was hit.
+        // A table of which one hour met a limit says nothing of a loop that runs away.
+        // Nor does a rule: its step is a person's wish, which the limits are there to shorten.
+        let clamped = command.kind != TABLE_KIND
+            && !is_of_a_rule(command)
+            && command.explanation.guard_edits.iter().any(|edit| edit != policy::guard::ROUNDED_DOWN);
+        account.commands.push(Command { at: command.issued_at, clamped, budget_increase_micros: increase });
     }
 
     /// Takes a record of `ads.proposals`.
     pub fn apply_proposal(&mut self, proposal: &Adjustment) {
         let account = entry(&mut self.accounts, &proposal.account_id);
         account.sequence = account.sequence.max(proposal.sequence);
-        let campaign = Arc::make_mut(entry(&mut account.campaigns, &proposal.campaign_id));
+        let campaign = account.campaign_mut(&proposal.campaign_id);
         campaign.sequence = campaign.sequence.max(proposal.sequence);
         campaign.rules.note(proposal);
         if proposal.state == "proposed" {
@@ -233,7 +220,7 @@ impl Ledger {
             let account = entry(&mut self.accounts, &desired.account_id);
             account.sequence = account.sequence.max(desired.sequence);
             if let Some(campaign_id) = &desired.campaign_id {
-                let campaign = Arc::make_mut(entry(&mut account.campaigns, campaign_id));
+                let campaign = account.campaign_mut(campaign_id);
                 campaign.sequence = campaign.sequence.max(desired.sequence);
             }
         }
@@ -247,14 +234,13 @@ impl Ledger {
     /// Lets raises end whose lease has run out: who subscribes has gone back to the fallback.
     pub fn lapse(&mut self, now: Millis) -> Vec<(String, String)> {
         let mut lapsed = Vec::new();
-        for (account_id, account) in &self.accounts {
+        let asked = self.accounts.iter().filter(|(_, account)| account.may_end(now));
+        let asked: Vec<String> = asked.map(|(account_id, _)| account_id.clone()).collect();
+        for account_id in asked {
+            let Some(account) = self.accounts.get_mut(&account_id) else { continue };
             let lease = (account.lease_until, account.lease_sequence);
-            let is_over = |campaign: &CampaignLedger| {
-                campaign.hours.is_over(lease, now)
-                    || LEASED.iter().any(|lever| campaign.slot(*lever).is_over(lease, now))
-            };
-            let over = account.campaigns.iter().filter(|(_, campaign)| is_over(campaign));
-            lapsed.extend(over.map(|(campaign_id, _)| (account_id.clone(), campaign_id.to_string(), lease)));
+            let over = account.raises_over(now);
+            lapsed.extend(over.into_iter().map(|campaign_id| (account_id.clone(), campaign_id.to_string(), lease)));
         }
         // Only what changes is written to: nearly all stays shared with a frozen state.
         lapsed.retain(|(account_id, campaign_id, lease)| {
@@ -360,28 +346,43 @@ impl AccountLedger {
         crate::slot::lease_end(issued, (self.lease_until, self.lease_sequence))
     }
 
-    /// Counts of the last hour, in one pass: an account of thousands of campaigns has thousands of commands in it.
-    pub fn recent(&self, now: Millis) -> Recent {
-        let quarter = now.saturating_sub(15 * MINUTE_MS);
-        self.commands_within(now, HOUR_MS).fold(Recent::default(), |mut recent, command| {
-            recent.hour += 1;
-            recent.budget_increases_micros =
-                recent.budget_increases_micros.saturating_add(command.budget_increase_micros);
-            if command.at > quarter {
-                recent.quarter += 1;
-                recent.quarter_clamped += i64::from(command.clamped);
-            }
-            recent
-        })
+    /// One campaign's ledger, begun if there is none: the only way to write to one, since its raises are asked again.
+    fn campaign_mut(&mut self, campaign: &str) -> &mut CampaignLedger {
+        if !self.ends.fresh.contains(campaign) {
+            self.ends.fresh.insert(Arc::from(campaign));
+        }
+        Arc::make_mut(entry(&mut self.campaigns, campaign))
     }
 
-    /// Commands of the last `span`.
-    pub fn commands_within(&self, now: Millis, span: Millis) -> impl Iterator<Item = &Command> {
-        self.commands.iter().filter(move |command| command.at > now.saturating_sub(span))
+    /// Whether any raise may have ended.
+    fn may_end(&self, now: Millis) -> bool {
+        !self.ends.fresh.is_empty() || self.ends.first.is_none_or(|first| now > first)
+    }
+
+    /// Campaigns with raises that have ended, by name. Asks those that were written to since the last time, and all only
+    /// when the first of the others may have ended.
+    fn raises_over(&mut self, now: Millis) -> Vec<Arc<str>> {
+        let lease = (self.lease_until, self.lease_sequence);
+        let fresh = std::mem::take(&mut self.ends.fresh);
+        let ends = |name: &Arc<str>, campaign: &CampaignLedger| Some((name.clone(), campaign.ends_at(lease)?));
+        let ending: Vec<(Arc<str>, Millis)> = match self.ends.first.filter(|first| now <= *first) {
+            Some(_) => fresh.iter().filter_map(|name| ends(name, self.campaigns.get(name)?)).collect(),
+            None => self.campaigns.iter().filter_map(|(name, campaign)| ends(name, campaign)).collect(),
+        };
+        let known = self.ends.first.filter(|first| now <= *first).unwrap_or(Millis::MAX);
+        let alive = ending.iter().map(|(_, end)| *end).filter(|end| now <= *end);
+        self.ends.first = Some(alive.fold(known, Millis::min));
+        ending.into_iter().filter(|(_, end)| now > *end).map(|(name, _)| name).collect()
     }
 }
 
 impl CampaignLedger {
+    /// When the first of its raises ends, where nothing keeps it longer.
+    fn ends_at(&self, lease: (Option<Millis>, i64)) -> Option<Millis> {
+        let values = LEASED.iter().filter_map(|lever| self.slot(*lever).ends_at(lease));
+        values.chain(self.hours.ends_at(lease)).min()
+    }
+
     /// When the last command of any lever was issued.
     pub fn newest_issue(&self) -> Option<Millis> {
         let values = [&self.bid, &self.budget, &self.state].into_iter().filter_map(Slot::issued_at).max();
@@ -514,8 +515,9 @@ pub fn ack_limit_ms(apply_ms: Millis, applies: i64) -> Millis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::output::{Explanation, Term};
+    use model::output::{Explanation, Fallback, Term};
     use model::time::DAY_MS;
+    use proptest::prelude::*;
 
     fn command(kind: &str, holder: Option<&str>, issued_at: Millis) -> Adjustment {
         Adjustment {
@@ -589,9 +591,44 @@ mod tests {
             let mut command = proposal("issued", terms);
             command.explanation.guard_edits = vec!["step_down".into()];
             ledger.apply_command(&command);
-            ledger.accounts.get("a").unwrap().commands[0].clamped
+            ledger.accounts.get("a").unwrap().commands.recent(DAY_MS).quarter_clamped == 1
         };
         assert!(of(&[]));
         assert!(!of(&[("rule/dear", 10)]));
+    }
+
+    proptest! {
+        #[test]
+        fn raises_end_as_if_every_campaign_were_asked_at_every_record(
+            steps in prop::collection::vec((0..6_u8, 0..5_u8, 0..3 * HOUR_MS, 0..10 * MINUTE_MS), 1..120)
+        ) {
+            let (mut ledger, mut now) = (Ledger::default(), DAY_MS);
+            for (sequence, (what, campaign, life, after)) in steps.into_iter().enumerate() {
+                now += after;
+                let until = now + life;
+                let raise = Adjustment {
+                    account_id: "a".into(),
+                    campaign_id: format!("c{campaign}"),
+                    sequence: sequence as i64,
+                    command_id: format!("{sequence}"),
+                    fallback: Some(Fallback { value_micros: Some(1), when: until, ..Fallback::default() }),
+                    ..command(if what == 0 { "set_daily_budget" } else { "set_bid" }, None, now)
+                };
+                match what {
+                    0..=2 => ledger.apply_command(&raise),
+                    3 => ledger.apply_command(&Adjustment { fallback: None, ..raise }),
+                    4 => {
+                        let (account_id, sequence, lease_until) = ("a".into(), sequence as i64, Some(until));
+                        let lease = DesiredState { account_id, sequence, lease_until, ..DesiredState::default() };
+                        ledger.apply_desired("lease/a", &lease);
+                    }
+                    _ => {}
+                }
+                // A restore knows nothing of ends, so it asks all.
+                let mut all: Ledger = postcard::from_bytes(&postcard::to_stdvec(&ledger).unwrap()).unwrap();
+                prop_assert_eq!(ledger.lapse(now), all.lapse(now));
+                prop_assert_eq!(postcard::to_stdvec(&ledger).unwrap(), postcard::to_stdvec(&all).unwrap());
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
 mod alerts;
+mod allowances;
 mod assembly;
 mod belief;
 mod breakdown;

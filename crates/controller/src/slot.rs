@@ -162,7 +162,12 @@ impl Slot {
 
     /// Whether the lease of a raise has run out.
     pub fn is_over(&self, lease: (Option<Millis>, i64), now: Millis) -> bool {
-        self.last.as_ref().and_then(|last| lease_end(last, lease)).is_some_and(|end| now > end)
+        self.ends_at(lease).is_some_and(|end| now > end)
+    }
+
+    /// When a raise that lives here ends, where nothing keeps it longer.
+    pub fn ends_at(&self, lease: (Option<Millis>, i64)) -> Option<Millis> {
+        self.last.as_ref().and_then(|last| lease_end(last, lease))
     }
 
     /// Goes back to the fallback once the lease has run out; `true` if it did.

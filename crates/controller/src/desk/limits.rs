@@ -2,8 +2,9 @@
 
 use super::{Case, Desk};
 use crate::alerts::{Condition, subject};
+use crate::allowances::Recent;
 use crate::campaign::{Campaign, Live};
-use crate::ledger::{AccountLedger, CampaignLedger, Lever, Recent};
+use crate::ledger::{AccountLedger, CampaignLedger, Lever};
 use crate::pacing::bid_ceiling;
 use crate::picture::Picture;
 use model::time::{HOUR_MS, Millis};
@@ -124,7 +125,7 @@ impl Desk<'_> {
             Lever::Budget => spec.daily_budget_micros,
             Lever::State => None,
         };
-        let recent = account.recent(self.now);
+        let recent = account.commands.recent(self.now);
         let at = |instant: Millis| slot.value_at(instant).or(given);
         let shown = slot.shown.filter(|_| Mode::parse(&spec.mode) != Mode::Auto && !case.approved);
         let exposed = case.picture.exposure.exposed_micros();
@@ -198,7 +199,7 @@ impl Desk<'_> {
             return;
         }
         let Some(account) = self.ledger.accounts.get(account_id) else { return };
-        if breaker(&self.breaker_counts(account_id, &account.recent(self.now)), &settings.guard).is_none() {
+        if breaker(&self.breaker_counts(account_id, &account.commands.recent(self.now)), &settings.guard).is_none() {
             self.settle_account("breaker", account_id, None);
         }
     }
