@@ -255,23 +255,40 @@ impl Picture {
 
     fn exposed(&self, live: &Live, settings: &Settings) -> Exposure {
         let age = self.data_age().unwrap_or(DAY_MS);
-        let rate = |length: Millis| {
-            let window = self.window(live, length, Millis::MIN / 2);
-            Rate {
-                spend_micros: net_spend(&window.sums),
-                span_ms: window.end.saturating_sub(window.start).max(MINUTE_MS),
-            }
-        };
+        let lengths = [rate_window_ms(age, &settings.pressure), 5 * MINUTE_MS, 15 * MINUTE_MS];
+        let [rate, rate_5_min, rate_15_min] = self.rates(live, lengths);
         let input = ExposureInput {
             now_ms: self.now,
             watermark_ms: self.watermark,
             day_start_ms: self.day.start,
             spend_day_micros: self.spent_day,
-            rate: rate(rate_window_ms(age, &settings.pressure)),
-            rate_5_min: rate(5 * MINUTE_MS),
-            rate_15_min: rate(15 * MINUTE_MS),
+            rate,
+            rate_5_min,
+            rate_15_min,
         };
         Exposure::of(&input, &settings.pressure)
+    }
+
+    /// Spend after corrections of the last so many milliseconds, over windows as [`Self::window`] cuts them; nearly always
+    /// all of them lie in minute panes, which are then read once.
+    fn rates<const K: usize>(&self, live: &Live, lengths: [Millis; K]) -> [Rate; K] {
+        let span = |start: Millis| self.seen_until.saturating_sub(start).max(MINUTE_MS);
+        if live.counts_reports() || lengths.iter().any(|length| *length > MINUTES_BACK_MS) {
+            return lengths.map(|length| {
+                let window = self.window(live, length, Millis::MIN / 2);
+                Rate { spend_micros: net_spend(&window.sums), span_ms: span(window.start) }
+            });
+        }
+        let starts = lengths.map(|length| self.seen_until.saturating_sub(length).div_euclid(MINUTE_MS) * MINUTE_MS);
+        let sums = live.minutes.sums_until(
+            starts.map(minute_index),
+            minute_index(self.seen_until),
+            [GROSS_SPEND, SPEND_CORRECTION],
+        );
+        std::array::from_fn(|at| Rate {
+            spend_micros: sums[at][0].saturating_add(sums[at][1]),
+            span_ms: span(starts[at]),
+        })
     }
 
     fn day_ceiling(&self, live: &Live, ledger: Option<&CampaignLedger>) -> i64 {

@@ -73,6 +73,24 @@ impl<const N: usize> Panes<N> {
         total
     }
 
+    /// Sums of two measures over half-open ranges that end alike, one for each start, in one pass over the longest.
+    pub fn sums_until<const K: usize>(&self, starts: [i32; K], end: i32, pair: [usize; 2]) -> [[i64; 2]; K] {
+        let mut totals = [[0_i64; 2]; K];
+        let oldest = starts.iter().copied().min().unwrap_or(end);
+        let (from, to) = (self.lower_bound(oldest), self.lower_bound(end));
+        // Oldest first, as [`Self::sum`] adds: the order counts where sums saturate.
+        for at in from..to.max(from) {
+            let index = self.marks[at].index;
+            let sums = two_of(self.encoded(at), pair);
+            for (start, total) in starts.iter().zip(&mut totals) {
+                if index >= *start {
+                    *total = [total[0].saturating_add(sums[0]), total[1].saturating_add(sums[1])];
+                }
+            }
+        }
+        totals
+    }
+
     /// The panes of a half-open range of indices, oldest first.
     pub fn range(&self, range: Range<i32>) -> impl Iterator<Item = (i32, [i64; N])> + '_ {
         let (from, to) = (self.lower_bound(range.start), self.lower_bound(range.end));
@@ -203,6 +221,28 @@ fn add_to<const N: usize>(mut bytes: &[u8], sums: &mut [i64; N]) {
     }
 }
 
+/// Two measures of a pane; what stands behind both is not read.
+fn two_of(mut bytes: &[u8], pair: [usize; 2]) -> [i64; 2] {
+    let mut sums = [0_i64; 2];
+    let mut mask = take(&mut bytes);
+    let last = pair[0].max(pair[1]);
+    while mask != 0 {
+        let measure = mask.trailing_zeros() as usize;
+        if measure > last {
+            break;
+        }
+        let zigzag = take(&mut bytes);
+        let value = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+        for (wanted, sum) in pair.iter().zip(&mut sums) {
+            if *wanted == measure {
+                *sum = value;
+            }
+        }
+        mask &= mask - 1;
+    }
+    sums
+}
+
 fn put(mut value: u64, buffer: &mut [u8], mut at: usize) -> usize {
     while value >= 0x80 {
         buffer[at] = value as u8 | 0x80;
@@ -277,6 +317,21 @@ mod tests {
             }
             let expected: Vec<_> = map.range(from..from + width).map(|(index, sums)| (*index, *sums)).collect();
             prop_assert_eq!(panes.range(from..from + width).collect::<Vec<_>>(), expected);
+        }
+
+        #[test]
+        fn sums_of_two_measures_are_those_of_all(
+            adds in prop::collection::vec((0..40, prop::array::uniform5(-300..300_i64)), 0..60),
+            starts in prop::array::uniform3(-5..45_i32),
+            end in -5..45_i32,
+        ) {
+            let mut panes = Panes::<5>::new();
+            adds.iter().for_each(|(at, measures)| panes.add(*at, measures));
+            let expected = starts.map(|start| {
+                let sums = panes.sum(start..end);
+                [sums[1], sums[3]]
+            });
+            prop_assert_eq!(panes.sums_until(starts, end, [1, 3]), expected);
         }
 
         #[test]
