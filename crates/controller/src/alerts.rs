@@ -113,7 +113,7 @@ impl Alerts {
 
     /// Whether any alert of this kind is open: one question where else each campaign would be asked about.
     pub fn any_open(&self, kind: &str) -> bool {
-        self.open.from(&subject(kind, None, None)).next().is_some_and(|(found, _)| found.0 == kind)
+        self.open.first_after(|known| known.0.as_str() < kind).is_some_and(|(found, _)| found.0 == kind)
     }
 
     /// Open alerts by kind, account and campaign.

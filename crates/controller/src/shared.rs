@@ -87,6 +87,14 @@ impl<K: Ord, V> SharedMap<K, V> {
         first.iter().chain(rest.iter().flat_map(|block| block.iter())).map(|(key, value)| (key, value))
     }
 
+    /// The first entry whose key is not before something, where those that are stand first: a question that needs no key.
+    pub fn first_after(&self, is_before: impl Fn(&K) -> bool) -> Option<(&K, &V)> {
+        let block = self.blocks.partition_point(|block| block.last().is_some_and(|(last, _)| is_before(last)));
+        let entries = self.blocks.get(block)?;
+        let (key, value) = entries.get(entries.partition_point(|(key, _)| is_before(key)))?;
+        Some((key, value))
+    }
+
     /// Block and place in it where `key` is, or where it would be put.
     fn find<Q: Ord + ?Sized>(&self, key: &Q) -> Result<(usize, usize), (usize, usize)>
     where
@@ -385,6 +393,7 @@ mod tests {
             }
             prop_assert!(map.iter().eq(model.iter()));
             prop_assert!(map.from(&from).eq(model.range(from..)));
+            prop_assert_eq!(map.first_after(|key| *key < from), model.range(from..).next());
             prop_assert_eq!(map.contains_key(&from), model.contains_key(&from));
             map.values_mut().for_each(|value| *value = value.wrapping_add(1));
             model.values_mut().for_each(|value| *value = value.wrapping_add(1));
