@@ -38,6 +38,8 @@ pub struct Controller {
     pub(crate) state: State,
     /// Parsed from the state's body.
     pub(crate) policy: Policy,
+    /// Copies of the ledger for those who join late are made.
+    copies: bool,
 }
 
 /// Everything that a snapshot holds.
@@ -75,7 +77,12 @@ impl Controller {
             jump_until: Millis::MIN,
             loss: None,
         };
-        Self { setup, state, policy: Policy::default() }
+        Self { setup, state, policy: Policy::default(), copies: true }
+    }
+
+    /// The same without desired states of campaigns in its outputs: copies of the ledger that nobody is to read.
+    pub fn without_copies(self) -> Self {
+        Self { copies: false, ..self }
     }
 
     /// Applies one journal record. A record before [`Controller::next_offset`] changes nothing.
@@ -139,7 +146,7 @@ impl Controller {
         }
         state.belief.wake();
         let policy = policy::settings::check(&state.policy_body).map_err(|_| SnapshotError::Corrupt)?;
-        Ok(Self { setup, state, policy })
+        Ok(Self { setup, state, policy, copies: true })
     }
 
     /// Moves `now`; `true` where a minute has begun. After a gap that is one minute, the last.
@@ -388,9 +395,9 @@ impl Controller {
         let mut stopped = Vec::new();
         for (account_id, campaign_id) in live.chain(touched) {
             let due = if minute {
-                let slot = desk.slot_key(account_id, campaign_id);
+                let spread = fingerprint(&desk.slot_key(account_id, campaign_id));
                 let every = [interval, target_interval, rules_interval];
-                desk.due(account_id, campaign_id, every.map(|every| last_instant(&slot, now, every)))
+                desk.due(account_id, campaign_id, every.map(|every| last_instant(spread, now, every)))
             } else {
                 Due::default()
             };
@@ -503,7 +510,7 @@ impl Controller {
 
     /// Copies of the ledger for those who join late.
     pub(crate) fn publish_desired(&self, round: &mut Round) {
-        if !round.decide {
+        if !round.decide || !self.copies {
             return;
         }
         let stamp = stamp(&self.setup, &self.state, round.at);
@@ -601,10 +608,11 @@ pub(crate) struct Round {
     pub(crate) goals: bool,
 }
 
-/// The last instant of a campaign's cadence: multiples of the interval, moved by whole minutes so that campaigns spread.
-fn last_instant(campaign_id: &str, now: Millis, interval: Millis) -> Millis {
+/// The last instant of a campaign's cadence: multiples of the interval, moved by whole minutes so that campaigns spread
+/// by their fingerprints.
+fn last_instant(spread: u64, now: Millis, interval: Millis) -> Millis {
     let slots = (interval / MINUTE_MS).max(1) as u64;
-    let shift = (fingerprint(campaign_id) % slots) as Millis * MINUTE_MS;
+    let shift = (spread % slots) as Millis * MINUTE_MS;
     now.saturating_sub(shift).div_euclid(interval).saturating_mul(interval).saturating_add(shift)
 }
 

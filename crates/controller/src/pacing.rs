@@ -128,7 +128,9 @@ impl Pacing {
         let (settings, now) = (&around.settings.anomaly, picture.now);
         let budget = picture.budget.unwrap_or(0);
         let cost = picture.cost.unwrap_or(0);
+        // Nearly every look finds nothing new: no room is taken for that.
         let mut changes = Vec::new();
+        let mut note = |change: Change| changes.extend(Some(change).filter(|change| *change != Change::None));
         if picture.budget.is_ok() {
             let (exposure, ceiling_micros) = picture.tightest();
             let stop = HardStopEvidence {
@@ -137,7 +139,7 @@ impl Pacing {
                 apply_ms: picture.apply_ms,
                 day_start_ms: picture.day.start,
             };
-            changes.push(self.hard_stop.observe(&stop, settings, now));
+            note(self.hard_stop.observe(&stop, settings, now));
             let minutes = picture.window(live, settings.runaway.window_ms, picture.day.start);
             let share = picture.share_between(minutes.start, minutes.end);
             let runaway = RunawayEvidence {
@@ -147,7 +149,7 @@ impl Pacing {
                 budget_micros: budget,
                 cost_micros: cost,
             };
-            changes.push(self.runaway.observe(&runaway, settings, now));
+            note(self.runaway.observe(&runaway, settings, now));
         }
         if let (Ok(budget), Ok(_)) = (picture.budget, picture.cost) {
             self.tiny = Some((picture.day.start, budget, picture.is_tiny));
@@ -162,7 +164,7 @@ impl Pacing {
             },
             unseen_micros: picture.exposure.unseen_micros,
         };
-        changes.push(self.data_gap.observe(&gap, settings, now));
+        note(self.data_gap.observe(&gap, settings, now));
         let limit = ack_limit_ms(picture.apply_ms, around.settings.gates.ack_limit_applies);
         let pause_ignored = around.ledger.state.is_pause_ignored(now, limit);
         let left_ms = picture.day.end.saturating_sub(now);
@@ -171,7 +173,7 @@ impl Pacing {
             pause_ignored,
             at_stake_micros: if pause_ignored { picture.exposure.rate.over(left_ms) } else { 0 },
         };
-        changes.push(self.ack_missing.observe(&acks, settings, now));
+        note(self.ack_missing.observe(&acks, settings, now));
         self.pace = self.pace_word(live, picture, around.ledger);
         if picture.watermark.is_some() && !live.hours.is_empty() {
             let hours = self.hours.get_or_insert_with(|| Box::new(Hours::begun(picture.seen_until)));

@@ -39,7 +39,8 @@ impl Replayer {
             answers: Vec::new(),
             set_aside: 0,
         });
-        Self { controller: Controller::new(setup), given }
+        // A run writes no desired states: tables and figures are of what is decided.
+        Self { controller: Controller::new(setup).without_copies(), given }
     }
 
     /// Applies the next record.
