@@ -395,9 +395,10 @@ impl Controller {
         let mut stopped = Vec::new();
         for (account_id, campaign_id) in live.chain(touched) {
             let due = if minute {
-                let spread = fingerprint(&desk.slot_key(account_id, campaign_id));
-                let every = [interval, target_interval, rules_interval];
-                desk.due(account_id, campaign_id, every.map(|every| last_instant(spread, now, every)))
+                desk.due(account_id, campaign_id, |name| {
+                    let spread = fingerprint(name);
+                    [interval, target_interval, rules_interval].map(|every| last_instant(spread, now, every))
+                })
             } else {
                 Due::default()
             };

@@ -115,10 +115,12 @@ impl Desk<'_> {
         stops
     }
 
-    /// Which instants have come since each was evaluated last.
-    pub fn due(&self, account_id: &str, campaign_id: &str, [pacing, target, rules]: [Millis; 3]) -> Due {
+    /// Which instants have come since each was evaluated last. They are spread by the name of the campaign's shared budget,
+    /// so that all members move at once, or by its own.
+    pub fn due(&self, account_id: &str, campaign_id: &str, instants: impl FnOnce(&str) -> [Millis; 3]) -> Due {
         let live = self.belief.campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
         let Some(live) = live else { return Due::default() };
+        let [pacing, target, rules] = instants(live.spec.budget_id.as_deref().unwrap_or(campaign_id));
         let followed = live.pacing.target.as_ref().and_then(|target| target.evaluated_at);
         Due {
             pacing: live.pacing.evaluated_at.is_none_or(|at| at < pacing),

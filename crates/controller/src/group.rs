@@ -56,13 +56,6 @@ impl Group<'_> {
 }
 
 impl Desk<'_> {
-    /// What a campaign's instants are spread by: its shared budget's name, so that all members move at once, or its own.
-    pub fn slot_key(&self, account_id: &str, campaign_id: &str) -> String {
-        let live = self.belief.campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
-        let budget = live.and_then(|live| live.spec.budget_id.clone());
-        budget.unwrap_or_else(|| campaign_id.to_owned())
-    }
-
     /// The living campaigns that spend from the same budget, sorted.
     pub fn members_of(&self, account_id: &str, campaign_id: &str) -> Vec<String> {
         let Some(account) = self.belief.accounts.get(account_id) else { return Vec::new() };

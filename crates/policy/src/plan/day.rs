@@ -12,6 +12,8 @@ pub struct DayPlan {
     parts: Vec<Part>,
     start_ms: Millis,
     end_ms: Millis,
+    /// Weight before the start, made once: a plan never changes, and each share is measured from there.
+    before_start: f64,
     /// Weight between start and end.
     whole: f64,
 }
@@ -40,8 +42,9 @@ impl DayPlan {
         // A flight shorter than the tail still has a plan.
         let tail_ms = settings.tail_ms.min(last_ms.saturating_sub(start_ms) / 2).max(0);
         let end_ms = last_ms.saturating_sub(tail_ms);
-        let mut plan = DayPlan { parts: parts(hours, weights, open), start_ms, end_ms, whole: 0.0 };
-        plan.whole = plan.weight_until(end_ms) - plan.weight_until(start_ms);
+        let mut plan = DayPlan { parts: parts(hours, weights, open), start_ms, end_ms, before_start: 0.0, whole: 0.0 };
+        plan.before_start = plan.weight_until(start_ms);
+        plan.whole = plan.weight_until(end_ms) - plan.before_start;
         if plan.whole > 0.0 && plan.whole.is_finite() && start_ms < end_ms { Ok(plan) } else { Err(Hold::DayClosed) }
     }
 
@@ -53,7 +56,7 @@ impl DayPlan {
         if at_ms >= self.end_ms {
             return 1.0;
         }
-        ((self.weight_until(at_ms) - self.weight_until(self.start_ms)) / self.whole).clamp(0.0, 1.0)
+        ((self.weight_until(at_ms) - self.before_start) / self.whole).clamp(0.0, 1.0)
     }
 
     /// F(to) - F(from), 0 to 1.
