@@ -611,7 +611,7 @@ mod tests {
                     campaign_id: format!("c{campaign}"),
                     sequence: sequence as i64,
                     command_id: format!("{sequence}"),
-                    fallback: Some(Fallback { value_micros: Some(1), when: until, ..Fallback::default() }),
+                    fallback: Some(Fallback { value_micros: Some(1), when: until }),
                     ..command(if what == 0 { "set_daily_budget" } else { "set_bid" }, None, now)
                 };
                 match what {
