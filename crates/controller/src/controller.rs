@@ -38,8 +38,6 @@ pub struct Controller {
     pub(crate) state: State,
     /// Parsed from the state's body.
     pub(crate) policy: Policy,
-    /// Copies of the ledger for those who join late are made.
-    copies: bool,
 }
 
 /// Everything that a snapshot holds.
@@ -77,12 +75,7 @@ impl Controller {
             jump_until: Millis::MIN,
             loss: None,
         };
-        Self { setup, state, policy: Policy::default(), copies: true }
-    }
-
-    /// The same without desired states of campaigns in its outputs: copies of the ledger that nobody is to read.
-    pub fn without_copies(self) -> Self {
-        Self { copies: false, ..self }
+        Self { setup, state, policy: Policy::default() }
     }
 
     /// Applies one journal record. A record before [`Controller::next_offset`] changes nothing.
@@ -146,7 +139,7 @@ impl Controller {
         }
         state.belief.wake();
         let policy = policy::settings::check(&state.policy_body).map_err(|_| SnapshotError::Corrupt)?;
-        Ok(Self { setup, state, policy, copies: true })
+        Ok(Self { setup, state, policy })
     }
 
     /// Moves `now`; `true` where a minute has begun. After a gap that is one minute, the last.
@@ -511,7 +504,7 @@ impl Controller {
 
     /// Copies of the ledger for those who join late.
     pub(crate) fn publish_desired(&self, round: &mut Round) {
-        if !round.decide || !self.copies {
+        if !round.decide {
             return;
         }
         let stamp = stamp(&self.setup, &self.state, round.at);

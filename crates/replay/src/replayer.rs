@@ -39,8 +39,7 @@ impl Replayer {
             answers: Vec::new(),
             set_aside: 0,
         });
-        // A run writes no desired states: tables and figures are of what is decided.
-        Self { controller: Controller::new(setup).without_copies(), given }
+        Self { controller: Controller::new(setup), given }
     }
 
     /// Applies the next record.
