@@ -376,8 +376,8 @@ fn print_summary(summary: &Value) -> Outcome {
     let (gaps, opened) = (summary["data_gaps"].as_u64().unwrap_or(0), summary["alerts_opened"].as_u64().unwrap_or(0));
     if gaps * 2 > opened {
         say(&format!(
-            "{gaps} of the {opened} alerts say that data came late: this machine was too busy for a market that runs so much \
-             faster than the clock, and raises were held meanwhile; a lower --speed or a quieter machine shows more"
+            "{gaps} of the {opened} alerts say that data came late, and raises were held meanwhile: the market runs so much faster \
+             than the clock that a hitch of half a second counts as minutes; a lower --speed or a quieter machine shows more"
         ))?;
     }
     Ok(())
