@@ -28,7 +28,7 @@ use model::marginal::{DIMENSIONS, GRAIN_MINUTES, OTHER};
 use model::partition::murmur2;
 use model::time::{MINUTE_MS, Millis};
 
-/// Counts since the last minute.
+/// Counts that were not told yet.
 #[derive(Clone)]
 pub(crate) struct Marginals {
     pub values: Values,

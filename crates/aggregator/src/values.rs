@@ -1,10 +1,12 @@
-//! Numbers for the values of dimensions, for a minute: devices, places, placements, creatives, channels.
+//! Numbers for the values of dimensions: devices, places, placements, creatives, channels.
 //!
-//! What always holds: a value's number stands until [`Values::clear`]; 0 is no value. Values are told apart by 64 bits of
-//! a keyed hash and not compared as texts: among the hundred thousand of a busy minute, the chance that any two share
-//! them is below 10^-9, and what it costs is one minute of two values in one row. No number reaches an output.
+//! What always holds: a value's number stands until [`Values::clear`], or until what is held is put into a fresh table; 0 is no
+//! value. Values are told apart by 64 bits of a keyed hash and not compared as texts: among a hundred thousand the chance
+//! that any two share them is below 10^-9, and what it costs is two values in one row until the table is made anew. No
+//! number reaches an output.
 //!
-//! What is missing on purpose: a cap. Rows are capped ([`crate::marginals`]), and a value without a row lives a minute.
+//! What is missing on purpose: a cap. Rows are capped ([`crate::marginals`]), and there values without a row are
+//! forgotten once there are more of them than of those with one.
 
 use model::event::Touch;
 use model::marginal::{DIMENSIONS, OTHER};
