@@ -34,6 +34,7 @@ pub mod source;
 pub mod statistics;
 
 mod block_on;
+mod ends;
 mod members;
 mod membership;
 mod native;

@@ -19,6 +19,7 @@
 //! caller's: with `auto.offset.reset=error` a position that is gone is a failure that a person decides about.
 
 use crate::connection::Connection;
+use crate::ends::Ends;
 use crate::fault::{Error, Fault, classify_error};
 use crate::members::positioned;
 pub use crate::membership::{Failure, GroupHandle, Life, Membership};
@@ -33,7 +34,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::sync::{Arc, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 /// A member of a group that reads in batches.
@@ -41,6 +42,8 @@ pub struct SourceConsumer {
     /// Taken out, and so destroyed, before the consumer is.
     queue: Option<MessageQueue>,
     consumer: Option<Arc<BaseConsumer<GroupContext>>>,
+    /// Ends with the consumer.
+    ends: Option<Ends>,
     topics: Vec<Arc<str>>,
     /// By source, then by partition; `None` is not ours.
     progress: Vec<Vec<Option<Progress>>>,
@@ -63,9 +66,11 @@ impl SourceConsumer {
         let consumer: BaseConsumer<GroupContext> =
             config.create_with_context(GroupContext::default()).map_err(|error| Error::kafka(doing(), &error))?;
         consumer.subscribe(topics).map_err(|error| Error::kafka(doing(), &error))?;
+        let consumer = Arc::new(consumer);
         Ok(SourceConsumer {
             queue: Some(MessageQueue::new(consumer.client().native_ptr())),
-            consumer: Some(Arc::new(consumer)),
+            ends: Some(Ends::start(Arc::clone(&consumer), END_LIMIT)),
+            consumer: Some(consumer),
             topics: topics.iter().map(|topic| Arc::from(*topic)).collect(),
             progress: topics.iter().map(|_| Vec::new()).collect(),
             handles: Vec::new(),
@@ -81,6 +86,7 @@ impl SourceConsumer {
     /// Serves the client's events and tells the next thing that happened to our membership.
     pub fn poll_life(&mut self) -> Option<Life> {
         self.serve_events();
+        self.hear_ends();
         if let Some(failure) = self.failures.pop_front() {
             return Some(Life::Failed(failure));
         }
@@ -219,31 +225,24 @@ impl SourceConsumer {
     /// Whether everything up to the partition's end was handed out, as far as the broker has told.
     ///
     /// The end is the high watermark: records of an open transaction keep it away. An end that the client remembers
-    /// from before this assignment is not believed: the broker is asked once. The end of a paused partition is unknown.
+    /// is not believed alone, since it may be from before this assignment or from a leader that is gone: the broker is
+    /// asked aside, and until [`SourceConsumer::poll_life`] has heard the answer this says no. The end of a paused
+    /// partition is unknown.
     pub fn at_end(&mut self, place: &TopicPartition) -> bool {
         let now = Instant::now();
         let Some(progress) = self.progress_of(place).filter(|progress| !progress.paused && now >= progress.trusted_at)
         else {
             return false;
         };
-        let believed = progress.confirmed_at.is_some_and(|at| now.duration_since(at) < CONFIRMATION_LIVES);
+        let age = progress.confirmed_at.map(|at| now.duration_since(at));
         let reached = self.reached(place, progress);
         if self.end_of(place).is_none_or(|end| reached < end) {
             return false;
         }
-        if believed {
-            return true;
+        if let Some(ends) = self.ends.as_mut().filter(|_| age.is_none_or(|age| age >= CONFIRMATION_AGES)) {
+            ends.want(place);
         }
-        let asked = self.consumer().fetch_watermarks(&place.topic, place.partition, WATERMARK_LIMIT);
-        let confirmed = asked.is_ok_and(|(_, end)| reached >= end);
-        if let Some(progress) = self.progress_mut(place) {
-            progress.confirmed_at = confirmed.then_some(now);
-            if !confirmed {
-                // An unreachable leader is asked again after a pause: silence is not the end.
-                progress.trusted_at = now + WATERMARK_SETTLES;
-            }
-        }
-        confirmed
+        age.is_some_and(|age| age < CONFIRMATION_LIVES)
     }
 
     /// Records between what was handed out and the partition's end; `None` where not ours or not yet told.
@@ -346,6 +345,23 @@ impl SourceConsumer {
         }
     }
 
+    /// Takes what the brokers have told of the ends that were asked for.
+    fn hear_ends(&mut self) {
+        let Some((asked_at, told)) = self.ends.as_mut().and_then(Ends::turn) else { return };
+        for (place, end) in told {
+            let Some(progress) = self.progress_of(&place) else { continue };
+            let is_confirmed = end.is_some_and(|end| self.reached(&place, progress) >= end);
+            let Some(progress) = self.progress_mut(&place) else { continue };
+            if is_confirmed {
+                progress.confirmed_at = Some(asked_at);
+            } else {
+                // An unreachable leader is asked again after a pause: silence is not the end.
+                progress.confirmed_at = None;
+                progress.trusted_at = Instant::now() + WATERMARK_SETTLES;
+            }
+        }
+    }
+
     fn note(&mut self, error: &KafkaError, trouble: Option<(Fault, String)>) {
         let is_fatal = matches!(error, KafkaError::MessageConsumptionFatal(_));
         let fault = classify_error(error);
@@ -371,6 +387,7 @@ impl SourceConsumer {
     fn forget_progress(&mut self) {
         self.handles.clear();
         self.catching_up.clear();
+        self.ends.iter_mut().for_each(Ends::forget);
         self.progress.iter_mut().for_each(Vec::clear);
     }
 
@@ -414,8 +431,11 @@ impl SourceConsumer {
         self.incoming.clear();
         self.forget_progress();
         self.queue = None;
+        let asker = self.ends.take().map(Ends::end);
         let (tell, told) = mpsc::channel();
         let closer = thread::Builder::new().name("kafka-close".into()).spawn(move || {
+            // The last hold on the consumer is ours, so that its end is over when we say so.
+            let _ = asker.map(JoinHandle::join);
             drop(consumer);
             let _ = tell.send(());
         });
@@ -546,7 +566,9 @@ const EVENTS_AT_ONCE: usize = 64;
 const WATERMARK_SETTLES: Duration = Duration::from_secs(1);
 /// An end that was confirmed is believed for this long; a leader that is gone must not look like a quiet one.
 const CONFIRMATION_LIVES: Duration = Duration::from_secs(3);
+/// An older confirmation is asked for again, long before it lives no more.
+const CONFIRMATION_AGES: Duration = Duration::from_secs(1);
 /// One question to one broker.
-const WATERMARK_LIMIT: Duration = Duration::from_millis(500);
+const END_LIMIT: Duration = Duration::from_millis(500);
 /// A close that takes longer hangs.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
