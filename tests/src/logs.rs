@@ -1,7 +1,7 @@
 //! Topics, read and written with the plain client.
 
 use crate::wait;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -273,6 +273,16 @@ pub fn delete_before(brokers: &str, places: &[(String, i32, i64)]) {
     let done = block_on(done).expect("the broker deletes records");
     for one in done.elements() {
         one.error().expect("the broker deletes records");
+    }
+}
+
+/// Gives topics more partitions.
+pub fn grow(brokers: &str, topics: &[&str], partitions: usize) {
+    let admin: AdminClient<DefaultClientContext> = client(brokers).create().expect("an admin client starts");
+    let wanted: Vec<NewPartitions> = topics.iter().map(|topic| NewPartitions::new(topic, partitions)).collect();
+    let done = admin.create_partitions(&wanted, &AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT)));
+    for one in block_on(done).expect("the broker adds partitions") {
+        one.expect("the broker adds partitions");
     }
 }
 

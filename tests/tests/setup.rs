@@ -61,6 +61,42 @@ fn unequal_partition_counts_are_told_with_the_numbers() {
 }
 
 #[test]
+fn what_is_missing_and_what_is_wrong_are_told_together() {
+    let Some(broker) = Broker::shared() else { return };
+    let deployment = Deployment::without_topics(&broker.address(), "both");
+    broker.create_topic(deployment.topic("kpis"), JOURNAL_PARTITIONS + 1, &[]);
+    let words = refused(&deployment, &["check"], SETUP);
+    let found = format!("{} needs {JOURNAL_PARTITIONS} partitions", deployment.topic("kpis"));
+    says(&words, &["do not exist", deployment.topic("clicks"), &found, "then create the others"]);
+    deployment.clean();
+}
+
+#[test]
+fn event_topics_that_grew_are_refused_while_in_use_and_later_and_the_past_is_still_reproduced() {
+    let Some(broker) = Broker::shared() else { return };
+    let mut deployment = Deployment::new(broker, "grown");
+    deployment.set("user_key.secret", "a secret of this story");
+    deployment.set("kafka.properties.topic_metadata_refresh_interval_ms", "500");
+    let mut service = deployment.start("0");
+    deployment.run(&["generate", "--campaigns", "2", "--users", "20", "--for", "1s", "--rate", "100"]);
+    wait::until("the first cut is committed", LIMIT, || {
+        let positions =
+            logs::committed(&deployment.brokers, &deployment.group("aggregator"), deployment.topic("clicks"), 1);
+        (!positions.is_empty()).then_some(())
+    });
+    let grown = ["impressions", "clicks", "conversions", "epochs"].map(|word| deployment.topic(word));
+    logs::grow(&deployment.brokers, &grown, 6);
+    assert_eq!(service.wait_for_end(LIMIT).code(), Some(SETUP), "{}", service.log());
+    says(&service.log(), &["had 4 partitions", "now have 6", "under new names"]);
+    for command in ["run", "check"] {
+        says(&refused(&deployment, &[command], SETUP), &["had 4 partitions", "now have 6"]);
+    }
+    let report: serde_json::Value = serde_json::from_str(&deployment.run(&["verify", "--output", "json"])).unwrap();
+    assert!(report["journal_records"].as_u64() > Some(0), "{report}");
+    deployment.clean();
+}
+
+#[test]
 fn a_journal_that_the_broker_does_not_stamp_is_refused() {
     let Some(broker) = Broker::shared() else { return };
     let deployment = Deployment::without_topics(&broker.address(), "unstamped");

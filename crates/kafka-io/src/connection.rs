@@ -142,7 +142,7 @@ pub(crate) enum Isolation {
 }
 
 impl Isolation {
-    fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Isolation::Committed => "read_committed",
             Isolation::Uncommitted => "read_uncommitted",

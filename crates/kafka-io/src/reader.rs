@@ -203,10 +203,29 @@ impl LogReader {
         group: &str,
         places: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, (i64, String)>, Error> {
+        self.positions(group, places, Isolation::Committed)
+    }
+
+    /// As [`LogReader::committed`], without waiting for a transaction that is open: what it will move is told as it was.
+    pub fn committed_so_far(
+        &self,
+        group: &str,
+        places: &[TopicPartition],
+    ) -> Result<BTreeMap<TopicPartition, (i64, String)>, Error> {
+        self.positions(group, places, Isolation::Uncommitted)
+    }
+
+    fn positions(
+        &self,
+        group: &str,
+        places: &[TopicPartition],
+        isolation: Isolation,
+    ) -> Result<BTreeMap<TopicPartition, (i64, String)>, Error> {
         let doing = || format!("asking for the positions of group {group}");
         let asker: BaseConsumer<Witness> = self
             .connection
             .member(group, None)
+            .set("isolation.level", isolation.word())
             .create_with_context(Witness::default())
             .map_err(|error| Error::kafka(doing(), &error))?;
         // Asked in short turns: whoever waits for somebody else's transaction must hear that it is to stop.

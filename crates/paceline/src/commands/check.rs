@@ -118,7 +118,12 @@ fn environment(settings: &Settings) -> Outcome<Vec<String>> {
 
 fn cluster(settings: &Settings) -> Outcome<Vec<String>> {
     let admin = Admin::connect(&connect(settings, "check"), topology::ANSWER_LIMIT)?;
-    topology::inspect(settings, &admin)?;
+    let topology = topology::inspect(settings, &admin)?;
+    topology::refuse_growth(
+        settings,
+        topology,
+        &LogReader::open(&connect(settings, "check"), topology::ANSWER_LIMIT)?,
+    )?;
     let warnings = topics(settings, &admin)?;
     automatic_campaigns(settings, &admin)?;
     Ok(warnings)

@@ -32,8 +32,12 @@ impl History {
     /// Connects, and checks that the topics are there.
     pub fn open(settings: Settings, part: &str) -> Outcome<Self> {
         let connection = connect(&settings, part);
-        let topology = topology::inspect(&settings, &Admin::connect(&connection, ANSWER_LIMIT)?)?;
+        let mut topology = topology::inspect(&settings, &Admin::connect(&connection, ANSWER_LIMIT)?)?;
         let reader = LogReader::open(&connection, PATIENCE)?;
+        // What was decided was decided with the number of then.
+        if let Some(recorded) = topology::recorded_event_partitions(&settings, topology, &reader)? {
+            topology.event_partitions = recorded;
+        }
         let codec = registry::codec_of_the_logs(&settings)?;
         Ok(Self { settings, codec, topology, reader })
     }

@@ -16,7 +16,7 @@ use crate::service::topology;
 use crate::settings::Settings;
 use crate::telemetry::{Metrics, start_logging};
 use avro_codec::Codec;
-use kafka_io::Admin;
+use kafka_io::{Admin, LogReader};
 use std::sync::Arc;
 
 /// Name of this build in every record it writes: commands are compared byte for byte only between equal builds.
@@ -29,6 +29,11 @@ pub fn run(arguments: &Run) -> Outcome {
     check::connection_properties(&settings)?;
     let admin = Admin::connect(&connect(&settings, "start"), topology::ANSWER_LIMIT)?;
     let topology = topology::inspect(&settings, &admin)?;
+    topology::refuse_growth(
+        &settings,
+        topology,
+        &LogReader::open(&connect(&settings, "start"), topology::ANSWER_LIMIT)?,
+    )?;
     for warning in check::topics(&settings, &admin)? {
         tracing::warn!("{warning}");
     }

@@ -1,6 +1,7 @@
 //! A closed cut as one Kafka transaction: journal records, epochs, dead letters, positions.
 
 use super::context::Context;
+use super::position_note::PositionNote;
 use crate::commands::mask;
 use crate::failure::{Failure, Outcome};
 use crate::published::LetterView;
@@ -19,8 +20,6 @@ const DEAD_LETTER_BYTES_MAX: usize = 900_000;
 pub const DEAD_LETTER_HEADERS: [&str; 7] =
     ["topic", "partition", "offset", "timestamp", "reason", "detail", "cut_from_bytes"];
 const DEAD_LETTER_KEY_BYTES_MAX: usize = 1_024;
-/// A position's metadata begins with this; the rest is the clock of the last cut, a hint where to look in the journal.
-pub const CLOCK_HINT: &str = "clock=";
 
 /// A record that was refused, with where it came from.
 pub struct DeadLetter {
@@ -167,12 +166,13 @@ impl CutWriter {
             transaction.records.push(self.out(&self.epochs, epoch.partition, payload, timestamp_ms));
         }
         transaction.records.extend(dead.into_iter().map(|letter| OutRecord { timestamp_ms, ..letter.record }));
+        let note = PositionNote { clock, event_partitions: Some(context.topology.event_partitions) }.text();
         transaction.offsets = ranges
             .iter()
             .map(|range| OffsetOut {
                 place: TopicPartition::new(range.topic.as_str(), range.partition),
                 next_offset: range.to,
-                metadata: format!("{CLOCK_HINT}{clock}"),
+                metadata: note.clone(),
             })
             .collect();
         Ok(transaction)

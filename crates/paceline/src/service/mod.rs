@@ -10,6 +10,7 @@ mod gauges;
 pub mod halt_relay;
 pub mod history;
 mod policy_feed;
+mod position_note;
 pub mod progress;
 mod rebuild;
 mod recopy;

@@ -5,9 +5,10 @@
 //! then the ends of the logs are asked for and read. A torn cut is emitted again, the same, before anything new.
 
 use super::context::Context;
-use super::cut::{CLOCK_HINT, CutWriter, DeadLetter};
+use super::cut::{CutWriter, DeadLetter};
 use super::evidence::{Cut, SourceKey, Standing, standing};
 use super::policy_feed::PolicyFeed;
+use super::position_note::PositionNote;
 use super::rebuild;
 use super::sibling::OwnedSet;
 use super::stage1::OwnedControl;
@@ -150,7 +151,7 @@ fn ask_group(context: &Context, reader: &LogReader, groups: &mut [Group]) -> Out
     let committed = reader.committed(&name, &places)?;
     let hints: BTreeMap<&TopicPartition, Millis> = committed
         .iter()
-        .filter_map(|(place, (_, metadata))| Some((place, metadata.strip_prefix(CLOCK_HINT)?.parse().ok()?)))
+        .filter_map(|(place, (_, metadata))| Some((place, PositionNote::parse(metadata)?.clock)))
         .collect();
     for group in groups {
         group.clock_hint = group.places().iter().filter_map(|place| hints.get(place).copied()).min();

@@ -1,8 +1,9 @@
 //! The topics that a deployment needs, and what is wrong with those it has.
 
+use super::position_note::PositionNote;
 use crate::failure::{Failure, Outcome};
 use crate::settings::{Settings, Topics};
-use kafka_io::{Admin, TopicFacts};
+use kafka_io::{Admin, LogReader, TopicFacts, TopicPartition};
 use model::event::EventKind;
 use model::fact::ControlTopic;
 use model::time::DAY_MS;
@@ -120,55 +121,97 @@ pub struct Topology {
 /// How long the cluster has for an answer: all set-up faults are told within 10 s.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
-/// Asks for partition counts and refuses what cannot work: missing topics, unequal counts.
+/// Asks for partition counts and refuses what cannot work: missing topics, unequal counts. All faults are told at once.
 pub fn inspect(settings: &Settings, admin: &Admin) -> Outcome<Topology> {
     let needs = needs(settings, 0);
     let names: Vec<&str> = needs.iter().map(|need| need.name.as_str()).collect();
     let found = admin.partitions(&names)?;
     let missing: Vec<&str> = names.iter().copied().filter(|name| !matches!(found.get(*name), Some(Some(_)))).collect();
-    if !missing.is_empty() {
-        return Err(Failure::setup(
-            format!("{} topic(s) do not exist on {}: {}", missing.len(), settings.brokers, missing.join(", ")),
-            "create them with `paceline topics apply`",
-        ));
+    let absent = (!missing.is_empty())
+        .then(|| format!("{} topic(s) do not exist on {}: {}", missing.len(), settings.brokers, missing.join(", ")));
+    let wrong = wrong_counts(settings, |name| found.get(name).copied().flatten());
+    let advice = match (&absent, wrong.is_empty()) {
+        (Some(_), true) => "create them with `paceline topics apply`",
+        (None, _) => "correct the topics or journal.partitions; see `paceline topics plan`",
+        (Some(_), false) => {
+            "correct the topics that exist, or journal.partitions, then create the others with `paceline topics apply`"
+        }
+    };
+    let faults: Vec<String> = absent.into_iter().chain(wrong).collect();
+    if !faults.is_empty() {
+        return Err(Failure::setup(faults.join("; "), advice));
     }
     let count = |name: &str| found.get(name).copied().flatten().unwrap_or(0);
+    Ok(Topology {
+        event_partitions: count(settings.topics.event(EventKind::Impression)),
+        policy_partitions: count(&settings.topics.policy),
+        dead_letter_partitions: count(&settings.topics.dead_letters),
+    })
+}
+
+/// What the numbers of partitions of those topics that exist get wrong.
+fn wrong_counts(settings: &Settings, count: impl Fn(&str) -> Option<i32>) -> Vec<String> {
     let topics = &settings.topics;
-    let events = EventKind::ALL.map(|kind| (topics.event(kind), count(topics.event(kind))));
+    let events: Vec<(&str, i32)> =
+        EventKind::ALL.iter().filter_map(|kind| Some((topics.event(*kind), count(topics.event(*kind))?))).collect();
     let mut wrong = Vec::new();
     if events.iter().any(|(_, partitions)| *partitions != events[0].1) {
         let list: Vec<String> = events.iter().map(|(name, partitions)| format!("{name} has {partitions}")).collect();
         wrong.push(format!("the event topics must have equal partition counts, but {}", list.join(", ")));
     }
-    if count(&topics.epochs) < events[0].1 {
+    if let (Some(epochs), Some((_, most))) = (count(&topics.epochs), events.first())
+        && epochs < *most
+    {
         wrong.push(format!(
-            "{} needs {} partitions, as many as the event topics, and has {} (had the event topics fewer before? partitions \
-             cannot be added to them later: who counted a user's events would change)",
+            "{} needs {most} partitions, as many as the event topics, and has {epochs} (had the event topics fewer before? \
+             partitions cannot be added to them later: who counted a user's events would change)",
             topics.epochs,
-            events[0].1,
-            count(&topics.epochs)
         ));
     }
     for name in std::iter::once(topics.journal.as_str()).chain(topics.decision_log()) {
-        if count(name) != settings.journal_partitions {
+        if let Some(partitions) = count(name).filter(|partitions| *partitions != settings.journal_partitions) {
             wrong.push(format!(
-                "{name} needs {} partitions (journal.partitions) and has {}",
+                "{name} needs {} partitions (journal.partitions) and has {partitions}",
                 settings.journal_partitions,
-                count(name)
             ));
         }
     }
-    if !wrong.is_empty() {
-        return Err(Failure::setup(
-            wrong.join("; "),
-            "correct the topics or journal.partitions; see `paceline topics plan`",
-        ));
+    wrong
+}
+
+/// Partitions that each event topic had when this deployment last committed; `None` before it did, and where a build that
+/// did not say it committed.
+pub fn recorded_event_partitions(settings: &Settings, topology: Topology, reader: &LogReader) -> Outcome<Option<i32>> {
+    let topic = settings.topics.event(EventKind::Impression);
+    let places: Vec<TopicPartition> = (0..topology.event_partitions).map(|at| TopicPartition::new(topic, at)).collect();
+    // Not the settled ones: a predecessor that was killed leaves a transaction open until it is fenced.
+    let positions = reader.committed_so_far(&format!("{}-aggregator", settings.group), &places)?;
+    let notes = positions.values().filter_map(|(_, metadata)| PositionNote::parse(metadata)?.event_partitions);
+    Ok(notes.min())
+}
+
+/// Refuses event topics that have another number of partitions than the one this deployment began with.
+pub fn refuse_growth(settings: &Settings, topology: Topology, reader: &LogReader) -> Outcome {
+    match recorded_event_partitions(settings, topology, reader)? {
+        Some(recorded) if recorded != topology.event_partitions => {
+            Err(grown(settings, recorded, topology.event_partitions))
+        }
+        _ => Ok(()),
     }
-    Ok(Topology {
-        event_partitions: events[0].1,
-        policy_partitions: count(&topics.policy),
-        dead_letter_partitions: count(&topics.dead_letters),
-    })
+}
+
+/// What is told of event topics whose number of partitions has changed.
+pub fn grown(settings: &Settings, recorded: i32, found: i32) -> Failure {
+    let names = EventKind::ALL.map(|kind| settings.topics.event(kind)).join(", ");
+    Failure::setup(
+        format!(
+            "{names} had {recorded} partitions when group {} last committed and now have {found}: a user's events would be \
+             counted by another partition than before, so that copies, clicks and conversions would not be matched",
+            settings.group
+        ),
+        "a broker cannot take partitions away; create event topics with the number you want under new names, and a deployment \
+         of its own for them (group, state.dir and the topics that Paceline writes), then move the producers",
+    )
 }
 
 /// What the settings of existing topics get wrong: refusals and warnings. A setting that may not be read is a warning.

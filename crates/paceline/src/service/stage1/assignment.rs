@@ -2,9 +2,11 @@
 
 use super::{OpenEpoch, OwnedControl, Parked, Source, Stage1, no_committer, start_committer};
 use crate::failure::{Failure, Kind, Outcome};
+use crate::service::context::Context;
 use crate::service::gauges;
 use crate::service::sibling::{OwnedSet, Sibling};
 use crate::service::takeover::{self, Owned};
+use crate::service::topology;
 use kafka_io::{Life, TopicPartition};
 use model::event::EventKind;
 use std::collections::BTreeMap;
@@ -50,6 +52,7 @@ impl Stage1 {
 
     fn take_over(&mut self, places: Vec<TopicPartition>) -> Outcome {
         let started = Instant::now();
+        self.refuse_growth(&places)?;
         // Two epochs of one source never share a clock, also where the predecessor's machine was ahead of ours.
         let mut last_clock_ms = self.epoch.clock_ms;
         self.context.enter("restoring");
@@ -113,6 +116,20 @@ impl Stage1 {
         );
         self.context.progress.end();
         self.context.enter("running");
+        Ok(())
+    }
+
+    /// The client hears of new partitions while it runs; what a start refuses is refused then too.
+    fn refuse_growth(&self, places: &[TopicPartition]) -> Outcome {
+        let is_event = |place: &&TopicPartition| {
+            let source = self.consumer.source_of(place);
+            source.is_some_and(|source| matches!(self.sources[source], Source::Event(_)))
+        };
+        let Context { settings, topology, .. } = &self.context;
+        let found = places.iter().filter(is_event).map(|place| place.partition + 1).max().unwrap_or(0);
+        if found > topology.event_partitions {
+            return Err(topology::grown(settings, topology.event_partitions, found));
+        }
         Ok(())
     }
 
