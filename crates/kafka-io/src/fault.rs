@@ -58,7 +58,7 @@ impl Fault {
             Fault::Credentials => "the cluster refuses the credentials or the certificate",
             Fault::TopicMissing => "the topic does not exist",
             Fault::NotAuthorised => "the principal is not authorised",
-            Fault::Fenced => "another process took this place",
+            Fault::Fenced => "the cluster gave this place to another, or up",
             Fault::OffsetGone => "the position is not in the log",
             Fault::Settings => "the settings do not fit",
             Fault::Stopped => "asked to stop",

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Shared};
 use crate::service;
-use crate::service::context::Context;
+use crate::service::context::{Context, Stop};
 use crate::service::topology::{Topology, needs};
 use crate::settings::{Settings, parse_duration_ms};
 use crate::telemetry::start_logging;
@@ -24,6 +24,7 @@ use model::time::Millis;
 use policy::explain::amount as money;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Partitions of each event topic: two, so that the demo shows what spreading looks like.
@@ -43,6 +44,8 @@ pub fn run(arguments: &Demo) -> Outcome {
         Failure::usage(format!("--for {:?} is not a duration", arguments.span), "use for example 120s")
     })?;
     start_logging("warn", "text")?;
+    let stop = Arc::new(Stop::default());
+    stop_on_signal(Arc::clone(&stop))?;
     let broker = MockBroker::start()?;
     let settings = settings(&broker, arguments)?;
     for need in needs(&settings, EVENT_PARTITIONS) {
@@ -52,12 +55,11 @@ pub fn run(arguments: &Demo) -> Outcome {
     let flight_ms = span_ms.saturating_mul(i64::from(arguments.speed));
     let clock = Clock::accelerated(start_ms, arguments.speed);
     let topology = Topology { event_partitions: EVENT_PARTITIONS, policy_partitions: 1, dead_letter_partitions: 1 };
-    let context = context(settings, clock, topology, Codec::fixed(), false);
+    let context = Context { stop, ..context(settings, clock, topology, Codec::fixed(), false) };
     let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
     if let Some(page) = addresses.first() {
         eprintln!("the dashboard is at http://{page}/");
     }
-    stop_on_signal(context.stop.clone())?;
     let scenario = Scenario::demo(arguments.seed, start_ms, flight_ms);
     let mut world = World::open(&context, scenario, arguments.seed)?;
     let service = {

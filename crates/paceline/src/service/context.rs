@@ -99,7 +99,11 @@ impl From<kafka_io::Error> for Failure {
             Fault::Settings => (Kind::Setup, "correct the configuration"),
             Fault::OffsetGone => (Kind::Setup, "retention has passed the position; see `paceline run --accept-loss`"),
             Fault::Stopped => (Kind::Stopped, "start it again; it takes up from the journal"),
-            Fault::Fenced => (Kind::Failed, "another process took over this slot"),
+            Fault::Fenced => (
+                Kind::TryLater,
+                "either a second process runs under this slot: give each its own; or the cluster gave this one up while it or a \
+                 broker stood still: start it again, it takes up from the journal",
+            ),
             Fault::Other => (Kind::Failed, ""),
         };
         Failure::new(kind, error, advice)
