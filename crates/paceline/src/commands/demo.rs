@@ -35,8 +35,10 @@ const TURN: Duration = Duration::from_millis(20);
 /// The terminal shows the campaigns this often.
 const TABLE_EVERY: Duration = Duration::from_secs(10);
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
-/// A cut of 100 ms is 30 s of the market at speed 300, so siblings and waits have four of them.
-const DEMO_POLICY: &str = "[stage1]\nconversion_wait_ms = 120000\nsibling_skew_ms = 120000\nidle_after_ms = 120000\n";
+/// A cut of 100 ms is 30 s of the market at speed 300, so siblings and waits have four of them, and data are stale after
+/// twelve.
+const DEMO_POLICY: &str = "[stage1]\nconversion_wait_ms = 120000\nsibling_skew_ms = 120000\nidle_after_ms = 120000\n\
+                           [defaults.gates]\nstale_min_ms = 360000\n";
 
 /// Runs the demo to its end, or to the first Ctrl-C, and prints the summary.
 pub fn run(arguments: &Demo) -> Outcome {
@@ -67,7 +69,7 @@ pub fn run(arguments: &Demo) -> Outcome {
         std::thread::spawn(move || service::run(&context, Role::All))
     };
     let started = Instant::now();
-    let played = world.play(&context, start_ms + flight_ms);
+    let played = world.play(&context, start_ms + flight_ms, arguments.speed);
     context.stop.ask();
     let served = service
         .join()
@@ -98,6 +100,37 @@ fn settings(broker: &MockBroker, arguments: &Demo) -> Outcome<Settings> {
     .collect();
     Ok(Settings::load_with(&[], &environment)?.0)
 }
+
+/// Slows the clock down while the service is late: at 300 times the machine's clock a hitch of half a second would be
+/// minutes of a market that nobody watches, which says nothing of the product.
+struct Governor {
+    speed: u32,
+    cuts: u64,
+    /// Up to here the events were in cuts, as of the last one.
+    watermark_ms: Option<Millis>,
+}
+
+impl Governor {
+    fn new(speed: u32) -> Self {
+        Self { speed, cuts: 0, watermark_ms: None }
+    }
+
+    fn steer(&mut self, context: &Context) {
+        let (metrics, now_ms) = (&context.metrics, context.clock.now_ms());
+        let cuts = metrics.epochs.get();
+        if std::mem::replace(&mut self.cuts, cuts) != cuts {
+            self.watermark_ms = Some(now_ms - (metrics.watermark_delay.get() * 1e3) as Millis);
+        }
+        let late_after_ms = Millis::from(self.speed) * LATE_AFTER.as_millis() as Millis;
+        let is_late = self.watermark_ms.is_some_and(|watermark_ms| now_ms - watermark_ms > late_after_ms);
+        context.clock.set_speed(if is_late { (self.speed / SLOWER).max(1) } else { self.speed });
+    }
+}
+
+/// A healthy cut is younger, on the machine's clock: the wait for silent siblings, a cut and its commit.
+const LATE_AFTER: Duration = Duration::from_millis(500);
+/// By how much the clock is slowed down: it may not stand still, since what is silent is known by the time that passes.
+const SLOWER: u32 = 20;
 
 /// The market, its buyer's subscription and the wires between.
 struct World {
@@ -156,10 +189,12 @@ impl World {
         Ok(world)
     }
 
-    fn play(&mut self, context: &Context, end_ms: Millis) -> Outcome {
+    fn play(&mut self, context: &Context, end_ms: Millis, speed: u32) -> Outcome {
         let mut table_at = Instant::now();
+        let mut governor = Governor::new(speed);
         while !context.stop.is_asked() {
             let turn = Instant::now();
+            governor.steer(context);
             let now_ms = context.clock.now_ms().min(end_ms);
             self.obey(context, now_ms)?;
             self.emit(context, now_ms)?;
