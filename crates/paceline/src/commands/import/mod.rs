@@ -18,6 +18,7 @@ use map::{Kind, RecordMap, Row};
 use model::event::{Click, Conversion, EventKind, Impression, partition_key};
 use model::fact::StatsReport;
 use model::time::{DAY_MS, Millis};
+use policy::settings::Stage1;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -42,6 +43,9 @@ pub fn run(arguments: &Import) -> Outcome {
     let mut prepared = Vec::new();
     prepare(arguments, &maps, &mut |record| prepared.push(record))?;
     let weeks = shift_weeks(arguments.shift_weeks.as_deref(), &prepared)?;
+    if let Some(words) = too_old(&prepared, weeks, Clock::System.now_ms()) {
+        eprintln!("{words}");
+    }
     prepared.sort_by_key(|record| record.at);
     let kinds: BTreeSet<_> = prepared.iter().filter_map(|record| RecordName::from_name(record.kind.schema())).collect();
     let codec = registry::codec(&settings, &kinds.into_iter().collect::<Vec<_>>())?;
@@ -156,13 +160,14 @@ fn prepare(arguments: &Import, maps: &[RecordMap], give: &mut dyn FnMut(Prepared
         };
         let columns = rows::read(path, &mut take)?;
         if let Some(columns) = columns.filter(|_| arguments.map.is_some()) {
-            let absent: Vec<&str> = maps
+            let absent: BTreeSet<&str> = maps
                 .iter()
                 .flat_map(|map| map.fields.values())
                 .flat_map(|field| field.columns())
                 .filter(|name| !columns.iter().any(|c| c == name))
                 .collect();
             if !absent.is_empty() {
+                let absent: Vec<&str> = absent.into_iter().collect();
                 return Err(Failure::failed(
                     format!("{} has no column {}", path.display(), absent.join(", ")),
                     format!("its columns are {}; correct the map", columns.join(", ")),
@@ -244,6 +249,22 @@ fn shift_weeks(wanted: Option<&str>, prepared: &[Prepared]) -> Outcome<i64> {
     }
 }
 
+/// Words for events that the service will refuse for their age; the policy in force may allow more or less than the default.
+fn too_old(prepared: &[Prepared], weeks: i64, now_ms: Millis) -> Option<String> {
+    let age_max_ms = Stage1::default().age_max_ms;
+    let oldest_ms = now_ms - age_max_ms - weeks * WEEK_MS;
+    let is_old = |record: &&Prepared| matches!(record.kind, Kind::Event(_)) && record.at < oldest_ms;
+    let old = prepared.iter().filter(is_old).count();
+    (old > 0).then(|| {
+        format!(
+            "warning: {old} of {} records are older than {} days, which the service refuses as too_old unless \
+             stage1.age_max_ms of the policy allows it; --shift-weeks auto moves them into the last week",
+            prepared.len(),
+            age_max_ms / DAY_MS
+        )
+    })
+}
+
 /// A record as it is sent.
 pub struct Encoded {
     /// The first of its instants.
@@ -323,4 +344,21 @@ fn send(settings: &Settings, encoded: Vec<Encoded>, weeks: i64) -> Outcome {
     sender.flush(FLUSH_LIMIT)?;
     println!("{}", json!({ "sent": counts, "shift_weeks": weeks }));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_that_would_be_refused_for_their_age_are_told_and_shifted_ones_are_not() {
+        let event = |at| Prepared { at, kind: Kind::Event(EventKind::Click), fields: Map::new() };
+        let now_ms = 1_000 * DAY_MS;
+        let prepared = [event(900 * DAY_MS), event(950 * DAY_MS)];
+        let words = too_old(&prepared, 0, now_ms).unwrap();
+        assert!(words.starts_with("warning: 1 of 2 records are older than 90 days"), "{words}");
+        assert_eq!(too_old(&prepared, 7, now_ms), None);
+        let stats = [Prepared { kind: Kind::Stats, ..event(0) }];
+        assert_eq!(too_old(&stats, 0, now_ms), None, "platforms' reports have no such limit");
+    }
 }
