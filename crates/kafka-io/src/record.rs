@@ -3,6 +3,7 @@
 use rdkafka::bindings as native;
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
+use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
 
@@ -28,9 +29,9 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// A record, borrowed from its batch.
+/// A record without its headers, borrowed from a batch that several threads may read.
 #[derive(Clone, Copy)]
-pub struct Record<'a> {
+pub struct PlainRecord<'a> {
     /// Index into the list of topics that the reader was given.
     pub source: usize,
     /// The partition.
@@ -45,24 +46,21 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// The value.
     pub payload: Option<&'a [u8]>,
+}
+
+/// A record with its headers, borrowed from a batch that one thread reads.
+#[derive(Clone, Copy)]
+pub struct Record<'a> {
+    plain: PlainRecord<'a>,
     message: *const native::rd_kafka_message_t,
 }
 
-/// A record without its headers, borrowed from a batch that several threads read.
-#[derive(Clone, Copy)]
-pub struct PlainRecord<'a> {
-    /// Index into the list of topics that the reader was given.
-    pub source: usize,
-    /// The partition.
-    pub partition: i32,
-    /// The offset.
-    pub offset: i64,
-    /// When it was written (or appended, as the topic says), epoch milliseconds; -1 where the broker says nothing.
-    pub timestamp_ms: i64,
-    /// The key.
-    pub key: Option<&'a [u8]>,
-    /// The value.
-    pub payload: Option<&'a [u8]>,
+impl<'a> Deref for Record<'a> {
+    type Target = PlainRecord<'a>;
+
+    fn deref(&self) -> &PlainRecord<'a> {
+        &self.plain
+    }
 }
 
 /// What a message says of itself, read while it is at hand; a record once more, as long as the message lives.
@@ -95,7 +93,7 @@ impl<'a> Record<'a> {
         let mut kind = native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is live, by the caller's promise.
         let timestamp_ms = unsafe { native::rd_kafka_message_timestamp(message, &mut kind) };
-        Record {
+        let plain = PlainRecord {
             source,
             partition: fields.partition,
             offset: fields.offset,
@@ -105,8 +103,8 @@ impl<'a> Record<'a> {
             key: unsafe { bytes(fields.key, fields.key_len) },
             // SAFETY: as above.
             payload: unsafe { bytes(fields.payload, fields.len) },
-            message,
-        }
+        };
+        Record { plain, message }
     }
 
     /// The headers, in order.

@@ -506,8 +506,7 @@ impl SharedBatch {
     /// The record at `at`, in the order of arrival: ordered inside each partition.
     pub fn get(&self, at: usize) -> PlainRecord<'_> {
         // SAFETY: the two lists are filled together, one part for each message, and the borrow of `self` keeps them.
-        let Record { source, partition, offset, timestamp_ms, key, payload, .. } = unsafe { self.parts[at].record() };
-        PlainRecord { source, partition, offset, timestamp_ms, key, payload }
+        *unsafe { self.parts[at].record() }
     }
 
     /// Frees all.
