@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -47,6 +49,8 @@ pub struct SetHeader {
 /// The writing thread.
 pub struct SnapshotWriter {
     jobs: Option<Sender<Box<dyn Frozen>>>,
+    /// Queued, or being written.
+    waiting: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -61,6 +65,8 @@ impl SnapshotWriter {
             )
         })?;
         let (jobs, queue) = channel::<Box<dyn Frozen>>();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let written = Arc::clone(&waiting);
         let metrics = context.metrics.clone();
         let group = context.settings.group.clone();
         let thread = std::thread::Builder::new().name("snapshots".into()).spawn(move || {
@@ -79,18 +85,26 @@ impl SnapshotWriter {
                         tracing::error!(folder = %place.display(), %error, "snapshot not written; the log stays the truth");
                     }
                 }
+                drop(job);
+                written.fetch_sub(1, Ordering::SeqCst);
             }
         });
         let thread =
             thread.map_err(|error| Failure::failed(format!("cannot start the snapshot thread: {error}"), ""))?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self { jobs: Some(jobs), waiting, thread: Some(thread) })
     }
 
     /// Queues a snapshot.
     pub fn write(&self, job: impl Frozen + 'static) {
         if let Some(jobs) = &self.jobs {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
             let _ = jobs.send(Box::new(job));
         }
+    }
+
+    /// Whether all that was queued is written: what it froze is held no more.
+    pub fn is_idle(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) == 0
     }
 
     /// Waits until all queued snapshots are written.

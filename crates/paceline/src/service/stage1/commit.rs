@@ -150,19 +150,29 @@ impl Stage1 {
         ranges
     }
 
+    /// One set at a time, and the next when that is written: what is written to while it is frozen is held twice.
     pub(super) fn due_snapshots(&mut self, at_end: bool) -> Vec<SnapshotJob> {
         let settings = &self.context.settings;
         let due = self.snapshot_taken_at.elapsed().as_millis() as i64 >= settings.snapshot_interval_ms
             || self.log_bytes_since_snapshot >= settings.snapshot_log_bytes;
-        if !(due || at_end) {
+        if due || at_end {
+            self.snapshots_due = self.sets.keys().rev().copied().collect();
+            self.snapshot_taken_at = Instant::now();
+            self.log_bytes_since_snapshot = 0;
+        }
+        let turns = match (at_end, self.snapshots.is_idle()) {
+            (true, _) => self.snapshots_due.len(),
+            (false, true) => self.snapshots_due.len().min(1),
+            (false, false) => 0,
+        };
+        if turns == 0 {
             return Vec::new();
         }
-        self.snapshot_taken_at = Instant::now();
-        self.log_bytes_since_snapshot = 0;
         let started = Instant::now();
         let taken_at_ms = self.context.clock.now_ms();
-        let jobs = self.sets.iter().filter_map(|(partition, owned)| {
-            owned.set.snapshot().map(|snapshot| SnapshotJob { partition: *partition, snapshot, taken_at_ms })
+        let jobs = self.snapshots_due.drain(self.snapshots_due.len() - turns..).rev().filter_map(|partition| {
+            let snapshot = self.sets.get(&partition)?.set.snapshot()?;
+            Some(SnapshotJob { partition, snapshot, taken_at_ms })
         });
         let jobs: Vec<SnapshotJob> = jobs.collect();
         self.context.metrics.snapshot_pause_seconds.observe(started.elapsed().as_secs_f64());

@@ -92,6 +92,8 @@ pub struct Stage1 {
     /// Time between two cuts: grows while there is a backlog.
     interval_ms: i64,
     snapshot_taken_at: Instant,
+    /// Sets whose turn to be written comes, the next one last.
+    snapshots_due: Vec<i32>,
     log_bytes_since_snapshot: i64,
     waits_for_siblings: Option<String>,
     waits: Waits,
@@ -161,6 +163,7 @@ impl Stage1 {
             interval_ms: context.settings.epoch.interval_ms,
             ends_looked_at: now,
             snapshot_taken_at: now,
+            snapshots_due: Vec::new(),
             log_bytes_since_snapshot: 0,
             waits_for_siblings: None,
             waits,
