@@ -235,6 +235,8 @@ impl LogReader {
             match asker.committed_offsets(listed(places), left.min(COMMITTED_TURN)) {
                 Ok(answer) => break answer,
                 Err(_) if self.stop.as_ref().is_some_and(|asked| asked()) => return Err(stopped(doing())),
+                // A cluster that has just come up, or whose broker went, chooses a coordinator first.
+                Err(error) if changes_coordinator(&error) && left > COMMITTED_TURN => thread::sleep(LEADER_WAIT),
                 Err(error) if left <= COMMITTED_TURN || !timed_out(&error) => {
                     return Err(self.explain(Error::kafka(doing(), &error)));
                 }
@@ -392,6 +394,17 @@ fn timed_out(error: &KafkaError) -> bool {
 
 fn is_missing(error: &KafkaError) -> bool {
     classify_error(error) == Fault::TopicMissing
+}
+
+fn changes_coordinator(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
 
 fn changes_leader(error: &KafkaError) -> bool {
