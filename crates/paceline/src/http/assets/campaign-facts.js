@@ -3,7 +3,8 @@
 import { h } from "./dom.js";
 import { amount, count, instant, isKnown, missing, money, moneyText, range, time } from "./format.js";
 import { goal, takes } from "./portfolio-columns.js";
-import { Words, holder, whyNothing, words } from "./words.js";
+import { matching } from "./rules.js";
+import { Words, holder, limit, whyNothing, words } from "./words.js";
 
 export function tiles(one) {
   const cash = (micros, reason) => money(micros, one.currency, reason);
@@ -20,7 +21,7 @@ export function tiles(one) {
     tile(
       "Budget today",
       cash(one.budget_day_micros, "no_budget"),
-      one.binding && one.binding !== "none" ? `bound by ${words(one.binding)}` : "nothing binds it",
+      one.binding && one.binding !== "none" ? `limited by ${limit(one.binding)}` : "nothing limits it",
     ),
     tile(
       "Day will end at",
@@ -46,7 +47,7 @@ export function tiles(one) {
         ? "not confirmed by the platform"
         : one.bid_confirmed_micros === one.bid_micros
           ? "confirmed by the platform"
-          : `confirmed ${moneyText(one.bid_confirmed_micros, one.currency)}`,
+          : `the platform still has ${moneyText(one.bid_confirmed_micros, one.currency)}`,
     ),
     tile(
       "Seen today",
@@ -68,6 +69,8 @@ const tile = (name, figure, more) =>
 /** Why the last look led to nothing, lever by lever. */
 export function nothing(one) {
   const whys = one.why_nothing ?? [];
+  const ruled = matching(one);
+  const said = ruled.length ? h("ul", { class: "ruled" }, ruled) : null;
   const waits = (one.proposals ?? []).some(other => other.state === "proposed")
     ? h(
         "p",
@@ -89,6 +92,7 @@ export function nothing(one) {
           ? "Paceline only observes this campaign: it computes and changes nothing."
           : "Nothing keeps Paceline from acting; the next command comes when a change is worth making.",
       ),
+      said,
       waits,
     );
   return h(
@@ -100,6 +104,7 @@ export function nothing(one) {
       {},
       whys.map(why => h("li", {}, whyNothing(why))),
     ),
+    said,
     one.mode === "observe" ? h("p", {}, "Besides, this campaign is only observed.") : null,
     waits,
   );

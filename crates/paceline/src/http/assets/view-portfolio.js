@@ -4,6 +4,7 @@ import { halt } from "./act.js";
 import * as api from "./api.js";
 import { calmly, h, replace } from "./dom.js";
 import { count, isKnown, money, moneyText } from "./format.js";
+import { accountGoals } from "./goals.js";
 import { known, listen, may } from "./live.js";
 import { columns, keyOf } from "./portfolio-columns.js";
 import { pace } from "./spark.js";
@@ -27,6 +28,7 @@ export function mount(root, route, signal) {
   );
   const pages = [null];
   const totals = h("div", { class: "totals" });
+  const goals = h("div", {});
   const paces = h("div", { class: "chips", role: "group", "aria-label": "Filter by pace" });
   const found = h("p", { class: "found", role: "status" });
   const pager = h("div", { class: "pager" });
@@ -51,6 +53,7 @@ export function mount(root, route, signal) {
   const drawFilters = () => {
     table.sorted(filter.sort || SORT, filter.order || "asc");
     replace(paces, chips(known.overview, filter.pace));
+    replace(goals, accountGoals(known.overview, filter.account));
   };
   paces.addEventListener("click", event => {
     const chip = event.target.closest("button");
@@ -78,6 +81,7 @@ export function mount(root, route, signal) {
         : null,
     ),
     totals,
+    goals,
     filters(filter, change),
     h("div", { class: "chips" }, paces, found),
   );
@@ -90,7 +94,7 @@ export function mount(root, route, signal) {
         signal,
       ),
     (data, place) => {
-      if (!table.element.isConnected) place.append(table.element, pager);
+      if (!table.element.isConnected) place.append(table.element, legend(), pager);
       next = data.next;
       rows.clear();
       data.campaigns.forEach(row => rows.set(keyOf(row), row));
@@ -124,6 +128,7 @@ export function mount(root, route, signal) {
 
   const overview = () => {
     replace(totals, summary(known.overview));
+    replace(goals, accountGoals(known.overview, filter.account));
     replace(paces, chips(known.overview, filter.pace));
     accountsInto(root.querySelector("#account"), filter.account);
   };
@@ -243,6 +248,15 @@ function chips(overview, chosen) {
   );
 }
 
+/** What the small charts and ranges mean. */
+const legend = () =>
+  h(
+    "p",
+    { class: "hint legend-line" },
+    "Small charts: spent since the record of the day begins (area), planned (dashes), budget (line above). ",
+    "A range: nineteen days in twenty end inside it, if nothing were changed. Modes: Auto sends commands, Approve asks a person, Observe only records.",
+  );
+
 /** What all campaigns spend, by currency: sums of different currencies are never added up. */
 function summary(overview) {
   if (!overview) return [];
@@ -254,7 +268,8 @@ function summary(overview) {
         : null;
     return h(
       "section",
-      { class: "total", "aria-label": `Today in ${one.currency}` },
+      { class: "total", "aria-label": `Spent today in ${one.currency}` },
+      h("p", { class: "sub" }, "Spent today"),
       h("p", { class: "total-figure" }, money(one.spend_day_micros, one.currency)),
       h("meter", { min: 0, max: 100, value: share.toFixed(1), "aria-label": "Share of the budget spent" }),
       h(
