@@ -164,6 +164,7 @@ export async function states() {
     });
     await step("several proposals are approved at once, with a reason", async () => {
       await go(page, "#/proposals");
+      await page.getByRole("link", { name: "Spring display 1" }).waitFor();
       await page.getByRole("button", { name: "Choose all 2" }).click();
       await page.getByRole("button", { name: "Approve chosen" }).click();
       await page.getByRole("button", { name: "Approve 2" }).click();

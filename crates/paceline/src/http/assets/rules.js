@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { duration, isKnown } from "./format.js";
-import { Words, heldBack, words } from "./words.js";
+import { Words, guardEdit, heldBack, words } from "./words.js";
 
 /** Words of a rule that holds, as what came of it; another word is what held it back. */
 const CAME = {
@@ -94,7 +94,7 @@ function figures(said) {
 }
 
 /** "set_bid 1.20 EUR (step_down)" in words. */
-const action = text => text.replace(/^[a-z_]+/, kind => words(kind)).replace(/\(([a-z_]+)\)/g, (_, edit) => `(${words(edit)})`);
+const action = text => text.replace(/^[a-z_]+/, kind => words(kind)).replace(/\(([a-z_]+)\)/g, (_, edit) => `(${guardEdit(edit)})`);
 
 /** An action as the policy file spells it, in words. */
 function asks(then) {

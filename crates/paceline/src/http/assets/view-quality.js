@@ -63,7 +63,7 @@ export function mount(root, route, signal) {
           health,
           section("Sources", sources),
           section("Events", events),
-          section("Dead letters", letters),
+          section("Dead letters", letters, "records that were refused; nothing of them is counted"),
           newest,
           section("Matching of conversions and what was forgotten", matching),
           section("Transactions", commits),
@@ -97,7 +97,8 @@ export function mount(root, route, signal) {
   listen("resync", reread, signal);
 }
 
-const section = (name, table) => h("section", { class: "few" }, h("h2", {}, name), table.element);
+const section = (name, table, more) =>
+  h("section", { class: "few" }, h("h2", {}, name, more ? h("small", {}, more) : null), table.element);
 
 function tiles(data) {
   const read = data.events.reduce((sum, one) => sum + one.consumed, 0);
@@ -195,7 +196,7 @@ const sampleColumns = () => [
   {
     label: "Record",
     class: "name",
-    cell: row => [row.topic, h("span", { class: "sub" }, `${row.partition} at ${row.offset}, ${count(row.bytes)} bytes`)],
+    cell: row => [row.topic, h("span", { class: "sub" }, `partition ${row.partition}, offset ${row.offset}, ${count(row.bytes)} bytes`)],
   },
   { label: "Reason", class: "text", cell: row => [Words(row.reason), h("span", { class: "sub" }, row.detail)] },
   {
