@@ -39,6 +39,7 @@ export function mount(root, route, signal) {
     rowClass: row => (row.halted ? "is-halted" : ""),
     onSort: (sort, order) => change({ sort, order }),
   });
+  const explained = legend();
   let next = null;
   /** Rows of this page as last read: the stream brings a campaign without its small chart and its last command. */
   const rows = new Map();
@@ -94,8 +95,9 @@ export function mount(root, route, signal) {
         signal,
       ),
     (data, place) => {
-      if (!table.element.isConnected) place.append(table.element, legend(), pager);
+      if (!table.element.isConnected) place.append(table.element, explained, pager);
       next = data.next;
+      explained.hidden = !data.campaigns.length;
       rows.clear();
       data.campaigns.forEach(row => rows.set(keyOf(row), row));
       const isFiltered = ["q", "account", "pace", "mode", "status"].some(key => filter[key]);
@@ -105,7 +107,7 @@ export function mount(root, route, signal) {
           ? empty("No campaign matches.", "Loosen the filter or the search.")
           : empty(
               "No campaign has been specified yet.",
-              "Campaigns appear here once their specifications are on the topic.",
+              "Campaigns appear here once they are published: paceline campaigns apply FILE, or your systems on ads.campaigns.",
             ),
       );
       const first = (pages.length - 1) * ROWS;
@@ -243,7 +245,7 @@ function chips(overview, chosen) {
       "button",
       { type: "button", class: "chip", "data-focus": word, "aria-pressed": String(chosen === word) },
       pace(word),
-      h("b", {}, count(overview?.campaigns_by_pace?.[word])),
+      h("b", {}, overview ? count(overview.campaigns_by_pace?.[word] ?? 0) : "\u2026"),
     ),
   );
 }
