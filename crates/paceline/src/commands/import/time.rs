@@ -59,10 +59,10 @@ impl TimeFormat {
     }
 }
 
-/// An instant on a command line: a date (midnight UTC), RFC 3339 or epoch milliseconds. Four digits alone are a year that
-/// somebody did not finish, not two seconds after 1970.
+/// An instant on a command line: a date (midnight UTC), RFC 3339 or epoch milliseconds. A bare year of this century is a
+/// date that somebody did not finish, not two seconds after 1970.
 pub fn instant(text: &str) -> Result<Millis, String> {
-    let is_year = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_year = text.trim().parse().is_ok_and(|number: i64| (2010..2100).contains(&number));
     TimeFormat::Any.parse(text).ok().filter(|_| !is_year).ok_or_else(|| {
         format!(
             "{text:?} is no instant; give a date (2026-11-20), RFC 3339 (2026-11-20T09:00:00Z) or epoch milliseconds"
