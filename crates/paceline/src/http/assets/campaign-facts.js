@@ -1,15 +1,14 @@
 // What stands beside a campaign's charts: its figures, why nothing is done, who held it, what was noticed.
 
 import { h } from "./dom.js";
-import { amount, count, instant, isKnown, missing, money, moneyText, range, time } from "./format.js";
-import { goal, takes } from "./portfolio-columns.js";
+import { count, instant, isKnown, missing, money, moneyText, time } from "./format.js";
+import { goal, spread, takes } from "./portfolio-columns.js";
 import { matching } from "./rules.js";
 import { Words, holder, limit, whyNothing, words } from "./words.js";
 
 export function tiles(one) {
   const cash = (micros, reason) => money(micros, one.currency, reason);
-  const plain = micros => amount(micros, one.currency);
-  const spread = forecast => (forecast ? range(plain(forecast.low_micros), plain(forecast.high_micros)) : null);
+  const between = forecast => (forecast ? spread(forecast, one.currency) : null);
   const budget = isKnown(one.flight_budget_micros) ? ` of ${moneyText(one.flight_budget_micros, one.currency)}` : "";
   const flight = one.flight_end ? `until ${instant(one.flight_end, one.time_zone)}` : "no end is set";
   return [
@@ -26,12 +25,12 @@ export function tiles(one) {
     tile(
       "Day will end at",
       cash(one.forecast_day?.mid_micros, one.forecast_day_reason),
-      spread(one.forecast_day) ?? "if nothing were changed",
+      between(one.forecast_day) ?? "if nothing were changed",
     ),
     tile(
       "Flight will end at",
       cash(one.forecast_flight?.mid_micros, one.forecast_flight_reason),
-      one.forecast_flight ? `${spread(one.forecast_flight)}${budget}, ${flight}` : `${flight}${budget && `,${budget}`}`,
+      one.forecast_flight ? `${between(one.forecast_flight)}${budget}, ${flight}` : `${flight}${budget && `,${budget}`}`,
     ),
     tile(
       "Goal",

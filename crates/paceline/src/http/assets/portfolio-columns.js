@@ -51,12 +51,7 @@ export function columns() {
         row.forecast_day
           ? [
               money(row.forecast_day.mid_micros, row.currency),
-              sub(
-                range(
-                  amount(row.forecast_day.low_micros, row.currency),
-                  amount(row.forecast_day.high_micros, row.currency),
-                ),
-              ),
+              sub(spread(row.forecast_day, row.currency)),
             ]
           : missing(row.forecast_day_reason),
     },
@@ -71,6 +66,12 @@ export function columns() {
     { label: "Last command", class: "last", cell: last },
   ];
 }
+
+/** From low to high; where nothing can move any more, that. */
+export const spread = (forecast, currency) =>
+  forecast.low_micros === forecast.high_micros
+    ? "nothing more is spent"
+    : range(amount(forecast.low_micros, currency), amount(forecast.high_micros, currency));
 
 const sub = (...content) => h("span", { class: "sub" }, content);
 
