@@ -78,15 +78,23 @@ function view(state, [name, account, id, deep], query) {
   if (name === "overview") return overview(state);
   if (name === "halts") return { halts: state.halts };
   if (name === "proposals")
-    return list(
-      "proposals",
-      proposals(state).filter(one => query.get("state") === "all" || one.state === "proposed"),
-    );
-  if (name === "alerts") return list("alerts", query.get("state") === "resolved" ? [] : alerts(state));
+    return {
+      ...list(
+        "proposals",
+        proposals(state).filter(one => query.get("state") === "all" || one.state === "proposed"),
+      ),
+      campaigns: named(state, proposals(state)),
+    };
+  if (name === "alerts")
+    return {
+      ...list("alerts", query.get("state") === "resolved" ? [] : alerts(state)),
+      campaigns: named(state, alerts(state)),
+    };
   if (name === "audit") return list("entries", state.audit);
   if (name === "data-quality") return quality(state);
   if (name === "dead-letters") return list("dead_letters", deadLetters());
-  if (name === "adjustments" && id === "undo")
+  if (name === "adjustments" && id === "undo") {
+    const table = account.endsWith("t0");
     return {
       command_id: account,
       account_id: "account-0",
@@ -94,12 +102,15 @@ function view(state, [name, account, id, deep], query) {
       currency: "EUR",
       possible: true,
       possible_reason: null,
-      kind: "set_bid",
-      from_micros: 1_200_000,
-      to_micros: 1_000_000,
+      kind: table ? "set_modifier_table" : "set_bid",
+      from_micros: table ? null : 1_200_000,
+      to_micros: table ? null : 1_000_000,
+      from_table_ppm: table ? Array.from({ length: 24 }, (_, hour) => (hour >= 17 && hour < 20 ? 1_250_000 : 940_000)) : null,
+      to_table_ppm: table ? Array(24).fill(1_000_000) : null,
       goes_as: "command",
       left_alone_hours: 24,
     };
+  }
   if (name !== "campaigns") return null;
   if (deep === "series") return series(state, id);
   if (deep === "breakdown") return breakdown(state, id, query.get("dimension") ?? "device", query.get("window") ?? "7d");
@@ -225,6 +236,14 @@ function file(name, answer) {
 }
 
 const list = (name, rows) => ({ [name]: rows, total: rows.length, next: null });
+
+/** Names and zones of the campaigns of a list, as the service gives them. */
+const named = (state, rows) =>
+  Object.fromEntries(
+    all(state)
+      .filter(one => rows.some(row => row.account_id === one.account_id && row.campaign_id === one.campaign_id))
+      .map(one => [`${one.account_id}/${one.campaign_id}`, { name: one.name, time_zone: one.time_zone }]),
+  );
 
 const json = (answer, status, body) =>
   answer.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));

@@ -69,6 +69,36 @@ export async function states() {
       await page.getByText("Undo: sent").waitFor();
       await page.getByText("is left as").first().waitFor();
     });
+    await step("a table of factors by hour is taken back as a whole, and what that does is said hour by hour", async () => {
+      await go(page, "#/campaign/account-2/campaign-00002");
+      await page.locator(".command summary", { hasText: "Factors by hour" }).click();
+      await page.locator(".command[open]", { hasText: "Factors by hour" }).getByRole("button", { name: "Take back" }).click();
+      const dialog = page.locator("dialog");
+      await dialog.getByText(/17–20.h.125.%.*Then: all hours 100.%/).waitFor();
+      await shot(page, "fake-undo-table");
+      await dialog.getByRole("button", { name: "Cancel" }).click();
+    });
+    await step("goals of accounts say how far, how likely, and what it takes; an account's filter keeps its own", async () => {
+      await go(page, "#/");
+      const goals = page.getByRole("region", { name: "Goals of accounts" });
+      await goals.getByText("Sales in November").waitFor();
+      await goals.getByText(/Chance 17 in 100: it will end near 702, four times in five within 655 – 749/).waitFor();
+      await goals.getByText(/It takes 32 a day from now on \(now 24\); about 312.40.EUR a day/).waitFor();
+      await goals.getByText("told from three closed days on").waitFor();
+      await page.selectOption("#account", "account-1");
+      await goals.waitFor({ state: "detached" });
+      await page.selectOption("#account", "");
+      await goals.waitFor();
+    });
+    await step("rules stand on the campaign's page, those that hold first, and are named where it says why", async () => {
+      await go(page, "#/campaign/account-2/campaign-00002");
+      const table = page.getByRole("region", { name: "Rules" });
+      expect((await table.locator("tbody tr").count()) === 6, "a rule is missing");
+      await table.locator("tbody tr").first().getByText("waits for its cool-down").waitFor();
+      await table.getByText("last_7d.cpa > 25 && last_7d.conversions >= 10").waitFor();
+      await page.locator(".aside").getByText("cut what is dear").waitFor();
+      expect(!(await page.locator(".aside").innerText()).includes("a bad hour"), "a rule that does not hold is named as why");
+    });
     await step("refused records are shown with their reasons and without people", async () => {
       await go(page, VIEWS.quality ?? "#/quality");
       await page.locator("summary", { hasText: "Show" }).first().click();
@@ -134,6 +164,7 @@ export async function states() {
     });
     await step("several proposals are approved at once, with a reason", async () => {
       await go(page, "#/proposals");
+      await page.getByRole("link", { name: "Spring display 1" }).waitFor();
       await page.getByRole("button", { name: "Choose all 2" }).click();
       await page.getByRole("button", { name: "Approve chosen" }).click();
       await page.getByRole("button", { name: "Approve 2" }).click();

@@ -132,6 +132,7 @@ export function detail(state, account, id) {
         reason: "daily_cap",
       },
     ],
+    rules: rules(),
     commands: [0, 1, 2].map(at =>
       command(state, 0, `${id.slice(9)}c${at}`, {
         issued_at: START - at * 5e6 - 6e5,
@@ -141,8 +142,29 @@ export function detail(state, account, id) {
         kind: at === 2 ? "pause" : "set_bid",
         value_micros: at === 2 ? null : 390000 - at * 20000,
       }),
+    ).concat(
+      command(state, 0, `${id.slice(9)}t0`, {
+        issued_at: START - 9e6,
+        account_id: account,
+        campaign_id: id,
+        currency: one.currency,
+        kind: "set_modifier_table",
+        reason: "modifiers",
+        value_micros: null,
+        expected_previous: { value_micros: null },
+        table: EVENINGS,
+      }),
     ),
     undos: [
+      {
+        command_id: `${id.slice(9)}t0`,
+        kind: "set_modifier_table",
+        issued_at: START - 9e6,
+        from_micros: null,
+        to_micros: null,
+        from_table_ppm: EVENINGS,
+        to_table_ppm: EVENINGS.map(() => 1_000_000),
+      },
       { command_id: `${id.slice(9)}c0`, kind: "set_bid", issued_at: START - 6e5, from_micros: 390_000, to_micros: 370_000 },
     ],
     holds: [{ lever: "budget", holder: "person", since: START - 7e6, until: START + 8e7 }],
@@ -327,8 +349,94 @@ export function overview(state) {
     commands_held: 3,
     proposals_held: 2,
     streams: 1,
+    goals: rows.length ? goals() : [],
   };
 }
+
+/** Goals of accounts in each of their standings. */
+function goals() {
+  const goal = (name, metric, unit, target, more) => ({
+    account_id: "account-0",
+    name,
+    currency: "EUR",
+    from: START - 18 * 86_400_000,
+    goal: {
+      metric,
+      unit,
+      target,
+      actual: null,
+      actual_reason: null,
+      direction: "at_least",
+      on_track: null,
+      window: "goal",
+      deadline: START + 12 * 86_400_000,
+      standing: "unknown",
+      chance_ppm: null,
+      ends_low: null,
+      ends_mid: null,
+      ends_high: null,
+      needs: null,
+      ...more,
+    },
+  });
+  const needs = { bid_micros: null, spend_day_micros: 312_400_000, limit: null };
+  return [
+    goal("CPA of the quarter", "cpa", "micros", 25_000_000, {
+      direction: "at_most",
+      actual: 23_410_000,
+      standing: "on_track",
+      chance_ppm: 812_000,
+      on_track: true,
+      needs: { ...needs, rate: 27_380_000, rate_now: 23_410_000 },
+    }),
+    goal("Return in spring", "roas", "ppm", 4_000_000, { actual_reason: "nothing_to_divide_by" }),
+    goal("Sales in November", "conversions", "count", 800, {
+      actual: 411,
+      standing: "at_risk",
+      chance_ppm: 173_000,
+      on_track: false,
+      ends_low: 655,
+      ends_mid: 702,
+      ends_high: 749,
+      needs: { ...needs, rate: 32, rate_now: 24 },
+    }),
+    goal("Visitors", "clicks", "count", 10_000, {
+      actual: 10_233,
+      standing: "met",
+      on_track: true,
+      chance_ppm: 1_000_000,
+      ends_low: 10_233,
+      ends_mid: 16_000,
+      ends_high: 18_000,
+    }),
+  ];
+}
+
+/** What rules said: one that acted, one that holds and cools down, one that lost, one that cannot tell, one not. */
+function rules() {
+  const said = (rule, word, detail, when, then, more) => ({
+    rule,
+    word,
+    detail,
+    action: null,
+    matched: !["no_match", "absent", "too_little"].includes(word),
+    when,
+    then,
+    mode: "auto",
+    cool_down_ms: 86_400_000,
+    ...more,
+  });
+  return [
+    said("a bad hour", "no_match", "last_1h.cvr 0.031", "last_1h.cvr < 0.01", "pause 6h"),
+    said("cut what is dear", "cooling_down", "last_7d.cpa 31.2, last_7d.conversions 44", "last_7d.cpa > 25 && last_7d.conversions >= 10", "scale_bid 0.9"),
+    said("no sales", "absent", "today.conversions is not known", "today.conversions == 0 && today.spend > 50", "alert warning"),
+    said("raise what pays", "observed", "last_28d.roas 5.1", "last_28d.roas > 4", "scale_budget 1.1", { action: "set_daily_budget 183.19 EUR (step_up)", mode: "observe" }),
+    said("raise what pays less", "lost", "to raise what pays", "last_28d.roas > 3", "scale_budget 1.05"),
+    said("young", "too_little", "clicks", "last_7d.ctr < 0.001", "pause day"),
+  ];
+}
+
+const EVENINGS = Array.from({ length: 24 }, (_, hour) => (hour >= 17 && hour < 20 ? 1_250_000 : 940_000));
 
 export function proposals(state) {
   if (state.campaigns < 6) return [];

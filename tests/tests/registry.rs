@@ -58,8 +58,11 @@ fn a_registry_that_is_away_holds_everything_and_one_that_answers_decides() {
     send(brokers, &topic, &[(second, "d")], &[0]);
     assert_eq!(service.wait_for_end(LIMIT).code(), TRY_LATER, "{}", service.last_words());
     assert!(service.last_words().contains("registry"), "{}", service.last_words());
+    // A start goes on with what it knows, reads what it has read before, and holds at the schema that nobody knows yet.
     service.start_again(&[], &[]);
     assert_eq!(service.wait_for_end(LIMIT).code(), TRY_LATER, "{}", service.last_words());
+    assert!(service.last_words().contains(&format!("cannot be asked for id {second}")), "{}", service.last_words());
+    assert_eq!(dead_letters(&deployment), ["unknown_schema"]);
     // A halt needs no registry.
     assert!(deployment.run(&["halt", "--scope", "account=a", "--reason", "try"]).contains("feedback topic"));
 

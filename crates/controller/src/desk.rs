@@ -584,7 +584,7 @@ impl Desk<'_> {
             let terms = terms_of_rule(&proposal, desk.now, case.picture.day.end);
             desk.ruling = (!terms.is_empty()).then(|| rules::Ruling { mode: Mode::Auto, terms, text: String::new() });
             let issued = match (&approved.action, &proposal.table) {
-                (Action::SetModifierTable, Some(table)) => desk.submit_approved_hours(case, table),
+                (Action::SetModifierTable, Some(table)) => desk.submit_persons_hours(case, table, reason, true),
                 _ => desk.submit_proposal(case, lever, &approved),
             };
             if let Some(command) = desk.outputs.adjustments.last_mut().filter(|_| issued) {

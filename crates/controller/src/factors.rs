@@ -8,7 +8,8 @@ use crate::slot::{Answer, Issued, lease_end};
 use model::WHOLE_PPM;
 use model::fact::Ack;
 use model::output::Adjustment;
-use model::time::Millis;
+use model::time::{DAY_MS, Millis};
+use policy::explain::Reason;
 use serde::{Deserialize, Serialize};
 
 /// The life of one table. Empty tables are tables of ones.
@@ -24,6 +25,8 @@ pub struct FactorSlot {
     pub unsure_most: i64,
     /// What was last observed or proposed, where nothing may be issued, and when.
     pub shown: Option<(Vec<i64>, Millis)>,
+    /// When a person last took a table back.
+    pub taken_back_at: Option<Millis>,
 }
 
 /// An issued table.
@@ -71,6 +74,9 @@ impl FactorSlot {
             is_pending: true,
             has_lapsed: false,
         });
+        if command.reason == Reason::Undo.as_str() {
+            self.taken_back_at = Some(command.issued_at);
+        }
         unanswered
     }
 
@@ -132,6 +138,15 @@ impl FactorSlot {
         self.last.as_ref().map(|last| last.issued.issued_at)
     }
 
+    /// What taking the last table back would lead from and to, as wholes: within a day, and where it is still the table to
+    /// reckon with.
+    pub fn way_back(&self, now: Millis) -> Option<(&IssuedTable, Vec<i64>)> {
+        let last = self.last.as_ref().filter(|last| !last.has_lapsed && self.assumed() == last.table)?;
+        let before: Vec<i64> = (0..last.table.len()).map(|hour| ppm_of_hour(&last.before, hour)).collect();
+        let is_young = now.saturating_sub(last.issued.issued_at) < DAY_MS;
+        (is_young && before != last.table).then_some((last, before))
+    }
+
     /// Whether the last table has waited this long for an answer.
     pub fn is_lost(&self, now: Millis, limit_ms: Millis) -> bool {
         self.last.as_ref().is_some_and(|last| last.is_pending && now.saturating_sub(last.issued.issued_at) >= limit_ms)
@@ -152,8 +167,11 @@ fn after_lease(tables: &[&[i64]]) -> Vec<i64> {
 
 /// The factor of an hour of the week; an empty table is one of ones.
 pub fn of_hour(table: &[i64], hour_of_week: usize) -> f64 {
-    let at = hour_of_week % table.len().max(1);
-    table.get(at).map_or(1.0, |ppm| (*ppm).max(0) as f64 / WHOLE_PPM as f64)
+    ppm_of_hour(table, hour_of_week).max(0) as f64 / WHOLE_PPM as f64
+}
+
+fn ppm_of_hour(table: &[i64], hour_of_week: usize) -> i64 {
+    *table.get(hour_of_week % table.len().max(1)).unwrap_or(&WHOLE_PPM)
 }
 
 /// The highest bid at which no hour's factor leads above `ceiling`.
@@ -219,6 +237,24 @@ mod tests {
         assert!(slot.lapse((None, 0), 8_000));
         assert_eq!(slot.assumed()[0], 900_000);
         assert!(!slot.lapse((None, 0), 9_000), "once");
+    }
+
+    #[test]
+    fn the_last_table_leads_back_to_the_one_before_while_it_is_young_and_in_force() {
+        let mut slot = FactorSlot::default();
+        assert!(slot.way_back(0).is_none());
+        slot.issue(&command(1, 900_000, false));
+        let (_, before) = slot.way_back(1_500).expect("asked for is enough");
+        assert_eq!(before, [WHOLE_PPM; 24]);
+        assert!(slot.way_back(1_000 + DAY_MS).is_none(), "a day has passed over it");
+        slot.answer(&ack(1, "rejected"), 1_200);
+        assert!(slot.way_back(1_500).is_none(), "nothing came of it");
+        slot.issue(&command(2, WHOLE_PPM, false));
+        assert!(slot.way_back(2_500).is_none(), "it changed nothing");
+        slot.issue(&command(3, 1_500_000, true));
+        slot.answer(&ack(3, "applied"), 3_200);
+        slot.lapse((None, 0), 9_000);
+        assert!(slot.way_back(9_000).is_none(), "its lease has taken it back");
     }
 
     #[test]

@@ -72,6 +72,7 @@ pub use ledger::Lever;
 pub use mend::Holds;
 pub use paths::{OfType, Paths};
 pub use policy::switchback::Comparison;
+pub use rule_memory::{LOST_TERM, RULE_TERM};
 pub use view::{AccountGoalNow, ByDimension, CampaignSummary, DayNow, HaltInForce, Hold, View, Waiting, Why};
 
 use model::output::{Adjustment, Alert, DesiredState, KpiRow};

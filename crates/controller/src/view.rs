@@ -16,6 +16,7 @@ use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use policy::pause::Holder;
+use policy::rule::Law;
 use std::sync::Arc;
 
 /// A look at one journal partition's state.
@@ -70,13 +71,15 @@ pub struct CampaignSummary {
     pub goal: Option<GoalNow>,
     /// What users' rules said of it at their last instant.
     pub rules: Vec<RuleSaid>,
+    /// What all rules of the policy in force say: shared, not copied.
+    pub laws: Arc<[Law]>,
 }
 
 /// Somebody keeps a value as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Hold {
-    /// bid, budget, state.
+    /// bid, hours, budget, state.
     pub lever: &'static str,
     /// A pause's holder, or `person` for a value that somebody else set.
     pub holder: &'static str,
@@ -212,7 +215,14 @@ impl<'a> View<'a> {
                 until: Some(until),
             })
         });
-        pauses.chain(values).collect()
+        let table = ledger.hours.taken_back_at.map(|since| (since, since.saturating_add(gates.override_hold_ms)));
+        let table = table.filter(|(_, until)| self.now() < *until).map(|(since, until)| Hold {
+            lever: "hours",
+            holder: Holder::Person.as_str(),
+            since,
+            until: Some(until),
+        });
+        pauses.chain(values).chain(table).collect()
     }
 
     /// All campaigns that have a specification, by account and id.
@@ -253,6 +263,7 @@ impl<'a> View<'a> {
             jumped_version: campaign.jumped.as_ref().map(|jumped| jumped.spec.version),
             goal: None,
             rules: Vec::new(),
+            laws: self.controller.policy().laws.clone(),
         };
         if let Some(ledger) = self.state().ledger.campaign(account_id, campaign_id) {
             summary.bid_wanted_micros = ledger.bid.last.as_ref().map(|last| last.value);

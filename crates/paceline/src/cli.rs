@@ -132,7 +132,7 @@ pub enum Command {
 /// `paceline demo`
 #[derive(Args, Debug, Clone)]
 pub struct Demo {
-    /// How long to run, on the machine's clock
+    /// How long to run, on the machine's clock: 30s, 5m, 2h
     #[arg(long = "for", value_name = "DURATION", default_value = "120s")]
     pub span: String,
     /// How much faster the market's clock runs
@@ -212,7 +212,7 @@ pub struct TopicsArgs {
     /// Partitions of each event topic
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(i32).range(1..=10000))]
     pub event_partitions: i32,
-    /// Replicas of each topic
+    /// Replicas of each topic; 1 is for trials, 3 for what must not be lost
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=10))]
     pub replication: i32,
     /// Form of the result
@@ -228,7 +228,7 @@ pub enum CampaignsCommand {
         #[command(flatten)]
         #[allow(missing_docs)]
         config: ConfigFiles,
-        /// Files of specifications
+        /// Files of specifications: .toml, .json, .jsonl or .csv; deploy/campaigns/example.toml names every field
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
@@ -273,7 +273,7 @@ pub struct Generate {
     /// Events a second
     #[arg(long)]
     pub rate: u64,
-    /// For how long
+    /// For how long: 30s, 5m, 2h
     #[arg(long = "for", value_name = "DURATION")]
     pub span: String,
     /// Users
@@ -342,9 +342,9 @@ pub struct Tap {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub config: ConfigFiles,
-    /// Topic, by its name
+    /// Topic, by its name: ads.adjustments, ads.proposals, ads.alerts, ads.kpis, ads.feedback, paceline.journal …
     pub topic: String,
-    /// Only records with this key
+    /// Only records with this key; of commands and KPI rows it is the campaign's id
     #[arg(long)]
     pub key: Option<String>,
     /// From this instant (epoch ms or RFC 3339); the beginning where absent
@@ -424,9 +424,9 @@ pub enum ProposalsCommand {
         #[arg(long, value_enum, default_value_t)]
         output: Output,
     },
-    /// Approve one
+    /// Approve a proposal: it passes the guard once more and is then issued
     Approve(ProposalArgs),
-    /// Reject one
+    /// Reject a proposal: the values in force stay
     Reject(ProposalArgs),
     /// Take back the last command of a lever: the value before it is asked for again, through the guard
     Undo(ProposalArgs),
@@ -438,7 +438,7 @@ pub struct ProposalArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub config: ConfigFiles,
-    /// The proposal's command id; with undo the command's
+    /// Its command id, as `paceline proposals list` shows it; with undo the command's, as `paceline tap ads.adjustments` does
     pub command_id: String,
     /// Why; kept with the record
     #[arg(long)]

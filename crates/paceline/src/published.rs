@@ -12,7 +12,7 @@ pub use experiments::ExperimentView;
 pub use halts::HaltView;
 pub use hub::{Hub, Told};
 pub use letters::{LetterView, Letters};
-pub use view::{AccountGoal, CampaignEntry, CampaignView, Forecast};
+pub use view::{AccountGoal, CampaignEntry, CampaignView, Forecast, RuleView};
 
 use dashmap::DashMap;
 use halts::Halts;

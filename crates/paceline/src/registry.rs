@@ -1,27 +1,34 @@
 //! The schema registry: writers' schemas by id for what is read, ids of our schemas for what is written.
 //!
 //! What always holds: a registry that is away is not an id that is unknown. An id is unknown only where a registry says
-//! so twice (once, while many are); then the record is a dead letter. Where the registry cannot be asked, everything waits (asked again with
-//! growing pauses, for `registry.patience`), and then the process ends with code 75 and starts again from the logs: no
-//! record is ever judged without its schema. Schemas are immutable, so what was found is kept for the process's life.
-//! One request is under way at a time; each has a deadline and a size limit; redirects are not followed, so credentials
-//! go nowhere else.
+//! so twice (once, while many are); then the record is a dead letter. The registry is asked first; where it cannot be,
+//! what it once said is taken from disk (`state.dir`), and its age is told. What is not there either makes everything wait
+//! (asked again with growing pauses, for `registry.patience`), and then the process ends with code 75 and starts again from
+//! the logs: no record is ever judged without its schema. Schemas are immutable, so what was found is kept for the
+//! process's life. One request is under way at a time; each has a deadline and a size limit; redirects are not followed, so
+//! credentials go nowhere else.
 //!
-//! Missing on purpose: a cache on disk (a start needs the registry), proxies, references between subjects, and
-//! change of a subject's rule of compatibility, which is its owner's.
+//! Missing on purpose: proxies, references between subjects, and change of a subject's rule of compatibility, which is its
+//! owner's.
 
+mod count;
+mod disk;
 mod subjects;
 
+pub use count::Counts;
 #[cfg(test)]
 pub use subjects::topics_of;
 pub use subjects::{SERVICE_WRITES, subjects_of};
 
+use crate::clock::Clock;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::settings::{RegistrySettings, Settings, Topics};
 use avro_codec::registry::{IdAnswer, read_id, read_schema, request_body};
 use avro_codec::{Codec, FixedIds, RecordName, SchemaIds, SchemaLookup};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use disk::{Disk, Kept};
+use model::time::Millis;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -32,7 +39,8 @@ use ureq::{Agent, Body, http};
 /// where no registry is set. Whoever cannot get an id is told why here.
 pub fn codec(settings: &Settings, records: &[RecordName]) -> Outcome<Codec> {
     let Some(registry) = &settings.registry else { return Ok(Codec::fixed()) };
-    let mut client = Registry::open(registry)?;
+    // Only the service writes into its folder: it alone writes epochs.
+    let mut client = Registry::open(registry)?.with_disk(settings, records.contains(&RecordName::Epoch));
     client.take_ids(&settings.topics, records, registry.register)?;
     Ok(Codec::new(Arc::new(client)))
 }
@@ -40,9 +48,9 @@ pub fn codec(settings: &Settings, records: &[RecordName]) -> Outcome<Codec> {
 /// A codec for who reads our logs and holds them against what it would write itself; registers nothing.
 pub fn codec_of_the_logs(settings: &Settings) -> Outcome<Codec> {
     let Some(registry) = &settings.registry else { return Ok(Codec::fixed()) };
-    let mut client = Registry::open(registry)?;
+    let mut client = Registry::open(registry)?.with_disk(settings, false);
     for (record, subject) in subjects_of(&settings.topics, SERVICE_WRITES) {
-        match client.ask_id(&subject, record, "") {
+        match client.ask_id_or_disk(&subject, record) {
             // Never written by this build, so there is nothing to compare.
             IdAnswer::NotThere => {}
             answer => client.take_id(record, client.id_from(&subject, record, answer)?),
@@ -76,6 +84,8 @@ pub struct Registry {
     /// Fingerprints are no matter of a registry: single-object frames are read by our own releases.
     fixed: FixedIds,
     ours: HashMap<RecordName, u32>,
+    disk: Option<Disk>,
+    counts: Counts,
     known: RwLock<Known>,
     /// Held while a request is under way; lanes that want the same schema then find it in `known`.
     asking: Mutex<()>,
@@ -85,6 +95,8 @@ pub struct Registry {
 struct Known {
     schemas: HashMap<u32, Arc<str>>,
     unknown: HashMap<u32, Instant>,
+    /// When the registry could last not be asked while the disk could.
+    away_at: Option<Instant>,
 }
 
 /// Schemas and refusals that are kept; beyond it all are asked for again. Far above what one deployment has.
@@ -95,6 +107,9 @@ const UNKNOWN_FOR: Duration = Duration::from_secs(60);
 const CONFIRM_AFTER: Duration = Duration::from_millis(250);
 /// Unknown ids at a time that are asked about twice: 16 of them hold the events up for 4 s.
 const CONFIRMED_MAX: usize = 16;
+/// Once the registry could not be asked, what is on disk is taken without asking for this long: a backlog of many schemas
+/// does not wait for each.
+const AWAY_FOR: Duration = Duration::from_secs(10);
 /// First and longest pause between two attempts.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// All set-up faults are told within 10 s.
@@ -133,15 +148,22 @@ impl Registry {
             on_given_up: end_process,
             fixed: FixedIds::new(),
             ours: HashMap::new(),
+            disk: None,
+            counts: Counts::of_the_process(),
             known: RwLock::default(),
             asking: Mutex::default(),
         })
     }
 
+    fn with_disk(self, settings: &Settings, writes: bool) -> Self {
+        let disk = Disk::at(&settings.state_dir, &self.url, writes);
+        Self { disk: Some(disk), ..self }
+    }
+
     /// Looks our schemas up, and registers what is not there where that is allowed.
     fn take_ids(&mut self, topics: &Topics, records: &[RecordName], register: bool) -> Outcome {
         for (record, subject) in subjects_of(topics, records) {
-            let mut answer = self.ask_id(&subject, record, "");
+            let mut answer = self.ask_id_or_disk(&subject, record);
             if register && answer == IdAnswer::NotThere {
                 answer = self.ask_id(&subject, record, "/versions");
             }
@@ -156,16 +178,64 @@ impl Registry {
         self.keep(id, Arc::from(record.schema_json()));
     }
 
+    /// The registry's word, or, where it cannot be asked, what it once said of the very same text.
+    fn ask_id_or_disk(&self, subject: &str, record: RecordName) -> IdAnswer {
+        let Some(kept) = self.disk.as_ref().and_then(|disk| disk.id(subject, record.schema_json())) else {
+            return self.ask_id(subject, record, "");
+        };
+        if !self.is_away() {
+            match self.ask_id_within(Duration::ZERO, subject, record, "") {
+                IdAnswer::Away(why) => self.note_away(&format!("for subject {subject}: {why}"), &kept),
+                answer => return answer,
+            }
+        }
+        self.counts.taken_from_disk(age_ms(&kept));
+        IdAnswer::Id(kept.said)
+    }
+
+    fn is_away(&self) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.away_at.is_some_and(|at| at.elapsed() < AWAY_FOR)
+    }
+
+    fn note_away<T>(&self, why: &str, kept: &Kept<T>) {
+        let age_s = age_ms(kept) / 1_000;
+        tracing::warn!(age_s, "the schema registry cannot be asked {why}; what it once said is taken from disk");
+        self.known.write().unwrap_or_else(PoisonError::into_inner).away_at = Some(Instant::now());
+    }
+
+    /// What the registry has just said, for a start in its absence.
+    fn keep_on_disk(&self, keep: impl FnOnce(&Disk, Millis) -> Result<(), String>) {
+        if let Some(Err(why)) = self.disk.as_ref().map(|disk| keep(disk, Clock::System.now_ms())) {
+            tracing::warn!(
+                why,
+                "what the schema registry says is not kept on disk; a start in its absence will lack it"
+            );
+        }
+    }
+
     fn ask_id(&self, subject: &str, record: RecordName, action: &str) -> IdAnswer {
+        self.ask_id_within(START_PATIENCE.min(self.patience), subject, record, action)
+    }
+
+    fn ask_id_within(&self, patience: Duration, subject: &str, record: RecordName, action: &str) -> IdAnswer {
         let body = request_body(record.schema_json());
         let path = format!("/subjects/{subject}{action}");
-        let ask = || match self.post(&path, &body) {
-            Ok((status, answer)) => read_id(status, &answer),
-            // No waiting makes a certificate trusted.
-            Err(why) if why.contains("certificate") => IdAnswer::NoRegistry(why),
-            Err(why) => IdAnswer::Away(why),
+        let ask = || {
+            let answer = match self.post(&path, &body) {
+                Ok((status, answer)) => read_id(status, &answer),
+                // No waiting makes a certificate trusted.
+                Err(why) if why.contains("certificate") => IdAnswer::NoRegistry(why),
+                Err(why) => IdAnswer::Away(why),
+            };
+            self.counts.requested(count::of_id(&answer));
+            answer
         };
-        until(START_PATIENCE.min(self.patience), ask, |answer| matches!(answer, IdAnswer::Away(_)))
+        let answer = until(patience, ask, |answer| matches!(answer, IdAnswer::Away(_)));
+        if let IdAnswer::Id(id) = answer {
+            self.keep_on_disk(|disk, now_ms| disk.keep_id(subject, record.schema_json(), id, now_ms));
+        }
+        answer
     }
 
     fn id_from(&self, subject: &str, record: RecordName, answer: IdAnswer) -> Outcome<u32> {
@@ -222,11 +292,49 @@ impl Registry {
     }
 
     fn look_up(&self, id: u32) -> SchemaLookup {
-        let path = format!("/schemas/ids/{id}");
-        let ask = || match self.get(&path) {
-            Ok((status, body)) => read_schema(status, &body),
-            Err(why) => SchemaLookup::Unavailable(why),
+        let on_disk = self.disk.as_ref().and_then(|disk| disk.schema(id));
+        let lookup = match &on_disk {
+            Some(kept) => self.ask_beside(id, kept),
+            None => self.ask_until(id),
         };
+        match (lookup, on_disk) {
+            (SchemaLookup::Found(text), _) => {
+                self.counts.looked_up("registry");
+                self.keep_on_disk(|disk, now_ms| disk.keep_schema(id, &text, now_ms));
+                SchemaLookup::Found(text)
+            }
+            (_, Some(kept)) => {
+                self.counts.looked_up("disk");
+                self.counts.taken_from_disk(age_ms(&kept));
+                SchemaLookup::Found(Arc::from(kept.said))
+            }
+            (lookup, None) => {
+                self.counts.looked_up("none");
+                lookup
+            }
+        }
+    }
+
+    /// One question, for an id whose schema is on disk: nobody waits for more.
+    fn ask_beside(&self, id: u32, kept: &Kept<String>) -> SchemaLookup {
+        if self.is_away() {
+            return SchemaLookup::Unavailable("it could not be asked a moment ago".into());
+        }
+        let lookup = self.ask_schema(id);
+        match &lookup {
+            SchemaLookup::Found(_) => {}
+            SchemaLookup::Unavailable(why) => self.note_away(&format!("for id {id}: {why}"), kept),
+            // Schemas are immutable: a replica lags, or a registry was emptied; what it gave before reads its records.
+            SchemaLookup::Unknown => {
+                tracing::warn!(id, "the schema registry does not know a schema that it once gave; that one is taken");
+            }
+        }
+        lookup
+    }
+
+    /// Questions until the registry can be asked, for an id that nothing is known of.
+    fn ask_until(&self, id: u32) -> SchemaLookup {
+        let ask = || self.ask_schema(id);
         let first = until(self.patience, ask, |lookup| {
             if let SchemaLookup::Unavailable(why) = lookup {
                 tracing::warn!(id, why, "the schema registry cannot be asked; everything waits for it");
@@ -238,6 +346,15 @@ impl Registry {
         }
         std::thread::sleep(CONFIRM_AFTER);
         until(self.patience, ask, |lookup| matches!(lookup, SchemaLookup::Unavailable(_)))
+    }
+
+    fn ask_schema(&self, id: u32) -> SchemaLookup {
+        let lookup = match self.get(&format!("/schemas/ids/{id}")) {
+            Ok((status, body)) => read_schema(status, &body),
+            Err(why) => SchemaLookup::Unavailable(why),
+        };
+        self.counts.requested(count::of_schema(&lookup));
+        lookup
     }
 
     /// Many unknown ids at once are garbage, not a replica that lags: waiting for each would hold up the events.
@@ -269,11 +386,12 @@ const ACCEPT: &str = "application/vnd.schemaregistry.v1+json, application/json";
 
 impl SchemaIds for Registry {
     fn by_id(&self, id: u32) -> SchemaLookup {
-        if let Some(lookup) = self.remembered(id) {
+        let remembered = || self.remembered(id).inspect(|_| self.counts.looked_up("memory"));
+        if let Some(lookup) = remembered() {
             return lookup;
         }
         let _one_at_a_time = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lookup) = self.remembered(id) {
+        if let Some(lookup) = remembered() {
             return lookup;
         }
         let lookup = self.look_up(id);
@@ -314,6 +432,10 @@ fn until<T>(patience: Duration, ask: impl Fn() -> T, is_away: impl Fn(&T) -> boo
         std::thread::sleep(pause);
         pause = (pause * 2).min(PAUSES.1);
     }
+}
+
+fn age_ms<T>(kept: &Kept<T>) -> Millis {
+    Clock::System.now_ms().saturating_sub(kept.at_ms)
 }
 
 fn answer_of(answer: Result<http::Response<Body>, ureq::Error>) -> Result<(u16, Vec<u8>), String> {

@@ -48,6 +48,9 @@ impl Desk<'_> {
         if !is_worth_a_command(&to_ppm(&wanted), self.told(case, ledger), &case.settings.modifiers) {
             return;
         }
+        if self.is_taken_back(case, ledger) && !is_too_high(case, ledger) {
+            return self.note(WORD, WhyNothing::HumanOverride.as_str());
+        }
         if ledger.is_paused() {
             return self.note(WORD, "paused");
         }
@@ -63,7 +66,13 @@ impl Desk<'_> {
         if !self.may_send_now(case, self.ledger.campaign(case.account_id, case.campaign_id).unwrap_or(&nothing)) {
             return self.note(WORD, "waits_for_the_instant");
         }
-        self.submit_hours(case, &wanted, false);
+        self.submit_hours(case, &wanted, Reason::Modifiers, false);
+    }
+
+    /// A table that a person took back is not sent again while a value set by hand would be left alone.
+    fn is_taken_back(&self, case: &Case<'_>, ledger: &CampaignLedger) -> bool {
+        let hold_ms = case.settings.gates.override_hold_ms;
+        ledger.hours.taken_back_at.is_some_and(|at| self.now.saturating_sub(at) < hold_ms)
     }
 
     /// At the instant of the day; a table that was lost, or whose lease ran out, at any time.
@@ -77,17 +86,22 @@ impl Desk<'_> {
             || (instant..instant.saturating_add(WINDOW_MS)).contains(&since)
     }
 
-    /// A person's approval of a table passes the guard again.
-    pub(super) fn submit_approved_hours(&mut self, case: &Case<'_>, table: &[i64]) -> bool {
+    /// A table that a person asks for, by an approval or by taking the last one back, passes the guard like any other.
+    pub(super) fn submit_persons_hours(
+        &mut self,
+        case: &Case<'_>,
+        table: &[i64],
+        reason: Reason,
+        approved: bool,
+    ) -> bool {
         let wanted: Vec<f64> = table.iter().map(|ppm| *ppm as f64 / WHOLE_PPM as f64).collect();
-        self.submit_hours(case, &wanted, true)
+        self.submit_hours(case, &wanted, reason, approved)
     }
 
-    fn submit_hours(&mut self, case: &Case<'_>, wanted: &[f64], approved: bool) -> bool {
+    fn submit_hours(&mut self, case: &Case<'_>, wanted: &[f64], reason: Reason, approved: bool) -> bool {
         let nothing = CampaignLedger::default();
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id).unwrap_or(&nothing);
         let before = self.in_force(case, ledger).to_vec();
-        let reason = if approved { Reason::Person } else { Reason::Modifiers };
         let proposal = Proposal { action: Action::SetModifierTable, reason, group_sum_micros: None, approved };
         let view = FactorView { wanted, in_force: &before, settings: &case.settings.modifiers };
         let limits = self.limits_of_hours(case, ledger, reason);
@@ -149,7 +163,9 @@ impl Desk<'_> {
 
     fn limits_of_hours<'l>(&self, case: &Case<'l>, ledger: &CampaignLedger, reason: Reason) -> Limits<'l> {
         let has_lapsed = ledger.hours.last.as_ref().is_some_and(|last| last.has_lapsed);
-        let is_urgent = self.is_table_lost(case, ledger) || is_too_high(case, ledger) || case.approved;
+        // The cool-down spares the platform our own changes of mind, not a person's.
+        let by_person = case.approved || reason == Reason::Undo;
+        let is_urgent = self.is_table_lost(case, ledger) || is_too_high(case, ledger) || by_person;
         let cool_down_ms = match (is_urgent, has_lapsed) {
             (true, _) => 0,
             (false, true) => RETRY_MS,

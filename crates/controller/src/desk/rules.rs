@@ -46,9 +46,12 @@ pub struct RuleSaid {
 const GOAL_AT_RISK: &str = "goal_at_risk";
 
 impl RuleSaid {
+    /// Words of a condition that did not hold, or could not be told.
+    pub const NO_MATCH: [&'static str; 3] = ["no_match", "absent", "too_little"];
+
     /// Whether the condition held.
     pub fn is_match(&self) -> bool {
-        !["no_match", "absent", "too_little"].contains(&self.word)
+        !Self::NO_MATCH.contains(&self.word)
     }
 }
 

@@ -6,7 +6,7 @@
 //! set. What is refused is said in a record of `ads.proposals` in state rejected.
 
 use super::{Case, Desk};
-use crate::ledger::{CampaignLedger, Lever};
+use crate::ledger::{CampaignLedger, Lever, TABLE_KIND};
 use model::fact::Decision;
 use model::output::{Adjustment, Explanation};
 use model::time::{DAY_MS, Millis};
@@ -23,19 +23,35 @@ pub struct Undo {
     pub issued_at: Millis,
     /// Which value it set.
     pub lever: Lever,
-    /// What the command to come is: set_bid, set_daily_budget, pause, resume.
+    /// What the command to come is: set_bid, set_daily_budget, set_modifier_table, pause, resume.
     pub kind: &'static str,
     /// Asked for now; micros, `None` for a state.
     pub from_micros: Option<i64>,
     /// Asked for then; micros, `None` for a state.
     pub to_micros: Option<i64>,
+    /// Factors on the bid by hour, asked for now and then, as wholes; parts per million, empty for all else.
+    pub tables: (Vec<i64>, Vec<i64>),
 }
 
 impl CampaignLedger {
-    /// What can be taken back at an instant: the last command of each lever, where it changed something.
+    /// What can be taken back at an instant: the last command of each lever and the last table, where it changed
+    /// something.
     pub fn undos(&self, now: Millis) -> Vec<Undo> {
         let levers = [Lever::Bid, Lever::Budget, Lever::State];
-        levers.into_iter().filter_map(|lever| self.undo_of(lever, now)).collect()
+        levers.into_iter().filter_map(|lever| self.undo_of(lever, now)).chain(self.undo_of_hours(now)).collect()
+    }
+
+    fn undo_of_hours(&self, now: Millis) -> Option<Undo> {
+        let (last, before) = self.hours.way_back(now)?;
+        Some(Undo {
+            command_id: last.issued.command_id.clone(),
+            issued_at: last.issued.issued_at,
+            lever: Lever::Bid,
+            kind: TABLE_KIND,
+            from_micros: None,
+            to_micros: None,
+            tables: (last.table.clone(), before),
+        })
     }
 
     fn undo_of(&self, lever: Lever, now: Millis) -> Option<Undo> {
@@ -48,6 +64,7 @@ impl CampaignLedger {
             kind,
             from_micros: values.map(|(from, _)| from),
             to_micros: values.map(|(_, to)| to),
+            tables: Default::default(),
         };
         match lever {
             Lever::State => Some(undo(if last.value == 0 { "resume" } else { "pause" }, None)),
@@ -72,20 +89,25 @@ impl Desk<'_> {
         }
         let author = format!("undo/{}/{}", undo.command_id, decision.actor);
         self.at_case(&decision.account_id, campaign_id, false, |desk, case| {
-            let refused = match desk.action_back(case, &undo) {
-                Ok(action) => {
-                    let proposal = Proposal { action, reason: Reason::Undo, group_sum_micros: None, approved: false };
-                    let known = (desk.outputs.adjustments.len(), desk.outputs.proposals.len());
-                    match desk.submit_proposal(case, undo.lever, &proposal) {
-                        true => return desk.sign(known, case, &author),
-                        false => desk.noted.last().map_or("held", |(_, why)| why),
-                    }
-                }
+            let known = (desk.outputs.adjustments.len(), desk.outputs.proposals.len());
+            let refused = match desk.ask_back(case, &undo) {
+                Ok(true) => return desk.sign(known, case, &author),
+                Ok(false) => desk.noted.last().map_or("held", |(_, why)| why),
                 Err(why) => why,
             };
             desk.refuse(case, &undo, refused, &author);
             false
         });
+    }
+
+    /// Whether something went out; else why nothing was asked for.
+    fn ask_back(&mut self, case: &Case<'_>, undo: &Undo) -> Result<bool, &'static str> {
+        if undo.kind == TABLE_KIND {
+            return Ok(self.submit_persons_hours(case, &undo.tables.1, Reason::Undo, false));
+        }
+        let action = self.action_back(case, undo)?;
+        let proposal = Proposal { action, reason: Reason::Undo, group_sum_micros: None, approved: false };
+        Ok(self.submit_proposal(case, undo.lever, &proposal))
     }
 
     fn action_back(&self, case: &Case<'_>, undo: &Undo) -> Result<Action, &'static str> {
@@ -130,6 +152,7 @@ impl Desk<'_> {
             target: super::target(case.campaign_id, spec),
             kind: undo.kind.to_owned(),
             value_micros: undo.to_micros,
+            table: Some(undo.tables.1.clone()).filter(|table| !table.is_empty()),
             currency: spec.currency.clone(),
             sequence,
             group_id: Some(author.to_owned()),

@@ -29,17 +29,29 @@ struct Days {
     queue: Vec<Fact>,
     records: Vec<(Millis, JournalRecord)>,
     commands: Vec<Adjustment>,
+    proposed: Vec<Adjustment>,
 }
 
 impl Days {
     fn of(spec: CampaignSpec) -> Self {
         let queue = vec![specified(spec)];
-        Days { world: World::new(), now: MONDAY, queue, records: Vec::new(), commands: Vec::new() }
+        Days {
+            world: World::new(),
+            now: MONDAY,
+            queue,
+            records: Vec::new(),
+            commands: Vec::new(),
+            proposed: Vec::new(),
+        }
     }
 
     /// Some days; a click of an hour brings so many thousandths of a conversion.
-    fn days(mut self, days: i64, rate_milli: impl Fn(i64) -> i64) -> Self {
-        for _ in 0..days * DAY_MS / STEP {
+    fn days(self, days: i64, rate_milli: impl Fn(i64) -> i64) -> Self {
+        self.steps(days * DAY_MS / STEP, rate_milli)
+    }
+
+    fn steps(mut self, steps: i64, rate_milli: impl Fn(i64) -> i64) -> Self {
+        for _ in 0..steps {
             let touched = self.now - MINUTE_MS - HOUR_MS;
             let hour = touched.rem_euclid(DAY_MS) / HOUR_MS;
             let micro = 12 * 1_000 * rate_milli(hour);
@@ -51,6 +63,7 @@ impl Days {
             let outputs = self.world.apply(self.now, &record);
             self.queue = outputs.adjustments.iter().map(applied).collect();
             self.commands.extend(outputs.adjustments);
+            self.proposed.extend(outputs.proposals);
             self.now += STEP;
         }
         self
@@ -119,4 +132,59 @@ fn a_snapshot_amid_tables_changes_nothing() {
     let live = restored.controller.state.belief.campaign("acme", "c").unwrap().live.clone().unwrap();
     let by_hour = live.by_hour.as_ref().expect("hours are followed");
     assert!(by_hour.held_bytes() < 6_000, "{}", by_hour.held_bytes());
+}
+
+/// Days of strong evenings, up to the first table that stands.
+fn with_a_table() -> (Days, Adjustment) {
+    let mut days = Days::of(converting());
+    while days.tables().is_empty() {
+        days = days.steps(1, evening);
+    }
+    let table = days.tables().last().copied().expect("a table was sent").clone();
+    (days, table)
+}
+
+fn taken_back(command: &Adjustment) -> Fact {
+    Fact::Decision(Box::new(model::fact::Decision {
+        command_id: command.command_id.clone(),
+        account_id: command.account_id.clone(),
+        campaign_id: Some(command.campaign_id.clone()),
+        decision: "undo".into(),
+        actor: "ann".into(),
+        ..Default::default()
+    }))
+}
+
+#[test]
+fn a_table_is_taken_back_as_a_whole_shown_before_and_left_alone_for_a_day() {
+    let (mut days, table) = with_a_table();
+    let shown = days.world.controller.view().campaign("acme", "c").unwrap().undos;
+    let undo = shown.iter().find(|undo| undo.kind == "set_modifier_table").expect("it can be taken back");
+    assert_eq!((&undo.command_id, Some(&undo.tables.0)), (&table.command_id, table.table.as_ref()));
+    assert_eq!(undo.tables.1.len(), 24);
+    let back = undo.tables.1.clone();
+    days.queue.push(taken_back(&table));
+    // A raise lives minutes here, where no lease is renewed.
+    days.now += MINUTE_MS - STEP;
+    days = days.steps(1, evening);
+    let holds = days.world.controller.view().campaign("acme", "c").unwrap().holds;
+    assert!(holds.iter().any(|hold| (hold.lever, hold.holder) == ("hours", "person")), "{holds:?} {:?}", days.proposed);
+    let sent = days.tables().last().copied().unwrap().clone();
+    assert_eq!((sent.reason.as_str(), sent.table.as_ref()), ("undo", Some(&back)));
+    assert_eq!(sent.group_id.as_deref(), Some(format!("undo/{}/ann", table.command_id).as_str()));
+    days = days.days(3, evening);
+    let later: Vec<Millis> = days.tables().iter().map(|one| one.issued_at).filter(|at| *at > sent.issued_at).collect();
+    assert!(later.iter().all(|at| *at >= sent.issued_at + DAY_MS), "{later:?} within a day of {}", sent.issued_at);
+    assert!(!later.is_empty(), "then hours are steered again");
+}
+
+#[test]
+fn an_older_table_is_not_taken_back() {
+    let (days, table) = with_a_table();
+    let mut days = days.days(3, evening);
+    assert_ne!(days.tables().last().unwrap().command_id, table.command_id, "a later one passed over it");
+    days.queue.push(taken_back(&table));
+    let count = days.commands.len();
+    days = days.days(1, evening);
+    assert!(days.commands[count..].iter().all(|command| command.reason != "undo"));
 }

@@ -1,8 +1,8 @@
 //! What the command line says about itself beyond its arguments: an example for each command, completions for shells,
 //! pages for `man`.
 //!
-//! What always holds: every command that does something has an example, and every example is a command line that is
-//! understood (tested). Examples stand here and not beside the arguments, so that they can be read one after the other.
+//! What always holds: every command that does something has an example, a group shows those of its commands, and every
+//! example is a command line that is understood (tested). Examples stand here and not beside the arguments, so that they can be read one after the other.
 
 use super::Cli;
 use clap::{Command, CommandFactory};
@@ -19,8 +19,8 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("config show", "Where did this value come from?", "paceline config show --config paceline.toml --origin"),
     ("topics plan", "What would be created, and who needs which permission", "paceline topics plan --replication 3"),
     ("topics apply", "Create what is missing", "paceline topics apply --event-partitions 12 --replication 3"),
-    ("campaigns apply", "Publish two files", "paceline campaigns apply search.toml display.csv"),
-    ("policy apply", "Publish the next version", "paceline policy apply policy.toml"),
+    ("campaigns apply", "Check two files and publish them", "paceline campaigns apply search.toml display.csv"),
+    ("policy apply", "Check it and publish it as the next version", "paceline policy apply policy.toml"),
     ("policy show", "What is in force?", "paceline policy show"),
     ("policy check", "Validate, publish nothing", "paceline policy check policy.toml"),
     ("rules check", "Are they complete, and which are there?", "paceline rules check policy.toml"),
@@ -32,10 +32,20 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "Last month as if it were last week",
         "paceline import --map columns.toml --shift-weeks auto events.csv",
     ),
-    ("tap", "The newest commands of an account", "paceline tap ads.adjustments --key acme --max 10"),
-    ("why", "A command", "paceline why 1c9c8d4cb70e4947a5039490655a686f"),
-    ("why", "Why nothing happened", "paceline why --campaign spring-display --at 2026-11-20T09:00:00Z"),
-    ("verify", "A day", "paceline verify --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z"),
+    ("import", "Files that have our field names already", "paceline import --kind clicks clicks.jsonl"),
+    (
+        "tap",
+        "A campaign's commands since an instant, the oldest first",
+        "paceline tap ads.adjustments --key spring-display --from 2026-11-20T00:00:00Z",
+    ),
+    ("tap", "What do records of this topic look like?", "paceline tap ads.kpis --max 1"),
+    ("why", "Why was this command given?", "paceline why 1c9c8d4cb70e4947a5039490655a686f"),
+    (
+        "why",
+        "Why did this campaign get none at that time?",
+        "paceline why --campaign spring-display --at 2026-11-20T09:00:00Z",
+    ),
+    ("verify", "One day", "paceline verify --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z"),
     (
         "replay",
         "Another policy beside a recorded run",
@@ -55,9 +65,19 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("report", "Everything in an export, without a broker", "paceline report --files journal --out report"),
     ("export", "The journal, for replays", "paceline export journal --out journal"),
+    (
+        "export",
+        "November's KPI rows for a spreadsheet",
+        "paceline export kpis --format csv --from 2026-11-01T00:00:00Z --to 2026-12-01T00:00:00Z --out november.csv",
+    ),
     ("halt", "One account", "paceline halt --scope account=acme --reason \"wrong prices\""),
+    ("halt", "One campaign", "paceline halt --scope campaign=acme/spring-display --reason \"landing page is down\""),
     ("release", "The same account", "paceline release --scope account=acme --reason \"prices corrected\""),
-    ("dead-letters list", "What was refused today?", "paceline dead-letters list --from 2026-11-20T00:00:00Z"),
+    (
+        "dead-letters list",
+        "What was refused since midnight UTC?",
+        "paceline dead-letters list --from 2026-11-20T00:00:00Z",
+    ),
     (
         "dead-letters retry",
         "After the schema was registered",
@@ -73,7 +93,11 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("token new", "For who decides proposals", "paceline token new --role approver --name ann"),
     ("simulate", "Twenty markets of one trial", "paceline simulate --scenario trials/s01.toml --seeds 20"),
-    ("analyze attribute", "Credit by removal effects", "paceline analyze attribute --input paths.csv --model markov"),
+    (
+        "analyze attribute",
+        "Credit by removal effects",
+        "paceline analyze attribute --input journeys.csv --model markov",
+    ),
     ("analyze experiment", "May we stop now?", "paceline analyze experiment --input arms.csv"),
     (
         "analyze delay",
@@ -88,14 +112,35 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "paceline analyze detect --input cpc.csv --timestamp-column time --value-column cpc --key-column campaign",
     ),
     ("conformance", "Your own subscriber", "paceline conformance --adapter \"python3 adapter.py\""),
-    ("bench", "Beside bare consumption", "paceline bench --brokers 127.0.0.1:9092 --events 4000000"),
-    ("completions", "For this shell", "paceline completions bash"),
-    ("man", "All pages", "paceline man --out man"),
+    (
+        "bench",
+        "Four million events, on a broker that may be loaded",
+        "paceline bench --brokers 127.0.0.1:9092 --events 4000000",
+    ),
+    (
+        "completions",
+        "For bash: write it to where bash looks, as ~/.local/share/bash-completion/completions/paceline",
+        "paceline completions bash",
+    ),
+    ("man", "All pages; then `man man/paceline.1`", "paceline man --out man"),
 ];
+
+/// What the whole says at its end.
+const FIRST_STEPS: &str = "First steps:
+  paceline demo                                  everything at once, without Kafka: http://127.0.0.1:8080/
+  paceline topics apply                          with your own Kafka: what is missing is created
+  paceline campaigns apply campaigns.toml        campaigns are only observed until they say otherwise
+  paceline check                                 says all that is wrong, and what to do
+  paceline run                                   the service; its page is on http://127.0.0.1:8080/
+  paceline why --campaign spring-display         why a campaign got no command
+
+Settings come from built-in defaults, files (-c FILE) and variables (PACELINE__KAFKA__BROKERS=host:9092 sets
+kafka.brokers), later ones win; `paceline config show --origin` says which. Exit codes: 0 done, 1 failed, 2 wrong
+arguments, 3 a difference was found, 75 may pass by itself, 78 a person must change something.";
 
 /// The command line with its examples.
 pub fn command() -> Command {
-    exemplified(Cli::command(), "")
+    exemplified(Cli::command(), "").after_help(FIRST_STEPS)
 }
 
 /// Writes a page for each command into a folder, which is created.
@@ -105,7 +150,9 @@ pub fn write_pages(folder: &Path) -> io::Result<()> {
 }
 
 fn exemplified(command: Command, path: &str) -> Command {
-    let examples: Vec<_> = EXAMPLES.iter().filter(|(of, ..)| *of == path).collect();
+    let own =
+        EXAMPLES.iter().filter(|(of, ..)| *of == path || (!path.is_empty() && of.starts_with(&format!("{path} "))));
+    let examples: Vec<_> = own.collect();
     let command = if examples.is_empty() {
         command
     } else {
@@ -155,6 +202,21 @@ mod tests {
     fn the_help_ends_with_its_examples() {
         let help = command().find_subcommand_mut("why").expect("a command").render_long_help().to_string();
         assert!(help.contains("Examples:\n  paceline why 1c9c"), "{help}");
+        let group = command().find_subcommand_mut("rules").expect("a group").render_long_help().to_string();
+        assert!(group.contains("paceline rules check") && group.contains("paceline rules preview"), "{group}");
+    }
+
+    #[test]
+    fn the_first_steps_are_understood() {
+        let lines = FIRST_STEPS.lines().filter_map(|line| line.strip_prefix("  paceline "));
+        for line in lines {
+            let words = line.split("  ").next().unwrap_or_default();
+            let asked = std::iter::once("paceline").chain(words.split_whitespace());
+            if let Err(error) = Cli::try_parse_from(asked) {
+                panic!("{line}: {error}");
+            }
+        }
+        assert!(FIRST_STEPS.lines().all(|line| line.len() <= 120));
     }
 
     fn leaves(command: &Command, path: &str, into: &mut Vec<String>) {

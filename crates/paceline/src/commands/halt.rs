@@ -24,6 +24,12 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
             "to stop everything use --scope global",
         ));
     }
+    if arguments.reason.trim().is_empty() {
+        return Err(Failure::usage(
+            "--reason is empty",
+            "say why in a few words; who looks at the halt later reads it",
+        ));
+    }
     let halt = Halt {
         scope: scope.to_owned(),
         account_id,

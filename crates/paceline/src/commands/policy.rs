@@ -48,7 +48,7 @@ pub fn run(command: &PolicyCommand) -> Outcome {
 /// The text of a policy file that has no mistakes.
 pub fn checked(file: &Path) -> Outcome<String> {
     let body = std::fs::read_to_string(file)
-        .map_err(|error| Failure::failed(format!("cannot read {}: {error}", file.display()), ""))?;
+        .map_err(|error| Failure::failed(format!("cannot read {}: {error}", file.display()), "check the path"))?;
     policy::settings::check(&body).map_err(|mistakes| {
         let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
         Failure::failed(

@@ -111,7 +111,7 @@ fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
     if proposal.state != "proposed" {
         return Err(Failure::failed(
             format!("the proposal {} is {} already", arguments.command_id, proposal.state),
-            "",
+            "`paceline proposals list` shows those that wait",
         ));
     }
     send(&settings, arguments, decision, proposal.account_id, proposal.campaign_id)

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Prints the topic from the beginning, or from an instant, to its present end.
 pub fn run(arguments: &Tap) -> Outcome {
+    let from = arguments.from.as_deref().map(instant).transpose();
+    let from = from.map_err(|reason| Failure::usage(format!("--from {reason}"), ""))?;
+    let from = from.map_or(From::Earliest, From::Time);
     let (settings, _) = Settings::load(&arguments.config.files)?;
     let connection = connect(&settings, "tap");
     let admin = Admin::connect(&connection, ANSWER_LIMIT)?;
@@ -26,10 +29,6 @@ pub fn run(arguments: &Tap) -> Outcome {
             "check the name; `paceline topics plan` lists ours",
         )
     })?;
-    let from = match arguments.from.as_deref().map(instant).transpose() {
-        Ok(from) => from.map_or(From::Earliest, From::Time),
-        Err(reason) => return Err(Failure::usage(format!("--from {reason}"), "")),
-    };
     let codec = registry::codec(&settings, &[])?;
     let mut reader = LogReader::open(&connection, PATIENCE)?;
     let mut left = arguments.max.unwrap_or(u64::MAX);

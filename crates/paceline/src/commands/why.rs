@@ -5,29 +5,28 @@ use super::import::time::instant;
 use super::{say, say_json};
 use crate::cli::{Output, Why};
 use crate::failure::{Failure, Outcome};
-use crate::published::CampaignView;
+use crate::published::{CampaignView, RuleView};
 use crate::settings::Settings;
-use controller::Authority;
+use controller::{Authority, LOST_TERM, RULE_TERM};
 use model::output::Adjustment;
 use model::time::Millis;
 use policy::explain::Reason;
+use policy::rule::Law;
 use replay::OutputTopic;
 use serde_json::{Value, json};
 
 /// Explains.
 pub fn run(arguments: &Why) -> Outcome {
-    let (settings, _) = Settings::load(&arguments.config.files)?;
-    let mut history = History::open(settings, "why")?;
+    let at = arguments.at.as_deref().map(instant).transpose();
+    let at = at.map_err(|reason| Failure::usage(format!("--at {reason}"), ""))?;
+    let open = || History::open(Settings::load(&arguments.config.files)?.0, "why");
     match (&arguments.command_id, &arguments.campaign) {
-        (Some(id), _) => command(&mut history, id, arguments.output),
-        (None, Some(campaign)) => {
-            let at = arguments.at.as_deref().map(instant).transpose();
-            let at = at.map_err(|reason| Failure::usage(format!("--at {reason}"), ""))?;
-            nothing(&mut history, campaign, at, arguments.output)
-        }
-        (None, None) => {
-            Err(Failure::usage("neither a command id nor --campaign was given", "see `paceline why --help`"))
-        }
+        (Some(id), _) => command(&mut open()?, id, arguments.output),
+        (None, Some(campaign)) => nothing(&mut open()?, campaign, at, arguments.output),
+        (None, None) => Err(Failure::usage(
+            "neither a command id nor --campaign was given",
+            "give an id that `paceline tap ads.adjustments` shows, or --campaign ID",
+        )),
     }
 }
 
@@ -109,6 +108,7 @@ fn note(command: &Adjustment) -> Outcome {
         command.kind, command.account_id, command.campaign_id, command.state, command.reason
     ))?;
     say(&why.text)?;
+    rule_of(command).map_or(Ok(()), |rule| say(&rule))?;
     for window in &why.windows {
         say(&format!(
             "seen in {}: {} impressions, {} clicks, {} {} spent",
@@ -169,9 +169,30 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
         for why in &view.why_nothing {
             say(&format!("no command for the {}", why.replace('_', " ")))?;
         }
+        for said in view.rules.iter().filter(|said| said.is_match()) {
+            say(&ruling(said, &summary.laws))?;
+        }
         return Ok(());
     }
     Err(Failure::failed(format!("no campaign {campaign} was known at that time"), "see /api/v1/campaigns"))
+}
+
+/// A rule that holds, what came of it, and what it asks.
+fn ruling(said: &RuleView, laws: &[Law]) -> String {
+    let did = said.action.as_deref().map_or(String::new(), |action| format!(" ({action})"));
+    let law = laws.iter().find(|law| law.rule == said.rule);
+    let law = law.map_or(String::new(), |law| format!("; when {}, then {}, mode {}", law.when, law.then, law.mode));
+    format!("rule {} holds: {}{did}; {}{law}", said.rule, said.word.replace('_', " "), said.detail)
+}
+
+/// Which rule a command is of, and which ones it won against.
+fn rule_of(command: &Adjustment) -> Option<String> {
+    let named = |start: &str| -> Vec<&str> {
+        command.explanation.terms.iter().filter_map(|term| term.name.strip_prefix(start)).collect()
+    };
+    let rule = *named(RULE_TERM).first()?;
+    let lost = named(LOST_TERM);
+    Some(if lost.is_empty() { format!("by rule {rule}") } else { format!("by rule {rule}, above {}", lost.join(", ")) })
 }
 
 fn amount(micros: i64) -> String {
@@ -217,6 +238,27 @@ mod tests {
         assert_eq!(with_other_half(command, Some(proposal))["approved_from"], "p");
         assert_eq!(link(proposal, command), "approved and issued as command k with 1.500000 EUR");
         assert!(link(command, proposal).starts_with("issued after a person approved proposal p"));
+    }
+
+    #[test]
+    fn a_rule_is_named_where_it_acted_and_where_it_would_have() {
+        let term = |name: &str| model::output::Term { name: name.into(), value: 1 };
+        let mut command = record("k", "issued", "set_bid", 9);
+        assert_eq!(rule_of(&command), None);
+        command.explanation.terms = vec![term("plan_share_ppm"), term("rule/dear"), term("rule_lost/weak")];
+        assert_eq!(rule_of(&command).as_deref(), Some("by rule dear, above weak"));
+        let said = RuleView { rule: "dear".into(), word: "cooling_down", detail: "bid.now 2".into(), action: None };
+        let law = Law {
+            rule: "dear".into(),
+            when: "bid.now > 1".into(),
+            then: "scale_bid 0.9".into(),
+            mode: "auto",
+            ..Law::default()
+        };
+        assert_eq!(
+            ruling(&said, &[law]),
+            "rule dear holds: cooling down; bid.now 2; when bid.now > 1, then scale_bid 0.9, mode auto"
+        );
     }
 
     #[test]

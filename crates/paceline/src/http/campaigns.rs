@@ -3,12 +3,13 @@
 use super::Shared;
 use super::paging::{Page, page};
 use super::problem::{Asked, Problem};
-use crate::published::{CampaignEntry, CampaignView, Forecast, KpiQuery, LastCommand, Published, TracePoint};
+use crate::published::{CampaignEntry, CampaignView, Forecast, KpiQuery, LastCommand, Published, RuleView, TracePoint};
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use controller::{Hold, Undo};
 use model::output::{Adjustment, KpiRow};
 use model::time::Millis;
+use policy::rule::Law;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::cmp::Ordering;
@@ -204,14 +205,31 @@ pub async fn one(
     document["holds"] = entry.holds.iter().map(hold).collect();
     let undo = |undo: &Undo| {
         json!({ "command_id": undo.command_id, "kind": undo.kind, "issued_at": undo.issued_at,
-            "from_micros": undo.from_micros, "to_micros": undo.to_micros })
+            "from_micros": undo.from_micros, "to_micros": undo.to_micros,
+            "from_table_ppm": table_of(&undo.tables.0), "to_table_ppm": table_of(&undo.tables.1) })
     };
     document["undos"] = entry.undos.iter().map(undo).collect();
+    document["rules"] = entry.view.rules.iter().map(|said| in_full(said, &entry.laws)).collect();
     document["halts"] = json!(covers);
     document["commands"] = json!(commands);
     document["proposals"] = json!(proposals);
     document["alerts"] = json!(alerts);
     Ok(axum::Json(document).into_response())
+}
+
+/// Factors by hour, or nothing where a command has none.
+pub(super) fn table_of(factors: &[i64]) -> Option<&[i64]> {
+    (!factors.is_empty()).then_some(factors)
+}
+
+/// What a rule said, beside what it says in the policy; nothing where another version of the policy has it no more.
+fn in_full(said: &RuleView, laws: &[Law]) -> Value {
+    let law = laws.iter().find(|law| law.rule == said.rule);
+    json!({
+        "rule": said.rule, "word": said.word, "detail": said.detail, "action": said.action, "matched": said.is_match(),
+        "when": law.map(|law| &law.when), "then": law.map(|law| &law.then), "mode": law.map(|law| law.mode),
+        "cool_down_ms": law.map(|law| law.cool_down_ms),
+    })
 }
 
 pub(super) fn unknown(account: &str, campaign: &str) -> Problem {

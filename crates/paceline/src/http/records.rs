@@ -9,7 +9,8 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use model::output::{Adjustment, Alert};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Which records are wanted; each kind uses what it knows.
@@ -32,6 +33,18 @@ impl CommandQuery {
     }
 }
 
+/// Name and time zone of each campaign of a page, by `ACCOUNT/CAMPAIGN`: records carry ids alone.
+fn named<'a>(shared: &Shared, ids: impl Iterator<Item = (&'a str, &'a str)>) -> BTreeMap<String, Value> {
+    let mut campaigns = BTreeMap::new();
+    for (account, campaign) in ids {
+        let key = format!("{account}/{campaign}");
+        if let (false, Some(entry)) = (campaigns.contains_key(&key), shared.published.entry(account, campaign)) {
+            campaigns.insert(key, json!({ "name": entry.view.name, "time_zone": entry.view.time_zone }));
+        }
+    }
+    campaigns
+}
+
 fn is(wanted: &Option<String>, value: &str) -> bool {
     wanted.as_deref().is_none_or(|wanted| wanted == value)
 }
@@ -44,7 +57,9 @@ pub async fn adjustments(State(shared): State<Shared>, Asked(query): Asked<Comma
     let mut found = shared.published.adjustments();
     found.retain(|command| query.matches(command));
     let Page { items, total, next } = page(found, query.limit, query.cursor.as_deref())?;
-    Ok(axum::Json(json!({ "adjustments": items, "total": total, "next": next })).into_response())
+    let campaigns = named(&shared, items.iter().map(|one| (one.account_id.as_str(), one.campaign_id.as_str())));
+    Ok(axum::Json(json!({ "adjustments": items, "total": total, "next": next, "campaigns": campaigns }))
+        .into_response())
 }
 
 /// `GET /proposals`: those that wait, unless another state is asked for.
@@ -53,7 +68,8 @@ pub async fn proposals(State(shared): State<Shared>, Asked(query): Asked<Command
     let mut found = shared.published.proposals();
     found.retain(|proposal| query.matches(proposal) && (state == "all" || proposal.state == state));
     let Page { items, total, next } = page(found, query.limit, query.cursor.as_deref())?;
-    Ok(axum::Json(json!({ "proposals": items, "total": total, "next": next })).into_response())
+    let campaigns = named(&shared, items.iter().map(|one| (one.account_id.as_str(), one.campaign_id.as_str())));
+    Ok(axum::Json(json!({ "proposals": items, "total": total, "next": next, "campaigns": campaigns })).into_response())
 }
 
 /// `GET /proposals/{id}`
@@ -111,7 +127,9 @@ pub async fn alerts(State(shared): State<Shared>, Asked(query): Asked<AlertQuery
     let mut found = shared.published.alerts();
     found.retain(|alert| query.matches(alert));
     let Page { items, total, next } = page(found, query.limit, query.cursor.as_deref())?;
-    Ok(axum::Json(json!({ "alerts": items, "total": total, "next": next })).into_response())
+    let campaigns =
+        named(&shared, items.iter().filter_map(|one| one.account_id.as_deref().zip(one.campaign_id.as_deref())));
+    Ok(axum::Json(json!({ "alerts": items, "total": total, "next": next, "campaigns": campaigns })).into_response())
 }
 
 /// `GET /halts`

@@ -7,7 +7,9 @@ use model::fact::CampaignSpec;
 use model::output::KpiRow;
 use model::time::Millis;
 use policy::goal::Standing;
+use policy::rule::Law;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// Nineteen in twenty of a normal variable lie within this many standard deviations.
 const DEVIATIONS: f64 = 1.96;
@@ -68,6 +70,13 @@ pub struct RuleView {
     /// The figures, what was missing, or who won.
     pub detail: String,
     pub action: Option<String>,
+}
+
+impl RuleView {
+    /// Whether the condition held, whatever came of it.
+    pub fn is_match(&self) -> bool {
+        !RuleSaid::NO_MATCH.contains(&self.word)
+    }
 }
 
 impl From<&RuleSaid> for RuleView {
@@ -193,6 +202,8 @@ pub struct CampaignEntry {
     pub undos: Vec<Undo>,
     /// By dimension and by attribution model.
     pub by_dimension: ByDimension,
+    /// What the rules of the policy say, shared by all campaigns.
+    pub laws: Arc<[Law]>,
 }
 
 impl CampaignEntry {
@@ -200,7 +211,8 @@ impl CampaignEntry {
     pub fn of(summary: CampaignSummary, whys: &[Why], by_dimension: ByDimension) -> Self {
         let view = CampaignView::of(&summary, whys);
         let open = [summary.hour, summary.day].into_iter().flatten().collect();
-        Self { view, spec: summary.spec, open, holds: summary.holds, undos: summary.undos, by_dimension }
+        let CampaignSummary { spec, holds, undos, laws, .. } = summary;
+        Self { view, spec, open, holds, undos, by_dimension, laws }
     }
 }
 
@@ -383,6 +395,7 @@ mod tests {
             undos: Vec::new(),
             halted: false,
             jumped_version: None,
+            laws: Default::default(),
             goal: None,
             rules: Vec::new(),
         }

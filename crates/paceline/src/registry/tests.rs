@@ -3,6 +3,7 @@
 use super::*;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -241,4 +242,105 @@ fn a_file_of_authorities_that_holds_none_is_refused_by_name() {
     let settings = RegistrySettings { ca_file: Some("Cargo.toml".into()), ..settings(1) };
     let failure = Registry::open(&settings).err().unwrap();
     assert!(failure.to_string().contains("registry.ca_file Cargo.toml"), "{failure}");
+}
+
+/// A folder of the test's own, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("paceline-registry-client-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        Self(folder)
+    }
+
+    /// A client of the next process, with counts of its own.
+    fn client(&self, server: &Server) -> Registry {
+        self.client_at(server, server.port)
+    }
+
+    /// The same, where `port` answers for the server.
+    fn client_at(&self, server: &Server, port: u16) -> Registry {
+        let mut client = Registry::open(&settings(port)).unwrap();
+        client.on_given_up = |_| ();
+        client.counts = Counts::new();
+        client.disk = Some(Disk::at(&self.0, &format!("http://127.0.0.1:{}/api", server.port), true));
+        client
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn counted(client: &Registry, source: &str) -> u64 {
+    client.counts.lookups.with_label_values(&[source]).get()
+}
+
+fn away_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn a_start_in_the_registry_s_absence_reads_what_is_known_and_holds_what_is_not() {
+    let folder = Folder::new("absence");
+    let server = Server::start(vec![status(200, r#"{"id":41}"#), schema()]);
+    let mut before = folder.client(&server);
+    before.take_ids(&topics(), &[RecordName::Halt], true).unwrap();
+    assert!(matches!(before.by_id(7), SchemaLookup::Found(_)));
+    assert_eq!((counted(&before, "registry"), counted(&before, "disk")), (1, 0));
+
+    let mut after = folder.client_at(&server, away_port());
+    after.take_ids(&topics(), &[RecordName::Halt], true).unwrap();
+    assert_eq!(after.id_of(RecordName::Halt), Some(41));
+    for _ in 0..2 {
+        assert_eq!(after.by_id(7), SchemaLookup::Found(Arc::from("\"string\"")));
+    }
+    assert_eq!((counted(&after, "disk"), counted(&after, "memory")), (1, 1));
+    assert!(after.counts.disk_age_seconds.get() >= 0.0);
+    let unknown = after.by_id(8);
+    assert!(matches!(unknown, SchemaLookup::Unavailable(_)), "never asked for is not unknown: {unknown:?}");
+    assert!(after.counts.requests.with_label_values(&["away"]).get() >= 2);
+    // Another release's schema was never registered: the start says so instead of guessing.
+    let failure = after.take_ids(&topics(), &[RecordName::Alert], true).unwrap_err();
+    assert_eq!(failure.kind.exit_code(), 75, "{failure}");
+}
+
+#[test]
+fn a_registry_that_answers_is_believed_before_the_disk() {
+    let folder = Folder::new("believed");
+    let first = Server::start(vec![schema()]);
+    assert!(matches!(folder.client(&first).by_id(7), SchemaLookup::Found(_)));
+    let second = Server::start(vec![status(200, r#"{"schema":"\"long\""}"#)]);
+    let client = folder.client_at(&first, second.port);
+    assert_eq!(client.by_id(7), SchemaLookup::Found(Arc::from("\"long\"")), "it was set up anew");
+    let third = folder.client_at(&first, away_port());
+    assert_eq!(third.by_id(7), SchemaLookup::Found(Arc::from("\"long\"")), "its last word is what is kept");
+}
+
+#[test]
+fn an_absent_registry_is_asked_once_for_a_backlog_of_known_schemas() {
+    let folder = Folder::new("backlog");
+    let server = Server::start(vec![schema()]);
+    let client = folder.client(&server);
+    (1..=20).for_each(|id| assert!(matches!(client.by_id(id), SchemaLookup::Found(_))));
+    let hanging = Server::start(vec![Say::Hang]);
+    let client = folder.client_at(&server, hanging.port);
+    (1..=20).for_each(|id| assert!(matches!(client.by_id(id), SchemaLookup::Found(_))));
+    assert_eq!((hanging.heard().len(), counted(&client, "disk")), (1, 20));
+}
+
+#[test]
+fn a_schema_that_the_registry_has_forgotten_is_still_read_and_a_refusal_is_never_kept() {
+    let folder = Folder::new("forgotten");
+    let server = Server::start(vec![schema(), status(404, GONE)]);
+    let client = folder.client(&server);
+    assert!(matches!(client.by_id(7), SchemaLookup::Found(_)));
+    assert_eq!(client.by_id(9), SchemaLookup::Unknown);
+    let next = folder.client(&server);
+    assert!(matches!(next.by_id(7), SchemaLookup::Found(_)), "the registry says 404 now");
+    let later = folder.client_at(&server, away_port());
+    assert!(matches!(later.by_id(9), SchemaLookup::Unavailable(_)), "nobody can say now whether 9 is known");
 }

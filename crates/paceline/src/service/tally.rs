@@ -123,6 +123,7 @@ mod tests {
             undos: Vec::new(),
             halted: true,
             jumped_version: None,
+            laws: Default::default(),
             goal: None,
             rules: Vec::new(),
         }

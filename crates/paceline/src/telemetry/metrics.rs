@@ -4,6 +4,7 @@
 //! nothing to one cannot be seen; a word that is not known becomes `other`, so the number of series is bounded.
 
 use super::words::{ACK_RESULTS, ALERT_KINDS, COMMAND_KINDS, COMMAND_MODES, OTHER, REJECT_REASONS, STAGE1_EVENTS};
+use crate::registry::Counts;
 use crate::settings::Topics;
 use model::event::EventKind;
 use model::fact::ControlTopic;
@@ -89,6 +90,11 @@ impl Metrics {
         let r = &registry;
         let process = prometheus::process_collector::ProcessCollector::for_self();
         registry.register(Box::new(process)).expect("a new registry takes the process collector");
+        let Counts { requests, lookups, disk_age_seconds } = Counts::of_the_process();
+        let (requests, lookups) = (Box::new(requests) as Box<dyn Collector>, Box::new(lookups) as Box<dyn Collector>);
+        for collector in [requests, lookups, Box::new(disk_age_seconds)] {
+            registry.register(collector).expect("each name stands once");
+        }
         let build = gauges(r, "paceline_build_info", "Facts of this build, always 1.", &["version"]);
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         let metrics = Self {
@@ -498,6 +504,7 @@ mod tests {
             "paceline_adjustments_published_total{kind=\"pause\",mode=\"auto\"} 0",
             "paceline_acks_total{result=\"conflict\"} 0",
             "paceline_shadow_records_total{result=\"different\"} 0",
+            "paceline_registry_requests_total{result=\"away\"}",
         ] {
             assert!(text.contains(series), "{series} in\n{text}");
         }

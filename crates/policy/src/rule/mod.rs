@@ -9,11 +9,13 @@
 //! Missing on purpose: rules about an account's sums; actions on keywords and creatives; an action that resumes (a
 //! rule's pause ends by itself, and a person may end it at any time).
 
+mod law;
 mod names;
 mod scope;
 mod situation;
 mod test;
 
+pub use law::Law;
 pub use names::{Vocabulary, WINDOWS, Window, all as all_names, kind_of};
 pub use scope::Scope;
 pub use situation::{Figures, Situation};

@@ -101,6 +101,9 @@ fn a_rule_is_read_with_all_its_parts_and_judges_a_campaign() {
     );
     let absent = Judgement::Absent(Absent::Name("today.spend".into()));
     assert_eq!(policy.rules[1].judge(&Situation { windows: [None; 7], ..there }), absent, "never NaN, never 0");
+    let law = &policy.laws[0];
+    assert_eq!((law.rule.as_str(), law.then.as_str(), law.mode), (rule.name.as_str(), "scale_bid 0.9", "auto"));
+    assert!(!law.when.contains('\n') && law.when.starts_with("last_7d.cpa > 25"), "{}", law.when);
     assert_eq!(policy.windows_read, [false, false, true, false, true, false, false]);
     let cases: Vec<_> = rule.tests.iter().map(|case| (rule.try_case(case).0, case.expect)).collect();
     assert_eq!(cases, [(Expected::Match, Expected::Match), (Expected::Absent, Expected::Absent)]);

@@ -32,6 +32,7 @@ pub fn check(body: &str) -> Result<Policy, Vec<Mistake>> {
     let mut policy = reader.policy(&file);
     policy.rules = super::rules::rules(file.get("rule"), body, &mut reader.mistakes);
     policy.windows_read = crate::rule::windows_read(&policy.rules);
+    policy.laws = policy.rules.iter().map(crate::rule::Law::from).collect();
     policy.goals = super::goals::goals(file.get("goal"), &mut reader.mistakes);
     reader.mistakes.sort();
     if reader.mistakes.is_empty() { Ok(policy) } else { Err(reader.mistakes) }

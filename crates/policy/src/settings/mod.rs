@@ -15,9 +15,10 @@ pub use file::{Mistake, check};
 
 use crate::goal::AccountGoal;
 use crate::profile::Profile;
-use crate::rule::{Rule, WINDOWS};
+use crate::rule::{Law, Rule, WINDOWS};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Milliseconds, as everywhere.
 pub type Millis = model::time::Millis;
@@ -37,6 +38,8 @@ pub struct Policy {
     pub experiments: Vec<Experiment>,
     /// Users' rules, by name.
     pub rules: Vec<Rule>,
+    /// The same as people read them, in the same order.
+    pub laws: Arc<[Law]>,
     /// Windows that some rule reads.
     pub windows_read: [bool; WINDOWS.len()],
     /// Goals of accounts, by name.

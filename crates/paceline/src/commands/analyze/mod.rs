@@ -32,7 +32,8 @@ pub fn run(command: &AnalyzeCommand) -> Outcome {
 }
 
 fn open(path: &Path) -> Outcome<File> {
-    File::open(path).map_err(|error| Failure::failed(format!("cannot open {}: {error}", path.display()), ""))
+    File::open(path)
+        .map_err(|error| Failure::failed(format!("cannot open {}: {error}", path.display()), "check the path"))
 }
 
 /// Prints a document with the fields in the contract's order; what is not finite becomes null.

@@ -77,8 +77,9 @@ pub fn records(arguments: &Import) -> Outcome<Vec<Encoded>> {
 
 fn maps(arguments: &Import) -> Outcome<Vec<RecordMap>> {
     if let Some(path) = &arguments.map {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| Failure::failed(format!("cannot read the map {}: {error}", path.display()), ""))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Failure::failed(format!("cannot read the map {}: {error}", path.display()), "check the path")
+        })?;
         return map::parse(&text, field_names).map_err(|mistakes| {
             Failure::failed(
                 format!("the map {} has {} mistake(s), nothing was sent", path.display(), mistakes.len()),

@@ -26,8 +26,8 @@ pub fn read(path: &Path, take: &mut dyn FnMut(&Row<'_>)) -> Outcome<Columns> {
 pub type Columns = Option<Vec<String>>;
 
 fn open(path: &Path) -> Outcome<BufReader<File>> {
-    let file =
-        File::open(path).map_err(|error| Failure::failed(format!("cannot open {}: {error}", path.display()), ""))?;
+    let file = File::open(path)
+        .map_err(|error| Failure::failed(format!("cannot open {}: {error}", path.display()), "check the path"))?;
     Ok(BufReader::new(file))
 }
 

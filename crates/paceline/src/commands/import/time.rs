@@ -59,9 +59,15 @@ impl TimeFormat {
     }
 }
 
-/// An instant on a command line: epoch milliseconds or RFC 3339.
+/// An instant on a command line: a date (midnight UTC), RFC 3339 or epoch milliseconds. A bare year of this century is a
+/// date that somebody did not finish, not two seconds after 1970.
 pub fn instant(text: &str) -> Result<Millis, String> {
-    TimeFormat::Any.parse(text)
+    let is_year = text.trim().parse().is_ok_and(|number: i64| (2010..2100).contains(&number));
+    TimeFormat::Any.parse(text).ok().filter(|_| !is_year).ok_or_else(|| {
+        format!(
+            "{text:?} is no instant; give a date (2026-11-20), RFC 3339 (2026-11-20T09:00:00Z) or epoch milliseconds"
+        )
+    })
 }
 
 fn rfc3339(text: &str) -> Option<Millis> {
@@ -101,5 +107,9 @@ mod tests {
         }
         assert!(TimeFormat::parse_name("iso").is_err());
         assert!(TimeFormat::Rfc3339.parse("yesterday").is_err());
+        assert_eq!(instant("2019-11-24"), Ok(1_574_553_600_000));
+        for wrong in ["yesterday", "2026", "2026-13-01", ""] {
+            assert!(instant(wrong).unwrap_err().contains("2026-11-20T09:00:00Z"), "{wrong}");
+        }
     }
 }

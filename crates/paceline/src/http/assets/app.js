@@ -242,9 +242,8 @@ function theme(name) {
   if (name === "system") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = name;
   const button = document.getElementById("theme");
-  button.textContent = { system: "Auto", light: "Light", dark: "Dark" }[name];
-  button.title = `Theme: ${name === "system" ? "as the system" : name}`;
-  button.setAttribute("aria-label", `Theme ${button.textContent}`);
+  button.textContent = `Theme: ${{ system: "auto", light: "light", dark: "dark" }[name]}`;
+  button.title = name === "system" ? "Light or dark as the system is; press for light" : "Press for the next theme";
   tell("theme", {});
 }
 

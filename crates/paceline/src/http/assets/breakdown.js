@@ -145,12 +145,12 @@ function pathNote(side) {
     const all = one.lengths_micro.reduce((sum, more) => sum + more, 0);
     const single = all > 0 ? percent((1e6 * one.lengths_micro[0]) / all, 0) : "n/a";
     const lost = isKnown(one.removal_effect_ppm)
-      ? `Without this campaign a Markov chain loses ${percent(one.removal_effect_ppm, 0)} of them.`
+      ? `A Markov model of these paths loses ${percent(one.removal_effect_ppm, 0)} of them without this campaign.`
       : `What they would be without this campaign is n/a: ${words(one.removal_effect_reason)}.`;
     return h(
       "p",
       { class: "hint" },
-      `Paths to ${words(one.conversion_type)} in this account: ${single} have one touch. ${lost} Credit is no cause.`,
+      `Of the paths to ${words(one.conversion_type)} in this account, ${single} have a single touch. ${lost} Credit says who touched, not what worked.`,
     );
   });
 }
@@ -160,7 +160,7 @@ const unread = what => h("p", { class: "hint" }, `n/a: the ${what} could not be 
 const shown = (value, show, reason) => (isKnown(value) ? show(value) : missing(reason));
 
 const valueName = value =>
-  ({ "": "not named", "(other)": "all others", "(not kept)": "touch does not tell" })[value] ?? value;
+  ({ "": "not named", "(other)": "all others", "(not kept)": "not known of the touch" })[value] ?? value;
 
 const table = (label, heads, rows) =>
   h(

@@ -1,14 +1,14 @@
 // What stands beside a campaign's charts: its figures, why nothing is done, who held it, what was noticed.
 
 import { h } from "./dom.js";
-import { amount, count, instant, isKnown, missing, money, moneyText, range, time } from "./format.js";
-import { goal, takes } from "./portfolio-columns.js";
-import { Words, holder, whyNothing, words } from "./words.js";
+import { count, instant, isKnown, missing, money, moneyText, time } from "./format.js";
+import { goal, spread, takes } from "./portfolio-columns.js";
+import { matching } from "./rules.js";
+import { Words, holder, limit, whyNothing, words } from "./words.js";
 
 export function tiles(one) {
   const cash = (micros, reason) => money(micros, one.currency, reason);
-  const plain = micros => amount(micros, one.currency);
-  const spread = forecast => (forecast ? range(plain(forecast.low_micros), plain(forecast.high_micros)) : null);
+  const between = forecast => (forecast ? spread(forecast, one.currency) : null);
   const budget = isKnown(one.flight_budget_micros) ? ` of ${moneyText(one.flight_budget_micros, one.currency)}` : "";
   const flight = one.flight_end ? `until ${instant(one.flight_end, one.time_zone)}` : "no end is set";
   return [
@@ -20,17 +20,17 @@ export function tiles(one) {
     tile(
       "Budget today",
       cash(one.budget_day_micros, "no_budget"),
-      one.binding && one.binding !== "none" ? `bound by ${words(one.binding)}` : "nothing binds it",
+      one.binding && one.binding !== "none" ? `limited by ${limit(one.binding)}` : "nothing limits it",
     ),
     tile(
       "Day will end at",
       cash(one.forecast_day?.mid_micros, one.forecast_day_reason),
-      spread(one.forecast_day) ?? "if nothing were changed",
+      between(one.forecast_day) ?? "if nothing were changed",
     ),
     tile(
       "Flight will end at",
       cash(one.forecast_flight?.mid_micros, one.forecast_flight_reason),
-      one.forecast_flight ? `${spread(one.forecast_flight)}${budget}, ${flight}` : `${flight}${budget && `,${budget}`}`,
+      one.forecast_flight ? `${between(one.forecast_flight)}${budget}, ${flight}` : `${flight}${budget && `,${budget}`}`,
     ),
     tile(
       "Goal",
@@ -46,7 +46,7 @@ export function tiles(one) {
         ? "not confirmed by the platform"
         : one.bid_confirmed_micros === one.bid_micros
           ? "confirmed by the platform"
-          : `confirmed ${moneyText(one.bid_confirmed_micros, one.currency)}`,
+          : `the platform still has ${moneyText(one.bid_confirmed_micros, one.currency)}`,
     ),
     tile(
       "Seen today",
@@ -68,6 +68,8 @@ const tile = (name, figure, more) =>
 /** Why the last look led to nothing, lever by lever. */
 export function nothing(one) {
   const whys = one.why_nothing ?? [];
+  const ruled = matching(one);
+  const said = ruled.length ? h("ul", { class: "ruled" }, ruled) : null;
   const waits = (one.proposals ?? []).some(other => other.state === "proposed")
     ? h(
         "p",
@@ -89,6 +91,7 @@ export function nothing(one) {
           ? "Paceline only observes this campaign: it computes and changes nothing."
           : "Nothing keeps Paceline from acting; the next command comes when a change is worth making.",
       ),
+      said,
       waits,
     );
   return h(
@@ -100,6 +103,7 @@ export function nothing(one) {
       {},
       whys.map(why => h("li", {}, whyNothing(why))),
     ),
+    said,
     one.mode === "observe" ? h("p", {}, "Besides, this campaign is only observed.") : null,
     waits,
   );

@@ -93,6 +93,10 @@ export function instant(at, zone = "UTC") {
   return zoned(at, zone, { ...options, timeZoneName: "short" });
 }
 
+/** A day, in UTC unless another zone is named. */
+export const date = (at, zone = "UTC") =>
+  isKnown(at) ? zoned(at, zone, { year: "numeric", month: "short", day: "numeric" }) : "n/a";
+
 /** An instant for people and machines. */
 export const time = (at, zone, show = instant) =>
   isKnown(at)

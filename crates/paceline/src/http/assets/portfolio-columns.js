@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { amount, clock, isKnown, measure, missing, money, percent, range } from "./format.js";
 import { pace, spark } from "./spark.js";
-import { Words, holder, words } from "./words.js";
+import { Words, holder, limit, words } from "./words.js";
 
 export const keyOf = row => `${row.account_id}/${row.campaign_id}`;
 
@@ -51,12 +51,7 @@ export function columns() {
         row.forecast_day
           ? [
               money(row.forecast_day.mid_micros, row.currency),
-              sub(
-                range(
-                  amount(row.forecast_day.low_micros, row.currency),
-                  amount(row.forecast_day.high_micros, row.currency),
-                ),
-              ),
+              sub(spread(row.forecast_day, row.currency)),
             ]
           : missing(row.forecast_day_reason),
     },
@@ -72,6 +67,12 @@ export function columns() {
   ];
 }
 
+/** From low to high; where nothing can move any more, that. */
+export const spread = (forecast, currency) =>
+  forecast.low_micros === forecast.high_micros
+    ? "nothing more is spent"
+    : range(amount(forecast.low_micros, currency), amount(forecast.high_micros, currency));
+
 const sub = (...content) => h("span", { class: "sub" }, content);
 
 export const campaignLink = row =>
@@ -85,12 +86,12 @@ const bidState = row =>
     ? "not confirmed"
     : row.bid_confirmed_micros === row.bid_micros
       ? "confirmed"
-      : `confirmed ${amount(row.bid_confirmed_micros, row.currency)}`;
+      : `platform has ${amount(row.bid_confirmed_micros, row.currency)}`;
 
 function held(row) {
   if (row.halted) return "halted";
   if (row.pause_holders?.length) return `held by ${row.pause_holders.map(holder).join(", ")}`;
-  return row.binding && row.binding !== "none" ? `bound by ${words(row.binding)}` : "nothing binds it";
+  return row.binding && row.binding !== "none" ? `limited by ${limit(row.binding)}` : "nothing limits it";
 }
 
 /** A KPI against its goal: the sign says which side is good, the word whether it is there. */
@@ -101,7 +102,7 @@ export function goal(row) {
   const verdict = verdictOf(goal);
   const actual = isKnown(goal.actual)
     ? [h("span", { class: "figure" }, show(goal.actual)), " ", verdict]
-    : missing(goal.actual_reason);
+    : missing(goal.actual_reason && nothingYet(goal.metric));
   return [
     h("span", {}, `${words(goal.metric)} `, actual),
     isKnown(goal.target)
@@ -110,8 +111,21 @@ export function goal(row) {
   ];
 }
 
+const DIVISORS = {
+  cpa: "no conversions",
+  cpc: "no clicks",
+  cvr: "no clicks",
+  cpm: "no impressions",
+  ctr: "no impressions",
+  roas: "nothing spent",
+  roi: "nothing spent",
+};
+
+/** What a figure would be divided by, where there is none of it yet. */
+export const nothingYet = metric => `${DIVISORS[metric] ?? "nothing"} yet`;
+
 /** On track, at risk, met, missed or not known yet; a target without a deadline is on or off track today. */
-function verdictOf(goal) {
+export function verdictOf(goal) {
   const good = { on_track: "on track", met: "met" };
   const bad = { at_risk: "at risk", missed: "missed" };
   if (good[goal.standing]) return h("span", { class: "verdict good" }, good[goal.standing]);
@@ -132,10 +146,12 @@ export function takes(row) {
   const needs = row.goal?.needs;
   if (!needs) return null;
   const show = value => measure(value, row.goal.unit, row.currency, row.goal.metric);
-  const a = row.goal.ends_mid !== null ? " a day" : "";
+  const isTotal = isKnown(row.goal.ends_mid);
+  const most = row.goal.direction === "at_most";
+  const lead = isTotal ? (most ? "at most" : "it takes") : most ? "the rest may come to" : "the rest has to come to";
   const bid = isKnown(needs.bid_micros) ? `, a bid of about ${amount(needs.bid_micros, row.currency)}` : "";
-  const limit = needs.limit ? `: not reachable within ${words(needs.limit)}` : "";
-  return `it takes ${show(needs.rate)}${a} from now on (now ${show(needs.rate_now)})${bid}${limit}`;
+  const beyond = needs.limit ? `: not reachable within ${limit(needs.limit)}` : "";
+  return `${lead} ${show(needs.rate)}${isTotal ? " a day from now on" : ""} (now ${show(needs.rate_now)})${bid}${beyond}`;
 }
 
 function last(row) {

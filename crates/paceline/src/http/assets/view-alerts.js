@@ -12,10 +12,11 @@ export const title = () => "Alerts";
 
 export function mount(root, route, signal) {
   const filter = { state: route.query.get("state") ?? "open", severity: route.query.get("severity") ?? "" };
+  let campaigns = {};
   const found = h("p", { class: "found", role: "status" });
   const table = liveTable({
     caption: "Alerts",
-    columns: columns(),
+    columns: columns(row => campaigns[`${row.account_id}/${row.campaign_id}`]),
     keyOf: row => row.alert_id,
     rowClass: row => `severity-${row.severity} alert-${row.state}`,
   });
@@ -65,10 +66,11 @@ export function mount(root, route, signal) {
     () => api.get(`/alerts${api.query(asked())}`, signal),
     (data, place) => {
       if (!table.element.isConnected) place.append(table.element);
+      campaigns = data.campaigns ?? {};
       table.set(
         data.alerts,
         filter.state === "open"
-          ? empty("No alert is open.", "Resolved ones are under State.")
+          ? empty("No alert is open.", "Those of the past: choose Resolved or All under State.")
           : empty("No alert matches."),
       );
       replace(
@@ -82,7 +84,7 @@ export function mount(root, route, signal) {
   listen("resync", soon, signal);
 }
 
-function columns() {
+function columns(campaignOf) {
   return [
     {
       label: "Alert",
@@ -91,18 +93,18 @@ function columns() {
         h("span", { class: `severity ${row.severity}` }, Words(row.severity)),
         " ",
         h("b", {}, Words(row.kind)),
-        h("span", { class: "sub" }, where(row)),
+        h("span", { class: "sub" }, where(row, campaignOf(row))),
       ],
     },
     { label: "What was seen", class: "text", cell: row => row.text },
     { label: "State", cell: row => Words(row.state) },
-    { label: "At stake", class: "n", cell: row => stake(row) },
-    { label: "Opened", class: "when", cell: row => time(row.opened_at, "UTC") },
-    { label: "Last change", class: "when", cell: row => time(row.resolved_at ?? row.updated_at, "UTC") },
+    { label: "At stake", note: "money at risk", class: "n", cell: row => stake(row) },
+    { label: "Opened", class: "when", cell: row => time(row.opened_at, campaignOf(row)?.time_zone || "UTC") },
+    { label: "Last change", class: "when", cell: row => time(row.resolved_at ?? row.updated_at, campaignOf(row)?.time_zone || "UTC") },
   ];
 }
 
-function where(row) {
+function where(row, campaign) {
   if (!row.account_id) return "everything";
   if (!row.campaign_id) return `account ${row.account_id}`;
   return [
@@ -112,9 +114,11 @@ function where(row) {
         href: `#/campaign/${encodeURIComponent(row.account_id)}/${encodeURIComponent(row.campaign_id)}`,
         "data-focus": `a ${row.alert_id}`,
       },
-      row.campaign_id,
+      campaign?.name || row.campaign_id,
     ),
-    ` \u00b7 ${row.account_id}`,
+    campaign?.name && campaign.name !== row.campaign_id
+      ? ` \u00b7 ${row.campaign_id} \u00b7 ${row.account_id}`
+      : ` \u00b7 ${row.account_id}`,
   ];
 }
 

@@ -3,18 +3,20 @@
 
 import { halt, release, undo } from "./act.js";
 import * as api from "./api.js";
+import { back } from "./back.js";
 import { breakdown } from "./breakdown.js";
 import { dayChart, figures } from "./campaign-day.js";
 import { alerts, holders, nothing, tiles } from "./campaign-facts.js";
 import { changing } from "./chart.js";
 import { calmly, h, replace } from "./dom.js";
-import { clock, isKnown, moneyText } from "./format.js";
+import { clock, isKnown } from "./format.js";
 import { kpiCharts } from "./kpis.js";
 import { known, listen, may } from "./live.js";
 import { pace } from "./spark.js";
 import { empty, reading } from "./states.js";
+import { rules } from "./rules.js";
 import { direction, note, title as what } from "./why.js";
-import { Words, words } from "./words.js";
+import { words } from "./words.js";
 
 /** Figures move with the stream; the whole is read again at most this often. */
 const CALM_MS = 1500;
@@ -29,6 +31,7 @@ export function mount(root, route, signal) {
     title: h("h2", {}),
     tiles: h("div", { class: "totals" }),
     nothing: h("div", {}),
+    rules: h("div", {}),
     holders: h("div", {}),
     alerts: h("div", {}),
     chart: h("div", { class: "plot" }),
@@ -49,6 +52,7 @@ export function mount(root, route, signal) {
     kpis.element,
     values.element,
     h("section", {}, h("h2", {}, "Commands, and why"), line.element),
+    parts.rules,
     parts.alerts,
     parts.holders,
   ];
@@ -57,6 +61,7 @@ export function mount(root, route, signal) {
     replace(parts.title, "Spend against plan", h("small", {}, `${one.currency}, ${one.time_zone || "UTC"} time`));
     replace(parts.tiles, tiles(one));
     replace(parts.nothing, nothing(one));
+    replace(parts.rules, rules(one));
     replace(parts.holders, holders(one));
     replace(parts.alerts, alerts(one));
     line.set(one);
@@ -177,12 +182,6 @@ function heading(one) {
         )
       : null,
   ];
-}
-
-/** What an undo would ask for, in words. */
-function back({ kind, from_micros: from, to_micros: to, currency }) {
-  if (!isKnown(to)) return kind === "pause" ? "The campaign is paused again" : "The campaign runs again";
-  return `${Words(kind)} goes from ${moneyText(from, currency)} back to ${moneyText(to, currency)}`;
 }
 
 /** Commands, newest first; each opens to the note that says why, made then. What is open stays open as news come. */

@@ -4,6 +4,7 @@ import { halt } from "./act.js";
 import * as api from "./api.js";
 import { calmly, h, replace } from "./dom.js";
 import { count, isKnown, money, moneyText } from "./format.js";
+import { accountGoals } from "./goals.js";
 import { known, listen, may } from "./live.js";
 import { columns, keyOf } from "./portfolio-columns.js";
 import { pace } from "./spark.js";
@@ -27,6 +28,7 @@ export function mount(root, route, signal) {
   );
   const pages = [null];
   const totals = h("div", { class: "totals" });
+  const goals = h("div", {});
   const paces = h("div", { class: "chips", role: "group", "aria-label": "Filter by pace" });
   const found = h("p", { class: "found", role: "status" });
   const pager = h("div", { class: "pager" });
@@ -37,6 +39,7 @@ export function mount(root, route, signal) {
     rowClass: row => (row.halted ? "is-halted" : ""),
     onSort: (sort, order) => change({ sort, order }),
   });
+  const explained = legend();
   let next = null;
   /** Rows of this page as last read: the stream brings a campaign without its small chart and its last command. */
   const rows = new Map();
@@ -51,6 +54,7 @@ export function mount(root, route, signal) {
   const drawFilters = () => {
     table.sorted(filter.sort || SORT, filter.order || "asc");
     replace(paces, chips(known.overview, filter.pace));
+    replace(goals, accountGoals(known.overview, filter.account));
   };
   paces.addEventListener("click", event => {
     const chip = event.target.closest("button");
@@ -78,6 +82,7 @@ export function mount(root, route, signal) {
         : null,
     ),
     totals,
+    goals,
     filters(filter, change),
     h("div", { class: "chips" }, paces, found),
   );
@@ -90,8 +95,9 @@ export function mount(root, route, signal) {
         signal,
       ),
     (data, place) => {
-      if (!table.element.isConnected) place.append(table.element, pager);
+      if (!table.element.isConnected) place.append(table.element, explained, pager);
       next = data.next;
+      explained.hidden = !data.campaigns.length;
       rows.clear();
       data.campaigns.forEach(row => rows.set(keyOf(row), row));
       const isFiltered = ["q", "account", "pace", "mode", "status"].some(key => filter[key]);
@@ -101,7 +107,7 @@ export function mount(root, route, signal) {
           ? empty("No campaign matches.", "Loosen the filter or the search.")
           : empty(
               "No campaign has been specified yet.",
-              "Campaigns appear here once their specifications are on the topic.",
+              "Campaigns appear here once they are published: paceline campaigns apply FILE, or your systems on ads.campaigns.",
             ),
       );
       const first = (pages.length - 1) * ROWS;
@@ -124,6 +130,7 @@ export function mount(root, route, signal) {
 
   const overview = () => {
     replace(totals, summary(known.overview));
+    replace(goals, accountGoals(known.overview, filter.account));
     replace(paces, chips(known.overview, filter.pace));
     accountsInto(root.querySelector("#account"), filter.account);
   };
@@ -238,10 +245,19 @@ function chips(overview, chosen) {
       "button",
       { type: "button", class: "chip", "data-focus": word, "aria-pressed": String(chosen === word) },
       pace(word),
-      h("b", {}, count(overview?.campaigns_by_pace?.[word])),
+      h("b", {}, overview ? count(overview.campaigns_by_pace?.[word] ?? 0) : "\u2026"),
     ),
   );
 }
+
+/** What the small charts and ranges mean. */
+const legend = () =>
+  h(
+    "p",
+    { class: "hint legend-line" },
+    "Small charts: spent since the record of the day begins (area), planned (dashes), budget (line above). ",
+    "A range: nineteen days in twenty end inside it, if nothing were changed. Modes: Auto sends commands, Approve asks a person, Observe only records.",
+  );
 
 /** What all campaigns spend, by currency: sums of different currencies are never added up. */
 function summary(overview) {
@@ -254,7 +270,8 @@ function summary(overview) {
         : null;
     return h(
       "section",
-      { class: "total", "aria-label": `Today in ${one.currency}` },
+      { class: "total", "aria-label": `Spent today in ${one.currency}` },
+      h("p", { class: "sub" }, "Spent today"),
       h("p", { class: "total-figure" }, money(one.spend_day_micros, one.currency)),
       h("meter", { min: 0, max: 100, value: share.toFixed(1), "aria-label": "Share of the budget spent" }),
       h(

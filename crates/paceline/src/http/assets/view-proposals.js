@@ -16,6 +16,7 @@ export function mount(root, route, signal) {
   const bar = h("div", { class: "bulk", role: "group", "aria-label": "Many at once" });
   const list = h("div", { class: "cards" });
   let proposals = [];
+  let campaigns = {};
   const canDecide = may("approve") || may("reject");
 
   const draw = () => {
@@ -24,7 +25,7 @@ export function mount(root, route, signal) {
     for (const id of state.sent.keys())
       if (!proposals.some(one => one.command_id === id && one.state === "proposed")) state.sent.delete(id);
     replace(bar, canDecide && open.length ? bulk(open, state) : []);
-    replace(list, proposals.length ? proposals.map(one => card(one, state, canDecide)) : nothing(state.shown));
+    replace(list, proposals.length ? proposals.map(one => card(one, state, canDecide, campaigns[`${one.account_id}/${one.campaign_id}`])) : nothing(state.shown));
     for (const box of list.querySelectorAll("input[type=checkbox]")) box.checked = state.chosen.has(box.value);
   };
   const act = async (ids, action) => {
@@ -88,6 +89,7 @@ export function mount(root, route, signal) {
     (data, place) => {
       if (!list.isConnected) place.append(list);
       proposals = data.proposals;
+      campaigns = data.campaigns ?? {};
       draw();
     },
   );
@@ -134,8 +136,10 @@ function bulk(open, state) {
   ];
 }
 
-/** One proposal. The campaign's page gives its time zone, others say UTC. */
-export function card(one, state, canDecide, zone = "UTC") {
+/** One proposal; `campaign` is its name and time zone, where this process knows it. */
+export function card(one, state, canDecide, campaign) {
+  const zone = campaign?.time_zone || "UTC";
+  const name = campaign?.name || one.campaign_id;
   const id = one.command_id;
   const isOpen = one.state === "proposed";
   const sent = state.sent.get(id);
@@ -158,7 +162,7 @@ export function card(one, state, canDecide, zone = "UTC") {
             "label",
             { class: "choose" },
             h("input", { type: "checkbox", value: id, "data-focus": `choose ${id}`, disabled: Boolean(sent) }),
-            h("span", { class: "spoken" }, `Choose ${what(one)} of ${one.campaign_id}`),
+            h("span", { class: "spoken" }, `Choose ${what(one)} of ${name}`),
           )
         : null,
       h(
@@ -168,8 +172,11 @@ export function card(one, state, canDecide, zone = "UTC") {
         h(
           "p",
           { class: "sub" },
-          h("a", { href: link, "data-focus": `to ${id}` }, one.campaign_id),
-          ` \u00b7 ${one.account_id} \u00b7 ${words(one.reason)}`,
+          h("a", { href: link, "data-focus": `to ${id}` }, name),
+          [name === one.campaign_id ? null : one.campaign_id, one.account_id, words(one.reason)]
+            .filter(Boolean)
+            .map(part => ` \u00b7 ${part}`)
+            .join(""),
         ),
       ),
       h("p", { class: "due" }, isOpen ? due(one, zone) : Words(one.state)),
@@ -204,7 +211,7 @@ export function card(one, state, canDecide, zone = "UTC") {
                     "data-focus": `approve ${id}`,
                   },
                   "Approve\u2026",
-                  h("span", { class: "spoken" }, ` ${what(one)} of ${one.campaign_id}`),
+                  h("span", { class: "spoken" }, ` ${what(one)} of ${name}`),
                 ),
                 h(
                   "button",
@@ -216,7 +223,7 @@ export function card(one, state, canDecide, zone = "UTC") {
                     "data-focus": `reject ${id}`,
                   },
                   "Reject\u2026",
-                  h("span", { class: "spoken" }, ` ${what(one)} of ${one.campaign_id}`),
+                  h("span", { class: "spoken" }, ` ${what(one)} of ${name}`),
                 ),
               ],
         )

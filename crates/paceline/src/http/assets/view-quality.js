@@ -37,6 +37,7 @@ export function mount(root, route, signal) {
     columns: commitColumns(),
     keyOf: row => `${row.stage} ${row.result}`,
   });
+  const newest = section("The newest dead letters", samples);
   const matching = liveTable({ caption: "Matching", columns: matchingColumns(), keyOf: row => row.what });
   root.append(
     h("h1", { tabindex: "-1" }, "Data quality"),
@@ -62,8 +63,8 @@ export function mount(root, route, signal) {
           health,
           section("Sources", sources),
           section("Events", events),
-          section("Dead letters", letters),
-          section("The newest of them", samples),
+          section("Dead letters", letters, "records that were refused; nothing of them is counted"),
+          newest,
           section("Matching of conversions and what was forgotten", matching),
           section("Transactions", commits),
         );
@@ -82,6 +83,7 @@ export function mount(root, route, signal) {
         data.dead_letters.filter(one => one.count > 0),
         empty("No record had to be set aside."),
       );
+      newest.hidden = !data.refused.length;
       samples.set(data.refused, empty("No record had to be set aside."));
       matching.set(
         (data.stage1 ?? []).filter(one => one.count > 0),
@@ -95,7 +97,8 @@ export function mount(root, route, signal) {
   listen("resync", reread, signal);
 }
 
-const section = (name, table) => h("section", { class: "few" }, h("h2", {}, name), table.element);
+const section = (name, table, more) =>
+  h("section", { class: "few" }, h("h2", {}, name, more ? h("small", {}, more) : null), table.element);
 
 function tiles(data) {
   const read = data.events.reduce((sum, one) => sum + one.consumed, 0);
@@ -122,9 +125,15 @@ function tiles(data) {
     tile(
       "Set aside",
       count(dead),
-      read > 0 ? `${percent((1e6 * dead) / (read + dead), 3)} of what was read` : "nothing was read yet",
+      read > 0 ? `${share(dead, read + dead)} of what was read` : "nothing was read yet",
     ),
   ];
+}
+
+/** A share that is there is never shown as none. */
+function share(part, whole) {
+  const ppm = (1e6 * part) / whole;
+  return part > 0 && ppm < 10 ? "less than 0.001\u00a0%" : percent(ppm, 3);
 }
 
 const tile = (name, figure, more) =>
@@ -166,13 +175,13 @@ function sourceColumns() {
 
 function eventColumns() {
   const of = (part, row) =>
-    row.consumed > 0 ? h("span", { class: "unit" }, ` ${percent((1e6 * part) / row.consumed, 2)}`) : null;
+    row.consumed > 0 && part > 0 ? h("span", { class: "unit" }, ` ${share(part, row.consumed)}`) : null;
   return [
     { label: "Event", class: "name", cell: row => Words(row.event_type) },
     { label: "Read", class: "n", cell: row => count(row.consumed) },
-    { label: "Late", class: "n", cell: row => [count(row.late), of(row.late, row)] },
-    { label: "Copies dropped", class: "n", cell: row => [count(row.duplicate), of(row.duplicate, row)] },
-    { label: "Forgotten ids", class: "n", cell: row => count(row.dedupe_evicted) },
+    { label: "Late", note: "counted all the same", class: "n", cell: row => [count(row.late), of(row.late, row)] },
+    { label: "Copies", note: "dropped", class: "n", cell: row => [count(row.duplicate), of(row.duplicate, row)] },
+    { label: "Ids forgotten early", note: "a copy of these would count", class: "n", cell: row => count(row.dedupe_evicted) },
   ];
 }
 
@@ -187,7 +196,7 @@ const sampleColumns = () => [
   {
     label: "Record",
     class: "name",
-    cell: row => [row.topic, h("span", { class: "sub" }, `${row.partition} at ${row.offset}, ${count(row.bytes)} bytes`)],
+    cell: row => [row.topic, h("span", { class: "sub" }, `partition ${row.partition}, offset ${row.offset}, ${count(row.bytes)} bytes`)],
   },
   { label: "Reason", class: "text", cell: row => [Words(row.reason), h("span", { class: "sub" }, row.detail)] },
   {
@@ -203,13 +212,37 @@ const sampleColumns = () => [
   },
 ];
 
+/** What each count of stage 1 means. */
+const MATCHING = {
+  touches_late: "Impressions and clicks behind the clock of the data; counted all the same",
+  touches_spilled_out: "Older touches given up to stay within memory",
+  values_merged: "Rare values of a dimension counted under \u201call others\u201d",
+  clicks_without_values: "Clicks whose device, place or creative is not remembered",
+  touches_unnamed: "Touches that no conversion can find: too many campaigns at once",
+  users_evicted: "People whose impressions were forgotten to stay within memory",
+  clicks_evicted: "Clicks forgotten to stay within memory",
+  clicks_of_user_evicted: "Oldest clicks of people with more than 16",
+  conversions_credited: "Conversions matched with an ad that the person saw or clicked",
+  conversions_unmatched: "Conversions without an ad before them; they keep the campaign they name",
+  conversions_waited: "Conversions that waited for their click and were credited with what was known",
+  conversions_crowded: "Conversions credited at once, because too many waited",
+  misplaced: "Records in a wrong partition: the sender's partitioner differs",
+  dedupe_unknown: "Events too old to tell whether they are copies; counted",
+};
+
 const matchingColumns = () => [
-  { label: "What", class: "name", cell: row => Words(row.what) },
+  { label: "What", class: "text", cell: row => MATCHING[row.what] ?? Words(row.what) },
   { label: "Records", class: "n", cell: row => count(row.count) },
 ];
 
+const STAGES = { aggregator: "events to journal", controller: "journal to decisions" };
+
 const commitColumns = () => [
-  { label: "Stage", class: "name", cell: row => Words(row.stage) },
+  {
+    label: "Stage",
+    class: "name",
+    cell: row => [Words(row.stage), h("span", { class: "sub" }, STAGES[row.stage] ?? "")],
+  },
   { label: "Result", cell: row => Words(row.result) },
   { label: "Transactions", class: "n", cell: row => count(row.count) },
 ];

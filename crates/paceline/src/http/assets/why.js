@@ -1,5 +1,6 @@
 // A command or a proposal as people read it: what, and the note that says why, with every number that was used.
 
+import { hourly } from "./back.js";
 import { h } from "./dom.js";
 import {
   amount,
@@ -61,11 +62,23 @@ export function effect(command) {
 export function note(command, zone) {
   const told = command.explanation ?? {};
   const edits = told.guard_edits ?? [];
+  const named = start =>
+    (told.terms ?? []).filter(one => one.name.startsWith(start)).map(one => one.name.slice(start.length));
+  const [rule] = named("rule/");
+  const lost = named("rule_lost/");
+  const until = (told.terms ?? []).find(one => one.name === "rule_until_ms")?.value;
+  const numbers = (told.terms ?? []).filter(one => !/^rule(_lost\/|_until_ms$|\/)/.test(one.name));
   return h(
     "div",
     { class: "note" },
     h("p", { class: "note-text" }, told.text || "No reason was recorded."),
     facts([
+      [
+        "Rule",
+        rule
+          ? `${rule}${lost.length ? `, above ${lost.join(", ")}` : ""}${isKnown(until) ? `; the value is the rule's until ${instant(until, zone)}` : ""}`
+          : null,
+      ],
       ["Expected", effect(command)],
       ["Without it", told.without || "not recorded"],
       ["The guard", edits.length ? edits.map(guardEdit).join(", ") : "changed nothing"],
@@ -74,7 +87,8 @@ export function note(command, zone) {
       ["Held by", command.holder ? words(command.holder) : null],
     ]),
     windows(told.windows ?? [], command, zone),
-    terms(told.terms ?? [], command),
+    table(command),
+    terms(numbers, command),
     h(
       "p",
       { class: "note-id" },
@@ -83,6 +97,11 @@ export function note(command, zone) {
       h("code", {}, command.command_id),
     ),
   );
+}
+
+/** Factors by hour, as a whole. */
+function table(command) {
+  return command.table?.length ? h("p", {}, "On the bid by hour: ", hourly(command.table)) : null;
 }
 
 /** Pairs of a name and what it is; pairs without a value are left out. */

@@ -6,6 +6,8 @@ const WORDS = {
   set_daily_budget: "Daily budget",
   set_modifier: "Modifier",
   set_modifiers: "Modifiers",
+  set_modifier_table: "Factors by hour",
+  hours: "Factors by hour",
   pause: "Pause",
   resume: "Resume",
   unpause: "Resume",
@@ -30,6 +32,8 @@ const WORDS = {
   nothing_to_divide_by_today: "nothing to divide by today",
   no_flight_budget: "no flight budget",
   not_recorded: "not recorded",
+  nothing_read_yet: "it has no clock of its own, or nothing was read yet",
+  none_since_this_process_started: "none since the service started",
   given_before_this_process_started: "given before this process started",
   no_flight_end: "the flight has no end",
   undo: "taken back by a person",
@@ -100,6 +104,8 @@ const WHY_NOTHING = {
   worst_case: "the worst case would cost more than is allowed",
   conservation: "the sum of budgets must not grow",
   halted: "it is halted",
+  paused: "it is paused",
+  waits_for_the_instant: "factors by hour change once a day, at their instant",
   breaker: "the circuit breaker is open",
   no_spec_yet: "there is no specification",
 };
@@ -164,6 +170,20 @@ export function whyNothing(text) {
   const told = WHY_NOTHING[reason ?? lever] ?? words(reason ?? lever);
   return reason ? `${capital(words(lever))}: ${told}.` : `${capital(told)}.`;
 }
+
+const LIMITS = {
+  budget: "the budget",
+  target: "the target",
+  bid_max: "the highest bid",
+  bid_min: "the lowest bid",
+  supply: "what the market offers",
+};
+
+/** What keeps a campaign from spending more, or a goal from being reached. */
+export const limit = code => LIMITS[code] ?? words(code);
+
+/** What held something back, as half a sentence. */
+export const heldBack = code => WHY_NOTHING[code] ?? words(code);
 
 /** Who holds a campaign. */
 export const holder = code => HOLDERS[code] ?? words(code);

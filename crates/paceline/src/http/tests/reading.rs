@@ -1,7 +1,9 @@
 //! The read endpoints.
 
 use super::*;
+use crate::published::RuleView;
 use model::output::{Alert, KpiRow, ModelCredit};
+use policy::rule::Law;
 use std::time::Instant;
 
 #[test]
@@ -108,6 +110,84 @@ fn a_series_joins_what_was_counted_with_what_will_have_come() {
 }
 
 #[test]
+fn history_is_asked_by_its_ends_and_answers_the_last_revision_of_each_window() {
+    const HOUR: i64 = 3_600_000;
+    let api = Api::new();
+    api.published().put_campaign(campaign("acme", "c1", 5), 0);
+    let row = |hour: i64, revision, clicks| KpiRow {
+        account_id: "acme".into(),
+        campaign_id: "c1".into(),
+        granularity: "hour".into(),
+        basis: "conversion_time".into(),
+        window_start: hour * HOUR,
+        revision,
+        clicks,
+        ..KpiRow::default()
+    };
+    // As read again after a start: newest first, with revisions in any order, and more than a week of it.
+    for hour in (0..200).rev() {
+        api.published().put_row(&row(hour, 2, 20 + hour));
+        api.published().put_row(&row(hour, 1, 7));
+    }
+    let path = "/kpis?account_id=acme&campaign_id=c1&granularity=hour&basis=conversion_time";
+    let rows = |query: &str| api.document(&format!("{path}{query}"))["rows"].as_array().unwrap().clone();
+    assert_eq!(rows("").len(), 200);
+    let some = rows(&format!("&from={}&to={}", 10 * HOUR, 12 * HOUR));
+    let clicks: Vec<i64> = some.iter().map(|row| row["clicks"].as_i64().unwrap()).collect();
+    assert_eq!(clicks, [30, 31], "from its first instant to before its last, oldest first");
+    assert!(rows(&format!("&from={}", 200 * HOUR)).is_empty());
+    assert!(rows("&to=0").is_empty(), "an end before all is an empty answer, not a mistake");
+    assert!(rows(&format!("&from={}&to=0", 5 * HOUR)).is_empty());
+    let series = api.document(&format!("/campaigns/acme/c1/series?from={}&to={}", 190 * HOUR, 195 * HOUR));
+    assert_eq!((series["points"].as_array().unwrap().len(), &series["points"][0]["revision"]), (5, &2.into()));
+    for wrong in ["from=x", "from=1e99", "limit=3"] {
+        assert_eq!(api.get(&format!("/kpis?{wrong}")).0, 400, "{wrong}");
+    }
+}
+
+#[test]
+fn a_rule_says_on_the_campaign_s_page_what_it_asks_and_what_came_of_it() {
+    let api = Api::new();
+    let mut entry = campaign("acme", "c1", 5);
+    let said = |rule: &str, word| RuleView { rule: rule.into(), word, detail: "last_7d.cpa 30".into(), action: None };
+    entry.view.rules = vec![said("dear", "cooling_down"), said("gone", "no_match")];
+    entry.laws = [Law {
+        rule: "dear".into(),
+        when: "last_7d.cpa > 25".into(),
+        then: "scale_bid 0.9".into(),
+        mode: "approve",
+        cool_down_ms: 86_400_000,
+    }]
+    .into();
+    api.published().put_campaign(entry, 0);
+    let rules = api.document("/campaigns/acme/c1")["rules"].clone();
+    assert_eq!((&rules[0]["when"], &rules[0]["matched"]), (&"last_7d.cpa > 25".into(), &true.into()));
+    assert_eq!((&rules[0]["then"], &rules[0]["word"]), (&"scale_bid 0.9".into(), &"cooling_down".into()));
+    assert_eq!(
+        (&rules[1]["when"], &rules[1]["matched"]),
+        (&Value::Null, &false.into()),
+        "a newer policy has it no more"
+    );
+}
+
+#[test]
+fn a_table_s_way_back_is_shown_as_a_whole() {
+    let api = Api::new();
+    let mut entry = campaign("acme", "c1", 5);
+    let mut undo = undoable("t", "set_modifier_table", None);
+    undo.lever = controller::Lever::Bid;
+    undo.tables = (vec![1_200_000; 24], vec![1_000_000; 24]);
+    entry.undos = vec![undo];
+    api.published().put_campaign(entry, 0);
+    api.published().put_adjustment(&command("t", "set_modifier_table", "issued", 1));
+    let shown = api.document("/adjustments/t/undo");
+    assert_eq!((&shown["possible"], &shown["kind"]), (&true.into(), &"set_modifier_table".into()));
+    assert_eq!((&shown["from_table_ppm"][23], &shown["to_table_ppm"][0]), (&1_200_000.into(), &1_000_000.into()));
+    assert_eq!((&shown["to_micros"], &shown["left_alone_hours"]), (&Value::Null, &24.into()));
+    assert_eq!(api.post("/adjustments/t/undo", &serde_json::json!({ "reason": "a strange evening" })).0, 202);
+}
+
+#[test]
 fn the_overview_sums_money_within_a_currency_only() {
     let api = Api::new();
     api.published().put_campaign(campaign("acme", "c1", 3), 0);
@@ -134,6 +214,9 @@ fn proposals_that_wait_are_listed_and_an_explanation_names_its_other_half() {
     api.published().put_proposal(&command("p2", "set_bid", "approved", 1));
     let issued = Adjustment { reason: "person".into(), ..command("k2", "set_bid", "issued", 2) };
     api.published().put_adjustment(&issued);
+    api.published().put_campaign(campaign("acme", "c1", 1), 0);
+    assert_eq!(api.document("/proposals")["campaigns"]["acme/c1"]["name"], "Name of c1");
+    assert_eq!(api.document("/adjustments")["campaigns"]["acme/c1"]["name"], "Name of c1");
     assert_eq!(api.document("/proposals")["total"], 1);
     assert_eq!(api.document("/proposals?state=all")["total"], 2);
     assert_eq!(api.document("/proposals/p2")["state"], "approved");
