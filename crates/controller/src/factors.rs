@@ -8,8 +8,11 @@ use crate::slot::{Answer, Issued, lease_end};
 use model::WHOLE_PPM;
 use model::fact::Ack;
 use model::output::Adjustment;
-use model::time::Millis;
+use model::time::{DAY_MS, Millis};
 use serde::{Deserialize, Serialize};
+
+/// What ended is remembered so long.
+const IDLE_MS: Millis = 2 * DAY_MS;
 
 /// The life of one table. Empty tables are tables of ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +90,8 @@ impl FactorSlot {
         }
         last.is_pending = ack.result == "deferred";
         if ack.result != "applied" {
+            // What was refused holds nothing that could end.
+            last.issued.fallback = last.issued.fallback.filter(|_| last.is_pending);
             return Answer::Refused;
         }
         self.confirmed.clone_from(&last.table);
@@ -149,10 +154,12 @@ impl FactorSlot {
 }
 
 impl FactorSlot {
-    /// Whether it says no more than no slot would: 1 is confirmed, and nothing is on its way or shown.
-    pub fn is_idle(&self) -> bool {
-        let is_quiet = self.last.as_ref().is_none_or(|last| !last.is_pending && last.issued.fallback.is_none());
-        is_quiet && self.shown.is_none() && self.confirmed.iter().all(|ppm| *ppm == WHOLE_PPM)
+    /// Whether it has long said no more than no slot would: nothing but 1 is in force, on its way or shown. A refusal and
+    /// a lease that ended are remembered meanwhile, so that the one is not asked for again at once and the other comes back.
+    pub fn is_idle(&self, now: Millis) -> bool {
+        let is_quiet = |last: &IssuedTable| !last.is_pending && now.saturating_sub(last.issued.issued_at) >= IDLE_MS;
+        let shown = self.shown.iter().flat_map(|(table, _)| table);
+        self.last.as_ref().is_none_or(is_quiet) && self.confirmed.iter().chain(shown).all(|ppm| *ppm == WHOLE_PPM)
     }
 
     /// The greatest and the least factor to reckon with.

@@ -259,7 +259,7 @@ impl Ledger {
             let campaign = self.campaign_mut(account_id, campaign_id);
             let tables = std::iter::once(&mut campaign.hours).chain(campaign.values.values_mut());
             let hours = tables.fold(false, |any, slot| slot.lapse(*lease, now) || any);
-            campaign.values.retain(|_, slot| !slot.is_idle());
+            campaign.values.retain(|_, slot| !slot.is_idle(now));
             LEASED.iter().fold(hours, |any, lever| campaign.slot_mut(*lever).lapse(*lease, now) || any)
         });
         lapsed.into_iter().map(|(account_id, campaign_id, _)| (account_id, campaign_id)).collect()
@@ -274,7 +274,7 @@ impl Ledger {
         let answers = levers.map(|lever| campaign.slot_mut(lever).answer(ack, now, settings));
         let tables = std::iter::once(&mut campaign.hours).chain(campaign.values.values_mut());
         let answers: Vec<Answer> = answers.into_iter().chain(tables.map(|slot| slot.answer(ack, now))).collect();
-        campaign.values.retain(|_, slot| !slot.is_idle());
+        campaign.values.retain(|_, slot| !slot.is_idle(now));
         for answer in answers {
             match answer {
                 Answer::NotMine => continue,

@@ -167,7 +167,7 @@ fn those_who_began_at_a_webinar_and_convert_three_times_as_often_are_told_as_no_
         let webinar = CampaignSpec { channel: "owned".into(), bid_control: "none".into(), ..spec("w", 1) };
         world.feed(MONDAY + MINUTE_MS, &[], &[specified(webinar)]);
         let at = MONDAY + 9 * HOUR_MS;
-        let rows = [touches("c", at, 90_000, 10_000, 9_000_000), touches("w", at, 0, 500, 0)];
+        let rows = [touches("c", at, 90_000, 10_000, 9_000_000), touches("w", at, 0, 499, 0)];
         world.feed(at + MINUTE_MS, &rows, &[]);
         feed(&mut world, at + 2 * MINUTE_MS, &[], |record| {
             credit_to(record, "c", "first", at, 400_000_000);
