@@ -160,8 +160,8 @@ impl ByValue {
 
     /// Heap memory.
     pub fn held_bytes(&self) -> usize {
-        let of = |(text, _): (&Box<str>, &Cell)| text.len() + size_of::<Box<str>>() + size_of::<Cell>();
-        size_of::<Self>() + self.dimensions.iter().flatten().map(of).sum::<usize>()
+        let texts = self.dimensions.iter().flat_map(BTreeMap::keys).map(|text| text.len());
+        size_of::<Self>() + texts.map(|length| length + size_of::<(Box<str>, Cell)>()).sum::<usize>()
     }
 }
 

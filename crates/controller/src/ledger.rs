@@ -258,7 +258,8 @@ impl Ledger {
         lapsed.retain(|(account_id, campaign_id, lease)| {
             let campaign = self.campaign_mut(account_id, campaign_id);
             let tables = std::iter::once(&mut campaign.hours).chain(campaign.values.values_mut());
-            let hours = tables.fold(false, |any, slot| slot.lapse(*lease, now) || any);
+            // Each is asked, whatever the others say.
+            let hours = tables.filter_map(|slot| slot.lapse(*lease, now).then_some(())).count() > 0;
             campaign.values.retain(|_, slot| !slot.is_idle(now));
             LEASED.iter().fold(hours, |any, lever| campaign.slot_mut(*lever).lapse(*lease, now) || any)
         });
