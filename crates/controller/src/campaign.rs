@@ -6,10 +6,11 @@
 //! hours keeps them longer than the lateness that is promised.
 
 use crate::breakdown::Breakdown;
+use crate::by_value::ByValue;
 use crate::calendar::{Calendar, Day, minute_index};
 use crate::ceilings::Promise;
 use crate::desk::RuleSaid;
-use crate::hour_table::{ByHour, are_followed};
+use crate::hour_table::{ByHour, are_followed, has_factors};
 use crate::measures::*;
 use crate::pacing::Pacing;
 use crate::picture::Outlook;
@@ -86,8 +87,12 @@ pub struct Live {
     pub cells: Option<Box<Cells>>,
     /// What clicks were worth by hour, for campaigns with a goal.
     pub by_hour: Option<Box<ByHour>>,
+    /// What clicks were worth by the values of dimensions, for campaigns with a goal; shared with a frozen state.
+    pub by_value: Option<Arc<ByValue>>,
     /// Four weeks by dimension, and credits by model; shared with a frozen state until they change.
     pub breakdown: Option<Arc<Breakdown>>,
+    /// Local date on which what goes together with first touches was looked at last.
+    pub associated: Option<i32>,
     /// The instant at which users' rules were asked last.
     pub rules_at: Option<Millis>,
     /// What they said; a restart begins with nothing.
@@ -344,6 +349,12 @@ impl Live {
         self.open.drain(..closed).collect()
     }
 
+    /// Whether impressions are what costs money, not clicks.
+    pub fn pays_for_impressions(&self) -> bool {
+        let all = self.totals.get(LIFETIME).unwrap_or(NONE);
+        all[BILLABLE].saturating_sub(all[CLICKS]) > all[IMPRESSIONS].saturating_sub(all[BILLABLE]).saturating_abs()
+    }
+
     /// Spend after corrections in the day, week, month or flight.
     pub fn net_spend_of_day(&self, day: &Day) -> i64 {
         self.days.get(day.index()).map_or(0, |sums| net_spend(&sums))
@@ -386,6 +397,7 @@ impl Live {
         panes.iter().map(|panes| panes.held_bytes()).sum::<usize>()
             + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
             + self.by_hour.as_ref().map_or(0, |by_hour| by_hour.held_bytes())
+            + self.by_value.as_ref().map_or(0, |by_value| by_value.held_bytes())
             + self.stats.as_ref().map_or(0, |stats| stats.held_bytes())
             + self.breakdown.as_ref().map_or(0, |breakdown| breakdown.held_bytes())
             + self.plans.capacity() * size_of::<(i32, i64)>()
@@ -412,6 +424,9 @@ impl Live {
         if !are_followed(&self.spec) {
             self.by_hour = None;
         }
+        if !has_factors(&self.spec) {
+            self.by_value = None;
+        }
         self.outlook = None;
     }
 
@@ -430,7 +445,7 @@ impl Live {
         self.promise = None;
         self.plans.clear();
         (self.cells, self.pacing.target, self.by_hour) = (None, None, None);
-        self.breakdown = None;
+        (self.breakdown, self.by_value) = (None, None);
         if let Some(hours) = &mut self.pacing.hours {
             hours.restart();
         }

@@ -454,7 +454,7 @@ impl Controller {
             let mut life = None::<Millis>;
             let mut silent = false;
             for (campaign_id, campaign) in &account.campaigns {
-                let leased = campaign.bid.is_leased() || campaign.budget.is_leased() || campaign.hours.is_leased();
+                let leased = campaign.is_leased();
                 let known = belief.campaign(account_id, campaign_id).filter(|_| leased);
                 let Some(live) = known.and_then(|known| known.live.as_ref()) else { continue };
                 let watermark = live.watermark(positions.watermark());
@@ -470,6 +470,10 @@ impl Controller {
                 silent |= campaign.halted || (running && blind);
                 let profile = self.policy.profile_for(live.spec.platform.as_deref(), &live.spec.spend_source);
                 let own = profile.life_of_raise_ms();
+                // A renewal on its way when a raise ends would keep here what the ad-buying system has let go.
+                let arrives = now.saturating_add(profile.apply_ms.min(own / 3));
+                let lease = (account.lease_until, account.lease_sequence);
+                silent |= campaign.ends_at(lease).is_some_and(|end| end < arrives);
                 life = Some(life.map_or(own, |life| life.min(own)));
             }
             // One lease covers all of the account's values: where one of them may not be kept alive, none is, and

@@ -4,6 +4,7 @@
 //! whatever leaves went through the guard and was applied to the ledger in the same breath; a command names everything
 //! needed to reproduce it. Nothing here has a state of its own.
 
+mod first_touch;
 mod hours;
 mod incidents;
 mod limits;
@@ -11,6 +12,7 @@ mod pools;
 mod rules;
 mod underperformer;
 mod undo;
+mod values;
 mod written;
 
 pub use rules::{RULE_ALERT, RuleSaid, alert_kind, risk};
@@ -19,11 +21,15 @@ pub use written::target;
 
 use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
 use crate::belief::{Account, Belief};
+use crate::by_value::Look;
 use crate::campaign::Live;
 use crate::channel::Channel;
 use crate::goals;
 use crate::group::Group;
-use crate::ledger::{CampaignLedger, GUARD_REFUSED_TERM, Ledger, Lever, RUNNING, TABLE_KIND, ack_limit_ms, value_of};
+use crate::hour_table::has_factors;
+use crate::ledger::{
+    CampaignLedger, GUARD_REFUSED_TERM, Ledger, Lever, RUNNING, TABLE_KIND, VALUE_KIND, ack_limit_ms, value_of,
+};
 use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
 use crate::picture::{Outlook, Picture, Scene};
 use crate::rule_memory::terms_of_rule;
@@ -168,7 +174,9 @@ impl Desk<'_> {
         let mut changes = pacing.watch(live, &picture, &around);
         let gate = self.gate(account_id, campaign_id, live, &picture, Lever::Bid);
         if due.pacing {
-            follow_hours(live, &pacing, account.map(|account| &**account), &picture, settings);
+            let account = account.map(|account| &**account);
+            follow_values(live, &pacing, account, &picture, settings);
+            follow_hours(live, &pacing, account, &picture, settings);
         }
         let evaluation = due.pacing.then(|| {
             let (evaluation, more) = pacing.evaluate(live, &picture, &around, &gate);
@@ -197,6 +205,7 @@ impl Desk<'_> {
             let said = due.rules.then(|| self.ask(&case));
             self.move_bid(&case, &gate);
             self.move_hours(&case, &gate);
+            self.move_values(&case, &gate);
             self.move_budget(&case);
             // Levers that are asked only at an evaluation keep their words until the next one.
             let noted = &self.noted;
@@ -204,6 +213,9 @@ impl Desk<'_> {
             live.whys.retain(|(lever, _)| ASKED_AT_EVALUATIONS.contains(lever) && is_kept(lever));
             live.whys.extend_from_slice(noted);
             live.said = said.unwrap_or_else(|| std::mem::take(&mut live.said));
+            if due.pacing {
+                self.tell_first_touches(account_id, campaign_id, live, &picture);
+            }
         }
         if due.rules {
             live.rules_at = Some(self.now);
@@ -585,6 +597,7 @@ impl Desk<'_> {
             desk.ruling = (!terms.is_empty()).then(|| rules::Ruling { mode: Mode::Auto, terms, text: String::new() });
             let issued = match (&approved.action, &proposal.table) {
                 (Action::SetModifierTable, Some(table)) => desk.submit_persons_hours(case, table, reason, true),
+                (Action::SetModifier, _) => desk.submit_approved_value(case, &proposal),
                 _ => desk.submit_proposal(case, lever, &approved),
             };
             if let Some(command) = desk.outputs.adjustments.last_mut().filter(|_| issued) {
@@ -725,7 +738,7 @@ impl Desk<'_> {
 }
 
 /// Levers whose reasons arise only where the loop is evaluated.
-const ASKED_AT_EVALUATIONS: [&str; 2] = ["bid", "hours"];
+const ASKED_AT_EVALUATIONS: [&str; 3] = ["bid", "hours", "modifiers"];
 /// A daily budget of the platform follows the plan in steps of at least a twentieth.
 const BUDGET_STEP_SHARE: u64 = 20;
 
@@ -741,6 +754,30 @@ fn follow_hours(live: &mut Live, pacing: &Pacing, account: Option<&Account>, pic
         let seen = account.development.seen_share(picture.seen_until, &settings.target);
         by_hour.evaluate(picture.day.date, picture.seen_until, &seen, by_value, &settings.modifiers);
     }
+}
+
+/// The same by the values of dimensions, at the same instant.
+fn follow_values(live: &mut Live, pacing: &Pacing, account: Option<&Account>, picture: &Picture, settings: &Settings) {
+    let instant = picture.day.start.saturating_add(settings.modifiers.local_hour.clamp(0, 23) * HOUR_MS);
+    let (date, breakdown) = (picture.day.date, live.breakdown.clone());
+    let (Some(account), Some(breakdown)) = (account, breakdown.filter(|_| has_factors(&live.spec))) else { return };
+    if picture.now < instant || live.by_value.as_ref().is_some_and(|by_value| by_value.is_evaluated(date)) {
+        return;
+    }
+    let mut by_value = live.by_value.take().unwrap_or_default();
+    let before = by_value.seen_until();
+    let look = Look {
+        date,
+        seen_until: picture.seen_until,
+        seen: &account.development.seen_share(picture.seen_until, &settings.target),
+        calendar: &live.calendar,
+        by_impression: live.pays_for_impressions(),
+        unit: live.by_hour.as_ref().filter(|_| live.goes_for_value()).and_then(|by_hour| by_hour.unit()),
+        is_believed: !pacing.hours.as_ref().is_some_and(|hours| hours.doubts(before)),
+        settings: &settings.modifiers,
+    };
+    Arc::make_mut(&mut by_value).evaluate(&look, &breakdown, &live.spec);
+    live.by_value = Some(by_value);
 }
 
 pub fn condition(finding: &Finding, campaign_id: &str, currency: &str, binding: Binding) -> Condition {
@@ -826,6 +863,9 @@ fn what_binds(binding: Binding) -> &'static str {
 fn action_of(proposal: &Adjustment, edited: Option<i64>) -> Option<Action> {
     if proposal.kind == TABLE_KIND {
         return Some(Action::SetModifierTable);
+    }
+    if proposal.kind == VALUE_KIND {
+        return Some(Action::SetModifier);
     }
     let value = edited.or(value_of(proposal))?;
     let holder = || proposal.holder.as_deref().and_then(Holder::parse).unwrap_or(Holder::Person);

@@ -1,4 +1,4 @@
-//! A campaign's factors on the bid by hour: what we asked for, what was confirmed, what holds when the lease ends.
+//! A campaign's factors on the bid, by hour or of one value of a dimension: what we asked for, what was confirmed, what holds when the lease ends.
 //!
 //! What always holds: as for single values ([`crate::slot`]); when the lease of a table with a raise ends, each hour goes
 //! back to the least of its factor before, its new one and 1, so silence raises no hour; the bid is bounded by the greatest
@@ -12,6 +12,9 @@ use model::time::{DAY_MS, Millis};
 use policy::explain::Reason;
 use serde::{Deserialize, Serialize};
 
+/// What ended is remembered so long.
+const IDLE_MS: Millis = 2 * DAY_MS;
+
 /// The life of one table. Empty tables are tables of ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FactorSlot {
@@ -23,6 +26,8 @@ pub struct FactorSlot {
     pub last: Option<IssuedTable>,
     /// The greatest factor of tables that nobody answered and newer ones replaced, until a newer one is confirmed.
     pub unsure_most: i64,
+    /// What was confirmed when a lease ended, until something else is: to come back to it is no new height.
+    pub lapsed: Vec<i64>,
     /// What was last observed or proposed, where nothing may be issued, and when.
     pub shown: Option<(Vec<i64>, Millis)>,
     /// When a person last took a table back.
@@ -69,7 +74,8 @@ impl FactorSlot {
                 fallback: command.fallback.as_ref().map(|fallback| (0, fallback.when)),
                 ..Issued::default()
             },
-            table: command.table.clone().unwrap_or_default(),
+            // A factor of one value is a table of one.
+            table: command.table.clone().unwrap_or_else(|| command.value_ppm.into_iter().collect()),
             before,
             is_pending: true,
             has_lapsed: false,
@@ -90,9 +96,12 @@ impl FactorSlot {
         }
         last.is_pending = ack.result == "deferred";
         if ack.result != "applied" {
+            // What was refused holds nothing that could end.
+            last.issued.fallback = last.issued.fallback.filter(|_| last.is_pending);
             return Answer::Refused;
         }
         self.confirmed.clone_from(&last.table);
+        self.lapsed.clear();
         self.confirmed_sequence = last.issued.sequence;
         self.unsure_most = 0;
         Answer::Applied(ack.applied_at.unwrap_or(now).saturating_sub(last.issued.issued_at).max(0))
@@ -123,6 +132,7 @@ impl FactorSlot {
         let Some(last) = &mut self.last else { return false };
         last.issued.fallback = None;
         (last.is_pending, last.has_lapsed) = (false, true);
+        self.lapsed.clone_from(&self.confirmed);
         self.confirmed = after_lease(&[&last.table, &last.before, &self.confirmed]);
         last.before.clear();
         true
@@ -156,6 +166,33 @@ impl FactorSlot {
     pub fn known(&self, is_lost: bool) -> &[i64] {
         if is_lost { &self.confirmed } else { self.assumed() }
     }
+}
+
+impl FactorSlot {
+    /// Whether it has long said no more than no slot would: nothing but 1 is in force, on its way or shown. A refusal and
+    /// a lease that ended are remembered meanwhile, so that the one is not asked for again at once and the other comes back; so is
+    /// a person's word.
+    pub fn is_idle(&self, now: Millis) -> bool {
+        let is_quiet = |last: &IssuedTable| !last.is_pending && now.saturating_sub(last.issued.issued_at) >= IDLE_MS;
+        let shown = self.shown.iter().flat_map(|(table, _)| table);
+        let is_past = |at: Millis| now.saturating_sub(at) >= IDLE_MS;
+        self.last.as_ref().is_none_or(is_quiet)
+            && self.taken_back_at.is_none_or(is_past)
+            && self.confirmed.iter().chain(shown).all(|ppm| *ppm == WHOLE_PPM)
+    }
+
+    /// The greatest and the least factor to reckon with.
+    pub fn span(&self) -> (i64, i64) {
+        let least = self.assumed().iter().copied().min().unwrap_or(WHOLE_PPM).min(WHOLE_PPM);
+        (self.most(), least)
+    }
+}
+
+/// The product of factors in parts per million, saturated.
+pub fn product(factors: impl IntoIterator<Item = i64>) -> i64 {
+    let times =
+        |product: i128, ppm: i64| (product * i128::from(ppm.max(0)) / i128::from(WHOLE_PPM)).min(i64::MAX.into());
+    i64::try_from(factors.into_iter().fold(i128::from(WHOLE_PPM), times)).unwrap_or(i64::MAX)
 }
 
 /// What a table with a raise leaves when its lease ends: in each hour the least of the tables and 1.

@@ -6,7 +6,7 @@
 //! day, at a fixed hour, and are belief: they are the same whether anything is decided or not.
 //!
 //! Missing on purpose: hours of the week (they need eight weeks of what the memory here does not keep), clicks taken back
-//! by corrections, a cap on single values, other dimensions than the hour.
+//! by corrections, a cap on single values; other dimensions are [`crate::by_value`]'s.
 
 use crate::calendar::{Calendar, Day};
 use crate::campaign::Live;
@@ -15,16 +15,20 @@ use model::fact::CampaignSpec;
 use model::output::Term;
 use model::time::{DAY_MS, HOUR_MS, Millis};
 use policy::arithmetic::half_to_even;
-use policy::modifier::{self, Evidence, Measured};
+use policy::modifier::{self, Evidence, Measured, Proven};
 use policy::settings::Modifiers as Settings;
 use policy::target::SeenShare;
 use serde::{Deserialize, Serialize};
 
 /// Whether hours of this campaign can be told apart, and may be.
 pub fn are_followed(spec: &CampaignSpec) -> bool {
+    has_factors(spec) && !spec.forbidden_dimensions.iter().any(|name| name == DIMENSION)
+}
+
+/// Whether the campaign's goal says what a click is worth, and its bid is ours, by events that we see.
+pub fn has_factors(spec: &CampaignSpec) -> bool {
     let has_goal = matches!(spec.bid_strategy.as_str(), "max_conversions" | "max_value" | "target_cpa" | "target_roas");
-    let is_ours = spec.bid_control == "paceline" && spec.spend_source != "stats";
-    has_goal && is_ours && !spec.forbidden_dimensions.iter().any(|name| name == DIMENSION)
+    has_goal && spec.bid_control == "paceline" && spec.spend_source != "stats"
 }
 
 /// The dimension's name, as a specification may forbid it.
@@ -177,6 +181,13 @@ impl ByHour {
         now >= instant && self.evaluated != Some(day.date)
     }
 
+    /// Mean square of single worths over their mean, over all hours.
+    pub fn unit(&self) -> Option<f64> {
+        let sum = |of: fn(&Cell) -> f32| self.cells.iter().map(|cell| f64::from(of(cell))).sum::<f64>();
+        let unit = sum(|cell| cell.squares) / sum(|cell| cell.worth);
+        (unit > 0.0 && unit.is_finite()).then_some(unit)
+    }
+
     /// Until when conversions were counted; the beginning of time before the first evaluation.
     pub fn seen_until(&self) -> Millis {
         self.seen_until.unwrap_or(Millis::MIN)
@@ -202,8 +213,8 @@ impl ByHour {
         self.count(&matured, seen_until.saturating_sub(before), by_value, settings);
         let evidence = self.cells.map(|cell| cell.evidence);
         let on = modifier::proven(&evidence, settings);
-        let factors = modifier::factors(&self.cells.map(|cell| cell.measured()), &on, settings);
-        self.wanted = if on.contains(&true) { factors } else { Vec::new() };
+        let factors = modifier::hour_factors(&self.cells.map(|cell| cell.measured()), &on, settings);
+        self.wanted = if on.iter().any(|on| *on != Proven::No) { factors } else { Vec::new() };
     }
 
     /// The wanted factors, one for each hour.
@@ -218,7 +229,7 @@ impl ByHour {
         let on = modifier::proven(&evidence, settings);
         let rates = modifier::rates_over_mean(&self.cells.map(|cell| cell.measured()));
         let mut terms = Vec::new();
-        for hour in (0..HOURS).filter(|hour| on[*hour]) {
+        for hour in (0..HOURS).filter(|hour| on[*hour] != Proven::No) {
             let mut term = |what: &str, value| terms.push(Term { name: format!("hour_{hour:02}_{what}"), value });
             term("clicks_matured_milli", milli(f64::from(self.cells[hour].exposure)));
             term("rate_over_mean_ppm", policy::arithmetic::ppm(rates[hour]));

@@ -78,6 +78,8 @@ pub struct CampaignLedger {
     pub state: Slot,
     /// Factors on the bid by hour.
     pub hours: FactorSlot,
+    /// Factors on the bid by dimension and value, where one is or was in force: [`FACTORS_MAX`], 500 bytes each.
+    pub values: BTreeMap<(String, String), FactorSlot>,
     /// Who holds it still.
     pub holders: Holders,
     /// Proposals that wait for a person, by command id.
@@ -119,6 +121,10 @@ pub enum Lever {
 
 /// The kind of a command that sets factors by hour.
 pub const TABLE_KIND: &str = "set_modifier_table";
+/// The kind of a command that sets the factor of one value of a dimension.
+pub const VALUE_KIND: &str = "set_modifier";
+/// Values of a campaign that may have a factor at once: 16 kB.
+pub const FACTORS_MAX: usize = 32;
 /// What a raise moves, and so what a lease keeps.
 const LEASED: [Lever; 2] = [Lever::Bid, Lever::Budget];
 /// A day without a runaway says that the last one was no habit.
@@ -170,7 +176,7 @@ impl Ledger {
         // Rounding to a unit is no limit that was hit.
         // A table of which one hour met a limit says nothing of a loop that runs away.
         // Nor does a rule: its step is a person's wish, which the limits are there to shorten.
-        let clamped = command.kind != TABLE_KIND
+        let clamped = !matches!(command.kind.as_str(), TABLE_KIND | VALUE_KIND)
             && !is_of_a_rule(command)
             && command.explanation.guard_edits.iter().any(|edit| edit != policy::guard::ROUNDED_DOWN);
         account.commands.push(Command { at: command.issued_at, clamped, budget_increase_micros: increase });
@@ -202,6 +208,12 @@ impl Ledger {
             (proposal.kind.as_str(), &proposal.table, proposal.state.as_str())
         {
             campaign.hours.shown = Some((table.clone(), proposal.issued_at));
+        }
+        if let (Some(key), Some(ppm), "observed" | "proposed") =
+            (value_key(proposal), proposal.value_ppm, proposal.state.as_str())
+            && campaign.has_room_for(&key)
+        {
+            campaign.values.entry(key).or_default().shown = Some((vec![ppm], proposal.issued_at));
         }
         // What a rule only observes is no word of the loops: they go on from what they showed themselves.
         let is_rule_s = proposal.reason == Reason::Rule.as_str() && proposal.state == "observed";
@@ -245,7 +257,10 @@ impl Ledger {
         // Only what changes is written to: nearly all stays shared with a frozen state.
         lapsed.retain(|(account_id, campaign_id, lease)| {
             let campaign = self.campaign_mut(account_id, campaign_id);
-            let hours = campaign.hours.lapse(*lease, now);
+            let tables = std::iter::once(&mut campaign.hours).chain(campaign.values.values_mut());
+            // Each is asked, whatever the others say.
+            let hours = tables.filter_map(|slot| slot.lapse(*lease, now).then_some(())).count() > 0;
+            campaign.values.retain(|_, slot| !slot.is_idle(now));
             LEASED.iter().fold(hours, |any, lever| campaign.slot_mut(*lever).lapse(*lease, now) || any)
         });
         lapsed.into_iter().map(|(account_id, campaign_id, _)| (account_id, campaign_id)).collect()
@@ -258,7 +273,10 @@ impl Ledger {
         let mut foreign = false;
         let levers = [Lever::Bid, Lever::Budget, Lever::State];
         let answers = levers.map(|lever| campaign.slot_mut(lever).answer(ack, now, settings));
-        for answer in answers.into_iter().chain([campaign.hours.answer(ack, now)]) {
+        let tables = std::iter::once(&mut campaign.hours).chain(campaign.values.values_mut());
+        let answers: Vec<Answer> = answers.into_iter().chain(tables.map(|slot| slot.answer(ack, now))).collect();
+        campaign.values.retain(|_, slot| !slot.is_idle(now));
+        for answer in answers {
             match answer {
                 Answer::NotMine => continue,
                 Answer::Applied(after) => {
@@ -378,15 +396,49 @@ impl AccountLedger {
 
 impl CampaignLedger {
     /// When the first of its raises ends, where nothing keeps it longer.
-    fn ends_at(&self, lease: (Option<Millis>, i64)) -> Option<Millis> {
+    pub fn ends_at(&self, lease: (Option<Millis>, i64)) -> Option<Millis> {
         let values = LEASED.iter().filter_map(|lever| self.slot(*lever).ends_at(lease));
-        values.chain(self.hours.ends_at(lease)).min()
+        values.chain(self.tables().filter_map(|slot| slot.ends_at(lease))).min()
     }
 
     /// When the last command of any lever was issued.
     pub fn newest_issue(&self) -> Option<Millis> {
         let values = [&self.bid, &self.budget, &self.state].into_iter().filter_map(Slot::issued_at).max();
-        values.max(self.hours.issued_at())
+        values.max(self.tables().filter_map(FactorSlot::issued_at).max())
+    }
+
+    /// Factors by hour, and of single values.
+    fn tables(&self) -> impl Iterator<Item = &FactorSlot> {
+        std::iter::once(&self.hours).chain(self.values.values())
+    }
+
+    /// Whether a raise lives here that ends without a lease.
+    pub fn is_leased(&self) -> bool {
+        self.bid.is_leased() || self.budget.is_leased() || self.tables().any(FactorSlot::is_leased)
+    }
+
+    /// Greatest and least product of the factors that may be in force for one ad, those of one dimension left out: the
+    /// greatest, and the least, of each other.
+    pub fn factor_span_without(&self, dimension: &str) -> (i64, i64) {
+        let mut spans: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+        let hours = std::iter::once((crate::hour_table::DIMENSION, &self.hours));
+        for (name, slot) in hours.chain(self.values.iter().map(|((name, _), slot)| (name.as_str(), slot))) {
+            let (most, least) = slot.span();
+            let span = spans.entry(name).or_insert((most, least));
+            *span = (span.0.max(most), span.1.min(least));
+        }
+        spans.remove(dimension);
+        let product = |of: fn(&(i64, i64)) -> i64| crate::factors::product(spans.values().map(of));
+        (product(|span| span.0), product(|span| span.1))
+    }
+
+    /// Greatest product of all factors that may be in force for one ad.
+    pub fn factor_most(&self) -> i64 {
+        self.factor_span_without("").0
+    }
+
+    fn has_room_for(&self, key: &(String, String)) -> bool {
+        self.values.len() < FACTORS_MAX || self.values.contains_key(key)
     }
 
     /// The slot of a lever.
@@ -444,6 +496,12 @@ impl CampaignLedger {
             self.unanswered = self.unanswered.saturating_add(i64::from(superseded));
             return;
         }
+        if let Some(key) = value_key(command) {
+            // More than there is room for is never issued; what an older build issued is read all the same.
+            let superseded = self.values.entry(key).or_default().issue(command);
+            self.unanswered = self.unanswered.saturating_add(i64::from(superseded));
+            return;
+        }
         let (Some(lever), Some(value)) = (Lever::of(&command.kind), value_of(command)) else { return };
         let issued = Issued {
             command_id: command.command_id.clone(),
@@ -496,6 +554,12 @@ impl Lever {
             _ => None,
         }
     }
+}
+
+/// The dimension and value that a factor is of.
+fn value_key(command: &Adjustment) -> Option<(String, String)> {
+    let of = command.dimension.as_ref().filter(|_| command.kind == VALUE_KIND)?;
+    Some((of.name.clone(), of.value.clone()))
 }
 
 /// The value that a command sets on its lever.

@@ -10,8 +10,8 @@
 //! the policy is asked, and whatever leaves has passed the guard and is in the ledger. An amount is counted once, or it
 //! is counted as dropped.
 //!
-//! Missing on purpose: targets that a platform follows by itself, modifiers other than by hour, exploration of anything
-//! but budgets (the policy leaves their places); invalid traffic by placement (no input says it); lowering a platform's
+//! Missing on purpose: targets that a platform follows by itself, modifiers by hour of the week and by weather, exploration
+//! of anything but budgets (the policy leaves their places); invalid traffic by placement (no input says it); lowering a platform's
 //! daily budget before midnight (it is lowered after); context signals; rebuilding a ledger from desired states
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
@@ -21,6 +21,7 @@ mod assembly;
 mod belief;
 mod breakdown;
 mod by_minute;
+mod by_value;
 mod calendar;
 mod campaign;
 mod ceilings;

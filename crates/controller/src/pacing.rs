@@ -414,10 +414,10 @@ pub fn assumed_bid(live: &Live, ledger: &CampaignLedger) -> Option<i64> {
     ledger.bid.assumed().or(Some(live.spec.bid_micros)).filter(|bid| *bid > 0)
 }
 
-/// The most that may be bid while factors by hour may be in force; never so low that the bid could not be cut.
+/// The most that may be bid while factors may be in force; never so low that the bid could not be cut.
 pub fn ceiling(spec: &CampaignSpec, ledger: &CampaignLedger) -> i64 {
     let most = bid_ceiling(spec);
-    crate::factors::below(most, &[ledger.hours.most()]).max(spec.bid_min_micros.min(most))
+    crate::factors::below(most, &[ledger.factor_most()]).max(spec.bid_min_micros.min(most))
 }
 
 /// The most that the campaign may bid, by its strategy.

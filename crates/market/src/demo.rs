@@ -244,6 +244,8 @@ impl Recipe {
             geos: self.shop.geos.iter().map(|&geo| geo.into()).collect(),
             enforces_budget: self.enforces_budget,
             conversion_by_hour: Vec::new(),
+            conversion_by_device: Vec::new(),
+            conversion_by_geo: Vec::new(),
             nurtured_share: 0.3,
         }
     }
@@ -307,6 +309,8 @@ fn owned(shop: &Shop, id: &str, name: &str, per_hour: f64, start_ms: Millis, end
         geos: shop.geos.iter().map(|&geo| geo.into()).collect(),
         enforces_budget: false,
         conversion_by_hour: Vec::new(),
+        conversion_by_device: Vec::new(),
+        conversion_by_geo: Vec::new(),
         nurtured_share: 0.0,
     }
 }

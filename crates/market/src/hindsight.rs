@@ -4,7 +4,8 @@
 //! single auctions; under a target also one cap for the whole time. All figures are expected values.
 
 use crate::auction::Auction;
-use crate::lane::{Lane, Offers};
+use crate::buyer::state::CampaignState;
+use crate::lane::{Kind, Lane, Offers, kinds_of};
 use crate::scenario::Scenario;
 use model::time::Millis;
 
@@ -14,6 +15,7 @@ pub struct Hindsight {
     auction: Auction,
     click_rate: f64,
     conversion_rate: f64,
+    kinds: Vec<Kind>,
     days: Vec<OfferedDay>,
 }
 
@@ -41,7 +43,13 @@ impl Hindsight {
         let auction = world.auction?;
         let days = Lane::new(scenario, number, seed).offered(scenario.end_ms);
         let days = days.into_iter().map(|(start_ms, offers)| OfferedDay { start_ms, offers }).collect();
-        Some(Self { auction, click_rate: world.click_rate, conversion_rate: world.conversion_rate, days })
+        Some(Self {
+            auction,
+            click_rate: world.click_rate,
+            conversion_rate: world.conversion_rate,
+            kinds: kinds_of(world),
+            days,
+        })
     }
 
     /// First instants of the local days.
@@ -70,22 +78,28 @@ impl Hindsight {
         }
     }
 
-    /// At a day's spend and always one bid: without factors, with the best fixed ones by hour, and with those of `table`
-    /// (24, parts per million). Bids in proportion to some power of the rate hold the best: in a second-price auction
+    /// At a day's spend and always one bid: without factors, with the best fixed ones by hour and kind of opportunity, and
+    /// with those that an ad buyer has in force (a table of 24, if any). Bids in proportion to some power of the rate hold the best: in a second-price auction
     /// the first power.
-    pub fn at_spend(&self, day: usize, spend_micros: f64, bid_max_micros: i64, table: &[i64]) -> Option<[Outcome; 3]> {
+    pub fn at_spend(
+        &self,
+        day: usize,
+        spend_micros: f64,
+        bid_max_micros: i64,
+        own: &CampaignState,
+    ) -> Option<[Outcome; 3]> {
         let day = self.days.get(day)?;
-        let at = |factor: &dyn Fn(f64, usize) -> f64| {
+        let at = |factor: &dyn Fn(f64, usize, &Kind) -> f64| {
             let outcome = |bid: f64| self.of_day_by(day, bid, factor);
             outcome(greatest(bid_max_micros as f64, |bid| outcome(bid).spend_micros <= spend_micros))
         };
         let by_power = |step: u32| {
             let power = f64::from(step) * 2.0 / f64::from(POWERS);
-            at(&|conversion, _| libm::pow(conversion.max(1e-9), power))
+            at(&|conversion, _, _| libm::pow(conversion.max(1e-9), power))
         };
         let best = (0..=POWERS).map(by_power).max_by(|one, other| one.conversions.total_cmp(&other.conversions))?;
-        let of_table = |_, hour: usize| table.get(hour).map_or(1.0, |ppm| *ppm as f64 / 1e6);
-        Some([at(&|_, _| 1.0), best, at(&of_table)])
+        let of_buyer = |_, hour: usize, kind: &Kind| own.modifier(kind.device, &kind.geo, hour);
+        Some([at(&|_, _, _| 1.0), best, at(&of_buyer)])
     }
 
     /// A day with the one bid that spends its budget, or the highest.
@@ -102,15 +116,18 @@ impl Hindsight {
     }
 
     fn of_day(&self, day: &OfferedDay, bid: f64) -> Outcome {
-        self.of_day_by(day, bid, &|_, _| 1.0)
+        self.of_day_by(day, bid, &|_, _, _| 1.0)
     }
 
-    fn of_day_by(&self, day: &OfferedDay, bid: f64, factor: &dyn Fn(f64, usize) -> f64) -> Outcome {
-        day.offers.iter().fold(Outcome::default(), |sum, ((price, conversion, hour), count)| {
-            let odds = self.auction.odds(bid * factor(f64::from_bits(*conversion), *hour), f64::from_bits(*price));
-            let clicks = count * odds.win_share * self.click_rate;
-            let rate = (self.conversion_rate * f64::from_bits(*conversion)).min(1.0);
-            let spend_micros = count * self.auction.mean_spend_micros(&odds, self.click_rate);
+    fn of_day_by(&self, day: &OfferedDay, bid: f64, factor: &dyn Fn(f64, usize, &Kind) -> f64) -> Outcome {
+        let offers = day.offers.iter().flat_map(|offer| self.kinds.iter().map(move |kind| (offer, kind)));
+        offers.fold(Outcome::default(), |sum, (((price, conversion, hour), count), kind)| {
+            let (count, conversion) = (count * kind.share, f64::from_bits(*conversion) * kind.conversion);
+            let click_rate = self.click_rate * kind.clicks;
+            let odds = self.auction.odds(bid * factor(conversion, *hour, kind), f64::from_bits(*price));
+            let clicks = count * odds.win_share * click_rate;
+            let rate = (self.conversion_rate * conversion).min(1.0);
+            let spend_micros = count * self.auction.mean_spend_micros(&odds, click_rate);
             sum.plus(Outcome { spend_micros, clicks, conversions: clicks * rate })
         })
     }

@@ -231,7 +231,7 @@ impl Lane {
             return;
         }
         let odds = self.odds(&auction, state, device, user);
-        self.expect(&auction, &odds);
+        self.expect(&auction, &odds, device, user);
         if price_unit >= odds.win_share {
             return;
         }
@@ -255,7 +255,8 @@ impl Lane {
     }
 
     fn perhaps_convert(&mut self, click: Due, mut draws: Draws) {
-        if draws.unit() >= self.world.conversion_rate * self.conversion_factor {
+        let rate = self.world.conversion_rate * self.conversion_factor;
+        if draws.unit() >= rate * self.conversion_of(click.device, click.user) {
             return;
         }
         let delay = delay_ms(&self.world.delay, &mut draws);
@@ -328,11 +329,25 @@ impl Lane {
         auction.odds(state.bid_micros as f64 * factor, self.price_factor)
     }
 
-    fn expect(&mut self, auction: &Auction, odds: &Odds) {
+    /// Times as many conversions of a click by where it was made, and on what.
+    fn conversion_of(&self, device: u8, user: u64) -> f64 {
+        let (by_device, by_geo) = (&self.world.conversion_by_device, &self.world.conversion_by_geo);
+        if by_device.is_empty() && by_geo.is_empty() {
+            return 1.0;
+        }
+        let of_device = by_device.get(usize::from(device)).copied().unwrap_or(1.0);
+        of_device * by_geo.get(geo_index(user, self.world.geos.len())).copied().unwrap_or(1.0)
+    }
+
+    fn expect(&mut self, auction: &Auction, odds: &Odds, device: u8, user: u64) {
         let world = &self.world;
-        let click_rate = world.click_rate * self.click_factor;
+        let conversion = self.conversion_of(device, user);
+        // The mean over devices where they are alike; each its own where factors may tell them apart.
+        let is_alike = world.conversion_by_device.is_empty() && world.conversion_by_geo.is_empty();
+        let of_device = if is_alike { 1.0 } else { DEVICE_CLICK_FACTOR[usize::from(device)] };
+        let click_rate = world.click_rate * self.click_factor * of_device;
         let clicks = odds.win_share * click_rate;
-        let conversions = clicks * (world.conversion_rate * self.conversion_factor).min(1.0);
+        let conversions = clicks * (world.conversion_rate * self.conversion_factor * conversion).min(1.0);
         self.expected.impressions += odds.win_share;
         self.expected.clicks += clicks;
         self.expected.spend_micros += auction.mean_spend_micros(odds, click_rate);
@@ -359,8 +374,45 @@ fn device_of(unit: f64) -> u8 {
 
 /// A person's home, the same in every campaign with the same geos; empty where the campaign names none.
 pub(crate) fn geo_of(user: u64, geos: &[String]) -> &str {
-    let at = mix(user ^ 0x67_656f) as usize % geos.len().max(1);
-    geos.get(at).map_or("", String::as_str)
+    geos.get(geo_index(user, geos.len())).map_or("", String::as_str)
+}
+
+fn geo_index(user: u64, geos: usize) -> usize {
+    mix(user ^ 0x67_656f) as usize % geos.max(1)
+}
+
+/// A kind of opportunity by device and place: its share, its click and conversion factors; device and place as the buyer
+/// names them.
+#[derive(Clone, Debug)]
+pub(crate) struct Kind {
+    pub(crate) share: f64,
+    pub(crate) clicks: f64,
+    pub(crate) conversion: f64,
+    pub(crate) device: &'static str,
+    pub(crate) geo: String,
+}
+
+/// The kinds that a campaign's world tells apart; one where it tells none.
+pub(crate) fn kinds_of(world: &CampaignWorld) -> Vec<Kind> {
+    if world.conversion_by_device.is_empty() && world.conversion_by_geo.is_empty() {
+        return vec![Kind { share: 1.0, clicks: 1.0, conversion: 1.0, device: "", geo: String::new() }];
+    }
+    let mut kinds = Vec::new();
+    for (device, name) in DEVICES.into_iter().enumerate() {
+        let share = DEVICE_UP_TO[device] - device.checked_sub(1).map_or(0.0, |before| DEVICE_UP_TO[before]);
+        let of_device = world.conversion_by_device.get(device).copied().unwrap_or(1.0);
+        for (at, geo) in world.geos.iter().enumerate() {
+            let of_geo = world.conversion_by_geo.get(at).copied().unwrap_or(1.0);
+            kinds.push(Kind {
+                share: share / world.geos.len() as f64,
+                clicks: DEVICE_CLICK_FACTOR[device],
+                conversion: of_device * of_geo,
+                device: name,
+                geo: geo.clone(),
+            });
+        }
+    }
+    kinds
 }
 
 fn delay_ms(delay: &Delay, draws: &mut Draws) -> Millis {

@@ -46,6 +46,10 @@ pub struct CampaignWorld {
     /// Times as many conversions per click by hour of the click on the local clock (24); empty where hours are alike.
     #[serde(default)]
     pub conversion_by_hour: Vec<f64>,
+    /// The same by device (mobile, desktop, tablet, tv) and by place of `geos`; empty for none.
+    pub conversion_by_device: Vec<f64>,
+    /// By place of `geos`; empty for none.
+    pub conversion_by_geo: Vec<f64>,
     /// From click to conversion.
     pub delay: Delay,
     /// purchase, lead, signup, ...

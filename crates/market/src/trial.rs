@@ -5,6 +5,7 @@
 //! What always holds: at the *right bid* the mean day spends the daily budget and brings `events_a_day` billable events.
 
 use crate::auction::{Auction, Billing, Pricing};
+use crate::lane::DEVICES;
 use crate::random::{Draws, mix_text};
 use crate::scenario::{BuyerManners, CampaignWorld, Delay, People, Scenario, Shock};
 use crate::shape::LocalShape;
@@ -44,6 +45,10 @@ pub struct Trial {
     pub conversion_rate: Option<f64>,
     /// Local hours at which clicks convert otherwise.
     pub hours: Vec<TrialHours>,
+    /// Devices on which clicks convert otherwise.
+    pub devices: Vec<TrialValue>,
+    /// Places at which the campaign is shown, equally often; one where none is given.
+    pub geos: Vec<TrialValue>,
     /// Dimensions that the campaign forbids factors for.
     pub forbidden_dimensions: Vec<String>,
     /// Events reach the topics so late.
@@ -92,6 +97,16 @@ pub struct TrialHours {
     pub conversion: f64,
 }
 
+/// A device or place whose clicks convert otherwise.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrialValue {
+    /// mobile, desktop, tablet, tv; or the place.
+    pub name: String,
+    /// Times as many conversions per click.
+    pub conversion: f64,
+}
+
 /// A change of the specification.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -121,6 +136,8 @@ impl Default for Trial {
             supply_over_budget: 1.0,
             conversion_rate: None,
             hours: Vec::new(),
+            devices: Vec::new(),
+            geos: Vec::new(),
             forbidden_dimensions: Vec::new(),
             feed_lag_minutes: 0.0,
             buyer_ignores: 0.0,
@@ -143,6 +160,12 @@ impl Default for TrialShock {
             tracked: 1.0,
             feed_dead: false,
         }
+    }
+}
+
+impl Default for TrialValue {
+    fn default() -> Self {
+        Self { name: String::new(), conversion: 1.0 }
     }
 }
 
@@ -208,9 +231,11 @@ impl Trial {
             conversion_type: "purchase".into(),
             value_mean_micros: 40_000_000,
             value_sigma: 0.8,
-            geos: vec!["DE".into()],
+            geos: if self.geos.is_empty() { vec!["DE".into()] } else { names(&self.geos) },
             enforces_budget: false,
             conversion_by_hour: self.conversion_by_hour(),
+            conversion_by_device: self.conversion_by_device(),
+            conversion_by_geo: self.geos.iter().map(|geo| geo.conversion).collect(),
             nurtured_share: 0.0,
         });
         TrialMarket { scenario, right_bid_micros: right_bid as i64, changes }
@@ -298,6 +323,23 @@ impl Trial {
         }
     }
 
+    /// Whether clicks differ by anything that factors can follow.
+    pub fn has_differences(&self) -> bool {
+        let differs = |values: &[TrialValue]| values.iter().any(|value| value.conversion != 1.0);
+        !self.hours.is_empty() || differs(&self.devices) || differs(&self.geos)
+    }
+
+    fn conversion_by_device(&self) -> Vec<f64> {
+        if self.devices.is_empty() {
+            return Vec::new();
+        }
+        let factor = |name: &str| {
+            let known = self.devices.iter().find(|value| value.name == name);
+            known.map_or(1.0, |value| value.conversion)
+        };
+        DEVICES.iter().map(|name| factor(name)).collect()
+    }
+
     fn conversion_by_hour(&self) -> Vec<f64> {
         if self.hours.is_empty() {
             return Vec::new();
@@ -320,6 +362,10 @@ impl Trial {
         }
         changes
     }
+}
+
+fn names(values: &[TrialValue]) -> Vec<String> {
+    values.iter().map(|value| value.name.clone()).collect()
 }
 
 impl TrialShock {

@@ -108,7 +108,7 @@ impl Reason {
             }
             Reason::UnderperformerOver => "conversions that came late say that it is worth its money",
             Reason::BudgetPlan => "the plan of the next day asks for it",
-            Reason::Modifiers => "a click is worth clearly more at some hours than at others",
+            Reason::Modifiers => "some clicks are worth clearly more than others",
             Reason::Reallocation => "money moves to where it returns more",
             Reason::Exploration => "a small shift shows what money brings",
             Reason::PoolReturn => "the campaign's pool gives it another budget than the one in force",
@@ -263,6 +263,7 @@ fn action(story: &Story<'_>) -> String {
         "set_daily_budget" => "Daily budget",
         "set_target" => "Target",
         "set_modifier_table" => return "Factors on the bid by hour".into(),
+        "set_modifier" => return "A factor on the bid".into(),
         "pause" => return "Pause".into(),
         "resume" => return "Resume".into(),
         other => other,

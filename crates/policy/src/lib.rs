@@ -16,14 +16,15 @@
 //!
 //! Beside the tick stand the estimators, which answer from counts alone: [`experiment`] (which arm is better?), [`delay`]
 //! (how many conversions are still to come?), [`allocation`] (where does the next euro bring most?), [`ltv`] (what is a
-//! customer still worth?).
+//! customer still worth?), [`association`] (what goes together, and is no cause?).
 //!
-//! Missing on purpose, with their places left: targets that a platform follows by itself (end of section 5), other modifiers
-//! than those by hour (7), exploration of anything but budgets (11).
+//! Missing on purpose, with their places left: targets that a platform follows by itself (end of section 5), modifiers by
+//! hour of the week and by weather (7), exploration of anything but budgets (11).
 
 pub mod allocation;
 pub mod anomaly;
 pub mod arithmetic;
+pub mod association;
 pub mod composition;
 pub mod delay;
 pub mod detect;

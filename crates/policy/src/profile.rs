@@ -43,6 +43,8 @@ pub struct Profile {
     pub modifier_min_ppm: i64,
     /// Greatest modifier.
     pub modifier_max_ppm: i64,
+    /// Dimensions whose values may have a modifier of their own: of device, geo, placement, creative.
+    pub modifier_dimensions: Vec<String>,
     /// The platform caps a day's spend by itself at the campaign's budget.
     pub caps_day_itself: bool,
 }
@@ -123,6 +125,11 @@ impl Profile {
         [step_micros, self.unit_micros].into_iter().find(|unit| *unit > 0).unwrap_or_else(|| unit_of_currency(currency))
     }
 
+    /// Whether values of a dimension may have a modifier of their own.
+    pub fn takes_modifiers_of(&self, dimension: &str) -> bool {
+        self.modifier_dimensions.iter().any(|name| name == dimension)
+    }
+
     /// Least daily budget.
     pub fn budget_min_micros(&self, currency: &str) -> i64 {
         unit_of_currency(currency).saturating_mul(self.budget_min_units.max(1))
@@ -190,6 +197,7 @@ fn bidder() -> Profile {
         budget_changes_per_hour: 0,
         modifier_min_ppm: 300_000,
         modifier_max_ppm: 3_000_000,
+        modifier_dimensions: words(&["device", "geo", "placement", "creative"]),
         caps_day_itself: false,
     }
 }
@@ -203,9 +211,14 @@ fn platform(name: &str) -> Profile {
         hard_cap: false,
         raise_life_ms: 0,
         apply_ms: 15 * MINUTE,
+        modifier_dimensions: Vec::new(),
         caps_day_itself: true,
         ..bidder()
     }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// Up to twice the day's highest budget a day, 30.4 budgets a month; only a pause bounds today.
@@ -216,6 +229,8 @@ fn google_ads() -> Profile {
         ceiling_by_highest_budget: true,
         modifier_min_ppm: 100_000,
         modifier_max_ppm: 10_000_000,
+        // An ad has no bid adjustment there.
+        modifier_dimensions: words(&["device", "geo", "placement"]),
         ..platform("google_ads")
     }
 }

@@ -1,9 +1,9 @@
-//! How much of the gain of the best hour table is captured, and how often a table comes where hours are alike.
+//! How much of the gain of the best factors is captured, and how often factors come where nothing differs.
 //!
 //! `cargo run --release -p replay --example modifiers -- [SEEDS] [FIRST_SEED] [ARM]`; figures stand in
 //! `benches/scores/modifiers.md`.
 
-use market::{Trial, TrialHours};
+use market::{Trial, TrialHours, TrialValue};
 use replay::trial::{DayScore, Score, run};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,13 +17,25 @@ fn main() {
     let arm = arguments.get(2).map_or("", String::as_str);
     for (name, trial) in arms().into_iter().filter(|(name, _)| name.contains(arm)) {
         let scores = play(&trial, first, seeds);
-        if trial.hours.is_empty() {
+        if !trial.has_differences() {
             println!("{}", no_effect(name, &scores));
         } else {
-            let twin = Trial { forbidden_dimensions: vec!["hour".into()], ..trial };
+            let twin = Trial { forbidden_dimensions: DIMENSIONS.map(str::to_owned).to_vec(), ..trial };
             println!("{}", gains(name, &scores, &play(&twin, first, seeds)));
         }
     }
+}
+
+const DIMENSIONS: [&str; 5] = ["hour", "device", "geo", "placement", "creative"];
+
+fn values(values: &[(&str, f64)]) -> Vec<TrialValue> {
+    values.iter().map(|(name, conversion)| TrialValue { name: (*name).into(), conversion: *conversion }).collect()
+}
+
+/// So many places, the first of which converts so many times as often.
+fn places(count: usize, first: f64) -> Vec<TrialValue> {
+    let factor = |at: usize| if at == 0 { first } else { 1.0 };
+    (0..count).map(|at| TrialValue { name: format!("DE-{at:02}"), conversion: factor(at) }).collect()
 }
 
 fn arms() -> Vec<(&'static str, Trial)> {
@@ -45,6 +57,10 @@ fn arms() -> Vec<(&'static str, Trial)> {
         ("x3, 40 a day", trial(640.0, 3.0, 21)),
         ("x2, 150 a day", trial(2_700.0, 2.0, 21)),
         ("no effect, 100 a day", trial(2_000.0, 1.0, 28)),
+        ("no effect, 12 places", Trial { geos: places(12, 1.0), ..trial(2_000.0, 1.0, 28) }),
+        ("desktop x2", Trial { devices: values(&[("desktop", 2.0)]), ..trial(1_370.0, 1.0, 21) }),
+        ("one place of 6 x3", Trial { geos: places(6, 3.0), ..trial(1_500.0, 1.0, 21) }),
+        ("evening x3 and desktop x2", Trial { devices: values(&[("desktop", 2.0)]), ..trial(1_100.0, 3.0, 21) }),
     ]
 }
 
@@ -65,7 +81,22 @@ fn play(trial: &Trial, first: u64, seeds: u64) -> Vec<Score> {
         workers.into_iter().flat_map(|worker| worker.join().expect("a run ends")).collect::<Vec<Score>>()
     });
     scores.sort_by_key(|score| score.seed);
+    if std::env::var_os("BY_SEED").is_some() {
+        scores.iter().for_each(|score| eprintln!("{}", by_day(score)));
+    }
     scores
+}
+
+/// Hours off 1 and commands of factors by day, and the share of the gain that the table brings.
+fn by_day(score: &Score) -> String {
+    let share = |day: &DayScore| {
+        (day.own_table_conversions - day.flat_conversions) / (day.table_conversions - day.flat_conversions).max(1e-9)
+    };
+    let days = score
+        .days
+        .iter()
+        .map(|day| format!("{}+{}/{}+{}/{:.2}", day.hours_off, day.values_off, day.tables, day.modifiers, share(day)));
+    format!("seed {}: {}", score.seed, days.collect::<Vec<_>>().join(" "))
 }
 
 /// One row: gain of the best table; share of it that the table in force would bring with one bid a day; share by which the
@@ -90,12 +121,13 @@ fn gains(name: &str, scores: &[Score], twins: &[Score]) -> String {
     };
     let strict = middle(scores.iter().map(|score| score.days[DAY].share_of_hour_gain()));
     let tables = middle(scores.iter().map(|score| score.days.iter().map(|day| day.tables).sum::<u64>() as f64));
-    let first =
-        scores.iter().map(|score| score.days.iter().position(|day| day.hours_off > 0).map_or(99, |day| day + 1));
+    let values = middle(scores.iter().map(|score| score.days.iter().map(|day| day.modifiers).sum::<u64>() as f64));
+    let is_off = |day: &DayScore| day.hours_off + day.values_off > 0;
+    let first = scores.iter().map(|score| score.days.iter().position(is_off).map_or(99, |day| day + 1));
     let spend = middle(scores.iter().map(|score| score.days[DAY].share()));
     let show = |[p10, p50, p90]: [f64; 3]| format!("{p50:.2} ({p10:.2} to {p90:.2})");
     format!(
-        "| {name} | {:.1} % | {} | {} | {} | {} | {:.0} | {:.0} | {:.3} |",
+        "| {name} | {:.1} % | {} | {} | {} | {} | {:.0} | {:.0} | {:.0} | {:.3} |",
         100.0 * best[1],
         show(table),
         show(paired(DAY..=DAY)),
@@ -103,16 +135,19 @@ fn gains(name: &str, scores: &[Score], twins: &[Score]) -> String {
         show(strict),
         middle(first.map(|day| day as f64))[1],
         tables[1],
+        values[1],
         spend[1],
     )
 }
 
 fn no_effect(name: &str, scores: &[Score]) -> String {
-    let any = scores.iter().filter(|score| score.days.iter().any(|day| day.tables > 0)).count();
+    let any = scores.iter().filter(|score| score.days.iter().any(|day| day.tables + day.modifiers > 0)).count();
     let off: u64 = scores.iter().flat_map(|score| &score.days).map(|day| day.hours_off).sum();
     let hours = scores.iter().map(|score| score.days.len() * 24).sum::<usize>().max(1);
     let share = 100.0 * off as f64 / hours as f64;
-    format!("| {name} | a table in {any} of {} campaigns | {share:.2} % of hours off 1 |", scores.len())
+    let values = scores.iter().filter(|score| score.days.iter().any(|day| day.modifiers > 0)).count();
+    let count = scores.len();
+    format!("| {name} | a factor in {any} of {count} campaigns, of a value in {values} | {share:.2} % of hours off 1 |")
 }
 
 /// A tenth, half and nine tenths.

@@ -83,6 +83,10 @@ pub struct DayScore {
     pub tables: u64,
     /// Hours whose factor is not 1 at the day's end.
     pub hours_off: u64,
+    /// Factors of single values commanded.
+    pub modifiers: u64,
+    /// Values of dimensions whose factor is not 1 at the day's end.
+    pub values_off: u64,
     /// Sum of the absolute changes of the logarithm of the bid.
     pub bid_travel: f64,
     /// Root mean square of an hour's spend less its part of the budget by the supply's shape, in mean hours' budgets.
@@ -219,16 +223,16 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         let spend_now = world.market().totals().expected.spend_micros;
         let day_spend = (spend_now - expected_spend) as f64;
         expected_spend = spend_now;
-        let compared = hindsight.as_ref().filter(|_| !trial.hours.is_empty());
-        let table = world.market().buyer().state(&spec.campaign_id).map(|state| state.hour_table.as_slice());
-        let own = table.unwrap_or_default();
-        let compared = compared.and_then(|h| h.at_spend(at, day_spend, spec.bid_max_micros, own)).unwrap_or_default();
+        let compared = hindsight.as_ref().filter(|_| trial.has_differences());
+        let own = world.market().buyer().state(&spec.campaign_id).cloned().unwrap_or_default();
+        let compared = compared.and_then(|h| h.at_spend(at, day_spend, spec.bid_max_micros, &own)).unwrap_or_default();
         days.push(DayScore {
             expected_spend_micros: day_spend,
             flat_conversions: compared[0].conversions,
             table_conversions: compared[1].conversions,
             own_table_conversions: compared[2].conversions,
-            hours_off: table.map_or(0, |table| table.iter().filter(|ppm| **ppm != WHOLE_PPM).count() as u64),
+            hours_off: own.hour_table.iter().filter(|ppm| **ppm != WHOLE_PPM).count() as u64,
+            values_off: own.modifiers.values().filter(|ppm| **ppm != WHOLE_PPM).count() as u64,
             budget_micros,
             spend_micros,
             spend_first_half_micros: half,
@@ -298,6 +302,7 @@ impl Watch for Seen {
         for command in &outputs.adjustments {
             self.day.commands += 1;
             self.day.tables += u64::from(command.kind == "set_modifier_table");
+            self.day.modifiers += u64::from(command.kind == "set_modifier");
             let Some(value) = command.value_micros.filter(|_| command.kind == "set_bid") else { continue };
             self.day.bid_commands += 1;
             if self.bid_micros > 0 && value > 0 {

@@ -15,12 +15,12 @@ use policy::guard::{Action, Checked, FactorView, LedgerView, Limits, Mode, Propo
 use policy::modifier::{is_worth_a_command, to_ppm};
 
 /// Tables follow daily evaluations; a little less than a day, so that the instant of the day stays where it is.
-const COOL_DOWN_MS: Millis = 20 * HOUR_MS;
+pub(super) const COOL_DOWN_MS: Millis = 20 * HOUR_MS;
 /// A new table comes within this time after the instant of the evaluation or waits for the next: in the middle of the day
 /// the plan would change under the loop.
-const WINDOW_MS: Millis = 4 * HOUR_MS;
+pub(super) const WINDOW_MS: Millis = 4 * HOUR_MS;
 /// After a lease that ran out: whatever let it run out may last, and each table is a command.
-const RETRY_MS: Millis = 4 * HOUR_MS;
+pub(super) const RETRY_MS: Millis = 4 * HOUR_MS;
 /// What "why nothing" calls it.
 const WORD: &str = "hours";
 /// A factor of nothing would be a pause.
@@ -30,7 +30,7 @@ const FACTOR_LEAST: f64 = 0.01;
 fn is_too_high(case: &Case<'_>, ledger: &CampaignLedger) -> bool {
     let spec = &case.live.spec;
     let ceiling = bid_ceiling(spec);
-    ceiling > 0 && crate::factors::below(ceiling, &[ledger.hours.most()]) < spec.bid_min_micros
+    ceiling > 0 && crate::factors::below(ceiling, &[ledger.factor_most()]) < spec.bid_min_micros
 }
 
 impl Desk<'_> {
@@ -101,9 +101,10 @@ impl Desk<'_> {
     fn submit_hours(&mut self, case: &Case<'_>, wanted: &[f64], reason: Reason, approved: bool) -> bool {
         let nothing = CampaignLedger::default();
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id).unwrap_or(&nothing);
-        let before = self.in_force(case, ledger).to_vec();
+        let (before, known) = (self.in_force(case, ledger).to_vec(), ledger.hours.lapsed.clone());
         let proposal = Proposal { action: Action::SetModifierTable, reason, group_sum_micros: None, approved };
-        let view = FactorView { wanted, in_force: &before, settings: &case.settings.modifiers };
+        let settings = self.bounds_of(case, crate::hour_table::DIMENSION);
+        let view = FactorView { wanted, in_force: &before, known: &known, settings: &settings };
         let limits = self.limits_of_hours(case, ledger, reason);
         let ledger_view = self.view_of_hours(case, ledger);
         match check_factors(&proposal, &view, &limits, &ledger_view, self.now) {
@@ -171,7 +172,7 @@ impl Desk<'_> {
             (false, true) => RETRY_MS,
             (false, false) => COOL_DOWN_MS,
         };
-        let ceiling = Some(bid_ceiling(&case.live.spec)).filter(|ceiling| *ceiling > 0);
+        let ceiling = Some(self.ceiling_beside(case, crate::hour_table::DIMENSION)).filter(|ceiling| *ceiling > 0);
         Limits { ceiling, cool_down_ms, ..self.limits(case, Lever::Bid, reason) }
     }
 

@@ -2,12 +2,13 @@
 
 use super::world::*;
 use crate::Controller;
+use model::fact::CampaignSpec;
 use model::journal::{JournalRecord, NO_TOUCH};
 use model::marginal::{Credit, Marginal, PathCount, grain_of};
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 
 /// A row of one value: words of the campaign, the conversion type, the dimension, the value.
-fn marginal(record: &mut JournalRecord, words: [&str; 4], at: Millis, touched: Option<Millis>, row: Marginal) {
+pub fn marginal(record: &mut JournalRecord, words: [&str; 4], at: Millis, touched: Option<Millis>, row: Marginal) {
     let mut code = |word: &str| {
         let known = record.dictionary.iter().position(|known| known == word);
         known.unwrap_or_else(|| {
@@ -30,13 +31,17 @@ fn marginal(record: &mut JournalRecord, words: [&str; 4], at: Millis, touched: O
 }
 
 fn credit_of(record: &mut JournalRecord, model: &str, at: Millis, conversions_micro: i64) {
+    credit_to(record, "c", model, at, conversions_micro);
+}
+
+fn credit_to(record: &mut JournalRecord, campaign: &str, model: &str, at: Millis, conversions_micro: i64) {
     let mut code = |word: &str| {
         record.dictionary.push(word.into());
         record.dictionary.len() as i32 - 1
     };
     let credit = Credit {
         account: code("acme"),
-        campaign: code("c"),
+        campaign: code(campaign),
         currency: code("EUR"),
         conversion_type: code("purchase"),
         model: code(model),
@@ -153,4 +158,31 @@ fn a_snapshot_holds_all_of_it_and_goes_on_the_same() {
         .map(|(kind, of)| (kind.to_owned(), of.steps()[0].2))
         .collect();
     assert_eq!(types, [("purchase".to_owned(), 3_805_000)], "the first two have lost a twentieth twice");
+}
+
+#[test]
+fn those_who_began_at_a_webinar_and_convert_three_times_as_often_are_told_as_no_cause() {
+    let told = |of_webinar: i64| {
+        let mut world = world();
+        let webinar = CampaignSpec { channel: "owned".into(), bid_control: "none".into(), ..spec("w", 1) };
+        world.feed(MONDAY + MINUTE_MS, &[], &[specified(webinar)]);
+        let at = MONDAY + 9 * HOUR_MS;
+        let rows = [touches("c", at, 90_000, 10_000, 9_000_000), touches("w", at, 0, 499, 0)];
+        world.feed(at + MINUTE_MS, &rows, &[]);
+        feed(&mut world, at + 2 * MINUTE_MS, &[], |record| {
+            credit_to(record, "c", "first", at, 400_000_000);
+            credit_to(record, "w", "first", at, of_webinar * 1_000_000);
+        });
+        for minute in [0, 10, 20] {
+            let at = MONDAY + DAY_MS + 5 * HOUR_MS + minute * MINUTE_MS;
+            world.feed(at, &[touches("w", at, 0, 1, 0)], &[]);
+        }
+        let alerts: Vec<_> = world.outputs.iter().flat_map(|outputs| &outputs.alerts).collect();
+        let found = alerts.iter().find(|alert| alert.kind == "first_touch_association");
+        found.map(|alert| (alert.severity.clone(), alert.text.clone()))
+    };
+    let (severity, text) = told(60).expect("three times as many as the 20 of others");
+    assert_eq!(severity, "info");
+    assert!(text.contains("3.0 times as often") && text.contains("not a cause"), "{text}");
+    assert_eq!(told(21), None);
 }

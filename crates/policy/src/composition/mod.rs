@@ -1,7 +1,7 @@
 //! Which of the bids is sent, what binds it, and whether the change is worth a command (section 6).
 //!
 //! What always holds: the composed bid is not above any of its parts and lies between the campaign's bounds. Missing on
-//! purpose: modifiers.
+//! purpose: modifiers, which multiply the composed bid at the ad-buying system.
 
 mod min_pacing;
 

@@ -7,7 +7,7 @@
 
 use super::command::{self, Edit};
 use super::rules::{Draft, cool_down, fresh, halted, held_account, money_of};
-use super::{GuardHold, LedgerView, Limits, Proposal, Verdict};
+use super::{Action, GuardHold, LedgerView, Limits, Proposal, Verdict};
 use crate::arithmetic::half_to_even;
 use crate::settings::{Millis, Modifiers};
 use model::WHOLE_PPM;
@@ -15,10 +15,12 @@ use model::WHOLE_PPM;
 /// What the factors are and were, beside the ledger's view of the bid.
 #[derive(Clone, Copy, Debug)]
 pub struct FactorView<'a> {
-    /// Factors that are wanted, one for each hour.
+    /// Factors that are wanted, one for each hour; of a value one.
     pub wanted: &'a [f64],
     /// Factors in force, parts per million; none are all 1.
     pub in_force: &'a [i64],
+    /// Factors that were in force until their lease ended: to come back to them is no new height. Empty for none.
+    pub known: &'a [i64],
     /// Numbers of the policy.
     pub settings: &'a Modifiers,
 }
@@ -47,7 +49,8 @@ fn pass(
 ) -> Result<Draft, GuardHold> {
     halted(proposal, ledger, false)?;
     held_account(limits, ledger, false)?;
-    if !TABLES.contains(&view.wanted.len()) {
+    let is_of_a_value = proposal.action == Action::SetModifier;
+    if is_of_a_value && view.wanted.len() != 1 || !is_of_a_value && !TABLES.contains(&view.wanted.len()) {
         return Err(GuardHold::NoBounds);
     }
     let bid = ledger.in_force.filter(|bid| *bid > 0).ok_or(GuardHold::NothingInForce)?;
@@ -58,7 +61,9 @@ fn pass(
     let mut growth = 1.0_f64;
     for (hour, wanted) in view.wanted.iter().enumerate() {
         let before = of_hour(view.in_force, hour, view.wanted.len());
-        let factor = bounded(*wanted, before, highest, view.settings, limits, &mut draft)?;
+        let is_known = !view.known.is_empty();
+        let known = if is_known { before.max(of_hour(view.known, hour, view.wanted.len())) } else { before };
+        let factor = bounded(*wanted, (before, known), highest, view.settings, limits, &mut draft)?;
         growth = growth.max(factor as f64 / before.max(1) as f64);
         draft.factors.push(factor);
     }
@@ -86,7 +91,7 @@ fn of_hour(table: &[i64], hour: usize, hours: usize) -> i64 {
 
 fn bounded(
     wanted: f64,
-    before: i64,
+    (before, known): (i64, i64),
     highest: i64,
     settings: &Modifiers,
     limits: &Limits<'_>,
@@ -103,7 +108,7 @@ fn bounded(
     }
     let (up, down) = (limits.settings.modifier_step_up, limits.settings.modifier_step_down);
     let (high, low) =
-        (ppm(before as f64 / WHOLE_PPM as f64 * (1.0 + up))?, ppm(before as f64 / WHOLE_PPM as f64 * (1.0 - down))?);
+        (ppm(known as f64 / WHOLE_PPM as f64 * (1.0 + up))?, ppm(before as f64 / WHOLE_PPM as f64 * (1.0 - down))?);
     if factor > before && factor > high {
         factor = high.max(before);
         draft.edited(Edit::StepUp);

@@ -54,6 +54,8 @@ pub enum Action {
     SetTargetRoas(f64),
     /// Factors on the bid by hour; they pass [`check_factors`], not [`check`].
     SetModifierTable,
+    /// A factor on the bid of one value of a dimension; it passes [`check_factors`] as a table of one.
+    SetModifier,
     /// Stop, on behalf of a holder, until an instant if its cause ends by itself.
     Pause(Holder, Option<Millis>),
     /// Run again: a holder's cause is over and it was the last.
@@ -179,7 +181,7 @@ pub enum GuardHold {
 
 /// Passes one proposal through all rules, in the order of section 12.
 pub fn check(proposal: &Proposal, limits: &Limits<'_>, ledger: &LedgerView, now_ms: Millis) -> Verdict {
-    if proposal.action == Action::SetModifierTable {
+    if matches!(proposal.action, Action::SetModifierTable | Action::SetModifier) {
         return Verdict::Hold(GuardHold::NoBounds);
     }
     match rules::pass(proposal, limits, ledger, now_ms) {
@@ -196,6 +198,7 @@ impl Action {
             Action::SetDailyBudget(_) => "set_daily_budget",
             Action::SetTargetCpa(_) | Action::SetTargetRoas(_) => "set_target",
             Action::SetModifierTable => "set_modifier_table",
+            Action::SetModifier => "set_modifier",
             Action::Pause(..) => "pause",
             Action::Resume(_) => "resume",
         }
@@ -207,7 +210,7 @@ impl Action {
             Action::SetBid(v) | Action::SetDailyBudget(v) | Action::SetTargetCpa(v) | Action::SetTargetRoas(v) => {
                 Some(*v)
             }
-            Action::SetModifierTable | Action::Pause(..) | Action::Resume(_) => None,
+            Action::SetModifierTable | Action::SetModifier | Action::Pause(..) | Action::Resume(_) => None,
         }
     }
 

@@ -59,6 +59,26 @@ pub fn rates_over_mean(cells: &[Measured]) -> Vec<f64> {
     rates
 }
 
+/// The same for cells in no order: each shrunk to the mean of all by the method of moments.
+pub fn shrunk_over_mean(cells: &[Measured]) -> Vec<f64> {
+    let sums = Sums::of(cells);
+    let (exposure, worth) = sums.of_stretch(0..cells.len());
+    let squares: f64 = cells.iter().map(|cell| cell.squares.max(0.0)).sum();
+    let (mean, unit) = (worth / exposure, squares / worth);
+    let is_usable = |number: f64| number > 0.0 && number.is_finite();
+    let whole: Vec<Range<usize>> = std::iter::once(0..cells.len()).collect();
+    let spread = spread_within(&sums, &whole, unit);
+    if !is_usable(mean) || !is_usable(unit) || spread <= 0.0 {
+        return vec![1.0; cells.len()];
+    }
+    let own = |at: usize| {
+        let (exposure, worth) = sums.of_stretch(at..at + 1);
+        let over_mean = (worth / unit + 1.0 / spread) / (exposure * mean / unit + 1.0 / spread);
+        if over_mean.is_finite() { over_mean } else { 1.0 }
+    };
+    (0..cells.len()).map(own).collect()
+}
+
 /// Running sums over two rounds of the clock, so that a stretch may pass midnight.
 struct Sums {
     exposure: Vec<f64>,

@@ -4,6 +4,9 @@
 //! difference. The likelihood ratio of "the cell converts theta times as often" against that is `theta^x / (1 - rho + rho
 //! theta)^K`; its mean over theta is 1 without a difference, whatever the shares of the days were, and so is the product
 //! over days. The mixture over `ln theta ~ N(0, sd)` keeps that. Conversions count once, when they are first seen.
+//!
+//! No day counts for more than [`Settings::day_evidence_most`]: the mean of a ratio that was cut is still at most 1, so the
+//! guarantee stays, and an evening on which something else happened proves nothing alone.
 
 use crate::settings::Modifiers as Settings;
 use serde::{Deserialize, Serialize};
@@ -30,10 +33,11 @@ impl Evidence {
         if !tells || seen.is_nan() {
             return;
         }
+        let most = libm::log(settings.day_evidence_most.max(1.0));
         for (point, log) in self.logs.iter_mut().enumerate() {
             let log_theta = log_theta(point, settings);
             let day = seen * log_theta - all * libm::log(1.0 - share + share * libm::exp(log_theta));
-            let sum = f64::from(*log) + day;
+            let sum = f64::from(*log) + day.min(most);
             *log = if sum.is_finite() { sum as f32 } else { 0.0 };
         }
     }
@@ -48,6 +52,18 @@ impl Evidence {
             weights += weight;
         }
         sum / weights
+    }
+}
+
+impl Evidence {
+    /// Whether what was seen speaks for more than the others, not for less: the middle of the mixture's weight.
+    pub fn is_above(&self) -> bool {
+        let top = self.logs.iter().copied().fold(f32::MIN, f32::max);
+        let weighed = self.logs.iter().enumerate().map(|(point, log)| {
+            let deviations = deviations(point);
+            deviations * libm::exp(f64::from(*log - top) - deviations * deviations / 2.0)
+        });
+        weighed.sum::<f64>() > 0.0
     }
 }
 

@@ -343,7 +343,7 @@ settings! {
     Modifiers {
         /// Local hour of the daily evaluation, when little is bought.
         local_hour: i64 = 4,
-        /// Least factor of one dimension, before all are made neutral together.
+        /// Least worth of a click over the mean that is believed, before it is set against what is usual.
         least: f64 = 0.5,
         /// Greatest factor of one dimension.
         most: f64 = 2.0,
@@ -353,8 +353,13 @@ settings! {
         product_most: f64 = 3.0,
         /// Share of false ones among the cells that get a factor.
         false_discovery_rate: f64 = 0.1,
+        /// Share of campaigns without any difference that may ever get a factor, of all dimensions together, however often
+        /// one looks.
+        any_false_share: f64 = 0.05,
         /// Standard deviation of the logarithm of the differences that are looked for.
         log_ratio_sd: f64 = 0.4,
+        /// A day's evidence multiplies what the days before have shown by at most this: no single day proves anything.
+        day_evidence_most: f64 = 20.0,
         /// A table is published when the log of some factor has moved by this.
         publish_step: f64 = 0.10,
         /// Rates forget half of what they saw in this time.
