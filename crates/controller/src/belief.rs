@@ -148,6 +148,13 @@ pub const MINUTE_MAX: i64 = 270_000_000;
 /// The ledger remembers the moves of a bid for a little longer: whose bid is forgotten teaches nothing.
 const BIDS_REMEMBERED_MS: Millis = 24 * HOUR_MS;
 
+impl Account {
+    /// Hours that its channels have learned: names the version of its habits.
+    pub fn hours_learned(&self) -> i64 {
+        self.channels.values().fold(0, |sum, channel| sum.wrapping_add(channel.hours_learned))
+    }
+}
+
 impl Belief {
     /// Adds the deltas of a record.
     pub fn fold_deltas<'a>(&mut self, record: &'a JournalRecord, moment: Moment, touched: &mut Touched<'a>) {
@@ -382,6 +389,12 @@ impl Belief {
     /// The campaign, where it is known.
     pub fn campaign(&self, account: &str, campaign: &str) -> Option<&Campaign> {
         self.accounts.get(account)?.campaigns.get(campaign)
+    }
+
+    /// A living campaign, to be changed.
+    pub fn live_mut(&mut self, account: &str, campaign: &str) -> Option<&mut Live> {
+        let campaign = self.accounts.get_mut(account)?.campaigns.get_mut(campaign)?;
+        campaign.live.as_mut().map(Arc::make_mut)
     }
 
     /// The shared budget of a campaign, with the other living campaigns that spend from it.

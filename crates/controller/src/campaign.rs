@@ -13,6 +13,7 @@ use crate::hour_table::{ByHour, are_followed};
 use crate::measures::*;
 use crate::pacing::Pacing;
 use crate::picture::Outlook;
+use crate::quiet::Quiet;
 use crate::seen::Seen;
 use crate::stats::{Hearing, Outcome, Stats, Told};
 use crate::target::{Cells, goal};
@@ -99,6 +100,8 @@ pub struct Live {
     /// Why the last look led to nothing, by lever; a restart begins with none.
     #[serde(skip)]
     pub whys: Vec<(&'static str, &'static str)>,
+    /// Until when looks would find nothing new.
+    pub quiet: Option<Quiet>,
     forgotten: Forgotten,
 }
 
@@ -219,6 +222,11 @@ impl Campaign {
         self.live.as_mut().map(Arc::make_mut)
     }
 
+    /// Whether looks at it may be left out for a while.
+    pub fn has_quiet(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.quiet.is_some())
+    }
+
     /// Unpacks after a restore what a snapshot does not hold twice.
     pub fn wake(&mut self) {
         if let Some(live) = self.live.as_mut().map(Arc::make_mut) {
@@ -277,6 +285,7 @@ impl Live {
     /// Adds a platform's report: to the measures where it is the authority, else to what is compared.
     pub fn fold_report(&mut self, report: &StatsReport, now: Millis, seen: &mut Seen) -> (Outcome, Late) {
         let hearing = Hearing { now, counted: self.counts_reports() };
+        self.quiet = None;
         let stats = self.stats.get_or_insert_default();
         let outcome = match report.semantics.as_str() {
             "delta" => stats.delta(report, hearing, seen),
@@ -329,6 +338,7 @@ impl Live {
         if correction.reason == "invalid_traffic" {
             measures[INVALID_CLICKS] = correction.clicks.saturating_neg();
         }
+        self.quiet = None;
         if let Some(cells) = &mut self.cells {
             cells.touch(&self.calendar, correction.applies_at, correction.cost_micros, correction.clicks, None);
         }
@@ -412,7 +422,7 @@ impl Live {
         if !are_followed(&self.spec) {
             self.by_hour = None;
         }
-        self.outlook = None;
+        (self.outlook, self.quiet) = (None, None);
     }
 
     /// Sums of another currency must not meet: panes and totals begin anew, revisions go on.
@@ -457,6 +467,7 @@ impl Live {
         }
         (measures[IMPRESSIONS], measures[CLICKS]) = (delta.impressions, delta.clicks);
         (measures[BILLABLE], measures[GROSS_SPEND]) = (delta.billable, delta.spend_micros);
+        self.stir(at, delta.spend_micros);
         self.add(at, &measures, Reach::Minute, minute_rows)
     }
 

@@ -91,6 +91,12 @@ impl<const N: usize> Panes<N> {
         totals
     }
 
+    /// Two measures of each pane of a half-open range of indices, oldest first.
+    pub fn pairs(&self, range: Range<i32>, pair: [usize; 2]) -> impl Iterator<Item = [i64; 2]> + '_ {
+        let (from, to) = (self.lower_bound(range.start), self.lower_bound(range.end));
+        (from..to.max(from)).map(move |at| two_of(self.encoded(at), pair))
+    }
+
     /// The panes of a half-open range of indices, oldest first.
     pub fn range(&self, range: Range<i32>) -> impl Iterator<Item = (i32, [i64; N])> + '_ {
         let (from, to) = (self.lower_bound(range.start), self.lower_bound(range.end));
@@ -332,6 +338,8 @@ mod tests {
                 [sums[1], sums[3]]
             });
             prop_assert_eq!(panes.sums_until(starts, end, [1, 3]), expected);
+            let pairs = panes.range(starts[0]..end).map(|(_, sums)| [sums[1], sums[3]]);
+            prop_assert!(panes.pairs(starts[0]..end, [1, 3]).eq(pairs));
         }
 
         #[test]
