@@ -1,8 +1,11 @@
 //! Replay without a broker: what decoding, deciding and writing cost a row of the journal, with one thread and with all.
 //!
-//! `cargo bench -p replay --bench replay -- [ROWS] [CAMPAIGNS] [CUT_MS] [FOLDER] [THREADS]`. Cuts are CUT_MS of virtual
+//! `cargo bench -p replay --bench replay -- [ROWS] [CAMPAIGNS] [CUT_MS] [FOLDER] [THREADS] [POLICY]`. Cuts are CUT_MS of virtual
 //! time apart and hold a row for each campaign, so 10,000,000 rows of 10,000 campaigns at 86,400 ms are a day. With FOLDER
 //! (`-` for none) the last run's report and tables stay there; with THREADS there is one run, with so many threads.
+//! Budgets last as long as the rows do, so fewer rows than a day has are a day that runs away. No command is answered,
+//! which keeps all campaigns busy; under the policy in the file POLICY (`/dev/null` for the built-in one) each command is
+//! answered with the next cut.
 
 // A bench reads a clock.
 #![allow(clippy::disallowed_methods)]
@@ -40,11 +43,12 @@ fn main() {
     let decoded: usize =
         stored.iter().flatten().map(|one| codec.journal(&one.payload).expect("ours").deltas.len()).sum();
     println!("decoding alone: {:.2} s for {decoded} rows", started.elapsed().as_secs_f64());
+    let policy = words.get(5).map(|file| std::fs::read_to_string(file).expect("POLICY can be read"));
     let asked = words.get(4).and_then(|word| word.parse().ok());
     for threads in asked.map_or_else(|| vec![1, 2, 4], |threads: usize| vec![threads]) {
         let folder = folder();
         let started = Instant::now();
-        let figures = run(&stored, &folder, threads);
+        let figures = run(&stored, &folder, threads, policy.as_deref());
         let took = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let about = About { journal: "paceline.journal".into(), ..About::default() };
@@ -76,7 +80,7 @@ fn folder() -> PathBuf {
     folder
 }
 
-fn run(stored: &[Vec<Stored>], folder: &Path, threads: usize) -> Figures {
+fn run(stored: &[Vec<Stored>], folder: &Path, threads: usize, policy: Option<&str>) -> Figures {
     let next = std::sync::atomic::AtomicUsize::new(0);
     let mut done: Vec<(usize, Figures)> = std::thread::scope(|scope| {
         let work = || {
@@ -84,7 +88,7 @@ fn run(stored: &[Vec<Stored>], folder: &Path, threads: usize) -> Figures {
             loop {
                 let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 let Some(records) = stored.get(at) else { return done };
-                done.push((at, partition(at as i32, records, folder)));
+                done.push((at, partition(at as i32, records, folder, policy)));
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
@@ -96,10 +100,10 @@ fn run(stored: &[Vec<Stored>], folder: &Path, threads: usize) -> Figures {
     figures
 }
 
-fn partition(partition: i32, records: &[Stored], folder: &Path) -> Figures {
+fn partition(partition: i32, records: &[Stored], folder: &Path, policy: Option<&str>) -> Figures {
     let codec = Codec::fixed();
     let setup = Setup { partition, build: "bench".into(), input_partitions: 1, ..Setup::default() };
-    let mut part = Part::new(folder, setup, None, None);
+    let mut part = Part::new(folder, setup, policy, None);
     for one in records {
         part.apply(one.at, codec.journal(&one.payload).expect("ours")).expect("the disk has room");
     }

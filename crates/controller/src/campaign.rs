@@ -345,9 +345,14 @@ impl Live {
         self.add(correction.applies_at, &measures, Reach::Minute, minute_rows)
     }
 
+    /// Whether a window that was never published has closed.
+    pub fn closes(&self, watermark: Millis) -> bool {
+        self.open.first().is_some_and(|row| Millis::from(row.end) * MINUTE_MS <= watermark)
+    }
+
     /// Rows of windows that the watermark has closed and that were never published.
     pub fn take_closed(&mut self, watermark: Millis) -> Vec<RowKey> {
-        if self.open.first().is_none_or(|row| Millis::from(row.end) * MINUTE_MS > watermark) {
+        if !self.closes(watermark) {
             return Vec::new();
         }
         let closed = self.open.partition_point(|row| Millis::from(row.end) * MINUTE_MS <= watermark);
@@ -373,6 +378,18 @@ impl Live {
     pub fn plan_of(&self, day: i32) -> Option<i64> {
         let at = self.plans.binary_search_by_key(&day, |(known, _)| *known).ok()?;
         Some(self.plans[at].1)
+    }
+
+    /// Whether there is something to forget.
+    pub fn forgets(&self, watermark: Option<Millis>) -> bool {
+        let floor = watermark.map_or(i32::MIN, minute_index);
+        let before = |span: i32| floor.saturating_sub(span);
+        dies(&self.minutes, before(MINUTES_KEPT), MINUTES_KEPT as usize, MINUTES_MAX)
+            || dies(&self.hours, before((HOURS_KEPT + 1) * 60), HOURS_KEPT as usize, HOURS_MAX)
+            || dies(&self.days, before((DAYS_KEPT + 1) * 1_440), DAYS_KEPT as usize, DAYS_MAX)
+            || self.weeks.len().max(self.months.len()) > PERIODS_MAX
+            || self.plans.len() > DAYS_MAX
+            || self.plans.first().is_some_and(|(day, _)| *day < self.forgotten.days)
     }
 
     /// Forgets panes that the watermark has left behind. Only with no revised rows waiting, since they need the panes.
@@ -582,13 +599,14 @@ fn put(panes: &mut Panes<MEASURES>, forgotten: i32, index: i32, measures: &Measu
     0
 }
 
+/// Whether the oldest pane goes.
+fn dies(panes: &Panes<MEASURES>, floor: i32, kept: usize, most: usize) -> bool {
+    panes.first().is_some_and(|first| first < floor && panes.len() > kept) || panes.len() > most
+}
+
 /// Panes before `floor` go where there are more than `kept`; any go where there are more than `most`.
 fn forget(panes: &mut Panes<MEASURES>, forgotten: &mut i32, floor: i32, kept: usize, most: usize) {
-    while let Some(first) = panes.first() {
-        let dead = first < floor && panes.len() > kept;
-        if !dead && panes.len() <= most {
-            return;
-        }
+    while let Some(first) = panes.first().filter(|_| dies(panes, floor, kept, most)) {
         *forgotten = first.saturating_add(1);
         panes.forget_before(first.saturating_add(1));
     }

@@ -196,7 +196,8 @@ impl Desk<'_> {
         });
         let glance = self.glance(account.map_or(0, |account| account.hours_learned()));
         let has_pools = account.is_none_or(|account| !account.pools.is_empty());
-        let next = if has_pools || self.has_experiments() { None } else { self.next_instant(campaign_id, live, &pacing, due) };
+        let next =
+            if has_pools || self.has_experiments() { None } else { self.next_instant(campaign_id, live, &pacing, due) };
         live.quiet = next.and_then(|next| Quiet::after(live, &pacing, &picture, &around, &glance, next));
         let tellings = self.gather(account_id, campaign_id, &changes, &pacing, &settings.anomaly.incidents);
         if self.decide {

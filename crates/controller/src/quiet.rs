@@ -255,9 +255,8 @@ mod held_against {
             let now = self.state.now;
             let mut desk = copy.desk(&mut own);
             if minute {
-                let instants = |name: &str| {
-                    intervals(&self.policy).map(|every| last_instant(fingerprint(name), now, every))
-                };
+                let instants =
+                    |name: &str| intervals(&self.policy).map(|every| last_instant(fingerprint(name), now, every));
                 let due = desk.due(account_id, campaign_id, instants);
                 assert!(!due.pacing && !due.rules, "{campaign_id} at {now}: {due:?}");
             }
@@ -271,7 +270,11 @@ mod held_against {
             let (before, mut after) = (live(self), live(&copy));
             let memory = |live: &Live| postcard::to_stdvec(live).unwrap_or_default();
             let words = |live: &Live| {
-                live.whys.iter().filter(|(lever, _)| crate::desk::is_asked_at_evaluations(lever)).copied().collect::<Vec<_>>()
+                live.whys
+                    .iter()
+                    .filter(|(lever, _)| crate::desk::is_asked_at_evaluations(lever))
+                    .copied()
+                    .collect::<Vec<_>>()
             };
             assert!(!round.decide || words(&before) == after.whys, "{campaign_id} at {now}: {:?}", after.whys);
             (after.pacing.pace, after.pacing.runaway) = (before.pacing.pace, before.pacing.runaway);
@@ -279,7 +282,8 @@ mod held_against {
             assert_eq!(memory(&before), memory(&after), "{campaign_id} at {now}");
             let facts = |controller: &Controller| {
                 let incidents = controller.state.belief.accounts.get(account_id).map(|account| &account.incidents);
-                postcard::to_stdvec(&(&controller.state.ledger, &controller.state.alerts, incidents)).unwrap_or_default()
+                postcard::to_stdvec(&(&controller.state.ledger, &controller.state.alerts, incidents))
+                    .unwrap_or_default()
             };
             assert_eq!(facts(self), facts(&copy), "{campaign_id} at {now}");
         }

@@ -31,6 +31,9 @@ const GROWTH_BYTES: usize = 48;
 const GROWTH_MARKS: usize = 4;
 /// A mask of 5 bytes and 32 measures of at most 10 bytes.
 const ENCODED_BYTES_MAX: usize = 5 + 32 * 10;
+/// Few measures at once are the rule, and room for all takes longer to clear than they take to be written.
+const FEW: usize = 6;
+const ENCODED_BYTES_FEW: usize = 5 + FEW * 10;
 
 impl<const N: usize> Panes<N> {
     /// No panes.
@@ -175,9 +178,16 @@ impl<const N: usize> Panes<N> {
     }
 
     fn replace(&mut self, at: usize, sums: &[i64; N]) {
+        if sums.iter().filter(|sum| **sum != 0).count() <= FEW {
+            self.replace_through(at, sums, &mut [0; ENCODED_BYTES_FEW]);
+        } else {
+            self.replace_through(at, sums, &mut [0; ENCODED_BYTES_MAX]);
+        }
+    }
+
+    fn replace_through(&mut self, at: usize, sums: &[i64; N], buffer: &mut [u8]) {
         let (start, end) = (self.start_of(at), self.marks[at].end as usize);
-        let mut buffer = [0_u8; ENCODED_BYTES_MAX];
-        let length = encode(sums, &mut buffer);
+        let length = encode(sums, buffer);
         let encoded = &buffer[..length];
         if length == end - start {
             self.bytes[start..end].copy_from_slice(encoded);
@@ -207,7 +217,7 @@ impl<const N: usize> Panes<N> {
     }
 }
 
-fn encode<const N: usize>(sums: &[i64; N], buffer: &mut [u8; ENCODED_BYTES_MAX]) -> usize {
+fn encode<const N: usize>(sums: &[i64; N], buffer: &mut [u8]) -> usize {
     let mask = sums.iter().enumerate().fold(0_u64, |mask, (bit, sum)| mask | (u64::from(*sum != 0) << bit));
     let mut at = put(mask, buffer, 0);
     for sum in sums.iter().filter(|sum| **sum != 0) {
