@@ -377,7 +377,6 @@ mod tests {
         assert!(page.contains("account-1") && !page.contains("account-0"), "nothing of another client is on the page");
     }
 
-
     #[test]
     fn a_journal_without_its_beginning_is_told_by_what_was_committed_since() {
         let setup = || Setup { partition: 0, build: "test".into(), input_partitions: 1, ..Setup::default() };
@@ -410,7 +409,11 @@ mod tests {
             let steps = figures.campaigns.values().flat_map(|campaign| &campaign.steps);
             steps.filter(|step| step.at >= from).cloned().collect::<Vec<_>>()
         };
-        assert_eq!(steps(&left, START + 8 * HOUR_MS), steps(&whole, 0), "what was committed, not what would be decided now");
+        assert_eq!(
+            steps(&left, START + 8 * HOUR_MS),
+            steps(&whole, 0),
+            "what was committed, not what would be decided now"
+        );
     }
 
     #[test]

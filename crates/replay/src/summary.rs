@@ -302,10 +302,12 @@ fn limits_of_report(about: &About) -> [String; 2] {
              time. Commands, proposals and alerts are those that were committed; nothing is decided again.",
             crate::report::instant(begins)
         ),
-        None => "Worked out again from the recorded journal, with the policy versions and the answers that it holds: where \
+        None => {
+            "Worked out again from the recorded journal, with the policy versions and the answers that it holds: where \
                  build and time zone data are those of the service, commands, alerts and rows are those that were \
                  published, byte for byte (paceline verify checks it)."
-            .to_owned(),
+                .to_owned()
+        }
     };
     [
         known,
