@@ -2,14 +2,17 @@
 //! each minute asks for one.
 //!
 //! What always holds: a look is left out only where it would decide nothing, tell nothing and leave the same memory
-//! behind, but for the word of the pace and the minute up to which a runaway was looked for, which nothing reads before
-//! the next look that is made. A look leaves behind what the next ones depend on: until when nothing is due, and how
+//! behind, but for the word of the pace and the minute up to which a runaway was looked for. Who publishes a row is
+//! looked at, so only a view meets that word: it is five minutes old at most. A look leaves behind what the next ones depend on: until when nothing is due, and how
 //! much may be spent before the hard stop or a runaway could open. Amounts are added as they come; whatever else
 //! changes (specification, ledger, corrections, amounts of other days, habits of a channel, the policy) ends the quiet.
 //! It is belief and part of the state, so it is the same live, after a restart and in a replay.
 //!
 //! The bounds err towards looking: all that was spent in the last quarter of an hour is taken to have been spent in each
 //! shorter window, and every amount since to lie in all of them.
+//!
+//! Whoever adds to a look what may act between a campaign's instants, or reads what others change, adds here when it ends
+//! the quiet; debug builds and this crate's tests make some of the looks that were left out, and tell what was forgotten.
 //!
 //! Missing on purpose: campaigns that count reports, share a budget, are in a pool, are held still, have a tiny budget
 //! or a trouble that stands: each of their looks is made.
