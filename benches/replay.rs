@@ -1,8 +1,11 @@
 //! Replay without a broker: what decoding, deciding and writing cost a row of the journal, with one thread and with all.
 //!
-//! `cargo bench -p replay --bench replay -- [ROWS] [CAMPAIGNS] [CUT_MS] [FOLDER] [THREADS]`. Cuts are CUT_MS of virtual
+//! `cargo bench -p replay --bench replay -- [ROWS] [CAMPAIGNS] [CUT_MS] [FOLDER] [THREADS] [POLICY]`. Cuts are CUT_MS of virtual
 //! time apart and hold a row for each campaign, so 10,000,000 rows of 10,000 campaigns at 86,400 ms are a day. With FOLDER
 //! (`-` for none) the last run's report and tables stay there; with THREADS there is one run, with so many threads.
+//! Budgets last as long as the rows do, so fewer rows than a day has are a day that runs away. No command is answered,
+//! which keeps all campaigns busy; under the policy in the file POLICY (`/dev/null` for the built-in one) each command is
+//! answered with the next cut.
 
 // A bench reads a clock.
 #![allow(clippy::disallowed_methods)]
@@ -40,11 +43,12 @@ fn main() {
     let decoded: usize =
         stored.iter().flatten().map(|one| codec.journal(&one.payload).expect("ours").deltas.len()).sum();
     println!("decoding alone: {:.2} s for {decoded} rows", started.elapsed().as_secs_f64());
+    let policy = words.get(5).map(|file| std::fs::read_to_string(file).expect("POLICY can be read"));
     let asked = words.get(4).and_then(|word| word.parse().ok());
     for threads in asked.map_or_else(|| vec![1, 2, 4], |threads: usize| vec![threads]) {
         let folder = folder();
         let started = Instant::now();
-        let figures = run(&stored, &folder, threads);
+        let (figures, cpu_s) = run(&stored, &folder, threads, policy.as_deref());
         let took = started.elapsed().as_secs_f64();
         let started = Instant::now();
         let about = About { journal: "paceline.journal".into(), ..About::default() };
@@ -52,7 +56,7 @@ fn main() {
         let page = report::html(&figures, &about, None);
         let commands: u64 = summary::words(&figures, |campaign| &campaign.kinds).values().sum();
         println!(
-            "{threads} threads: {took:.2} s, {:.0} rows a second, {commands} commands; report {} bytes, summary {} bytes, in {:.2} s",
+            "{threads} threads: {took:.2} s ({cpu_s:.2} s of CPU), {:.0} rows a second, {commands} commands; report {} bytes, summary {} bytes, in {:.2} s",
             decoded as f64 / took,
             page.len(),
             document.len(),
@@ -76,30 +80,39 @@ fn folder() -> PathBuf {
     folder
 }
 
-fn run(stored: &[Vec<Stored>], folder: &Path, threads: usize) -> Figures {
+/// The figures, and the CPU time of the threads: the wall's says little where others are at work.
+fn run(stored: &[Vec<Stored>], folder: &Path, threads: usize, policy: Option<&str>) -> (Figures, f64) {
     let next = std::sync::atomic::AtomicUsize::new(0);
-    let mut done: Vec<(usize, Figures)> = std::thread::scope(|scope| {
+    let done: Vec<(Vec<(usize, Figures)>, f64)> = std::thread::scope(|scope| {
         let work = || {
             let mut done = Vec::new();
             loop {
                 let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                let Some(records) = stored.get(at) else { return done };
-                done.push((at, partition(at as i32, records, folder)));
+                let Some(records) = stored.get(at) else { return (done, cpu_s()) };
+                done.push((at, partition(at as i32, records, folder, policy)));
             }
         };
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     });
+    let cpu_s = done.iter().map(|(_, cpu_s)| cpu_s).sum();
+    let mut done: Vec<(usize, Figures)> = done.into_iter().flat_map(|(done, _)| done).collect();
     done.sort_by_key(|(at, _)| *at);
     let mut figures = Figures::default();
     done.into_iter().for_each(|(_, one)| figures.take(one));
-    figures
+    (figures, cpu_s)
 }
 
-fn partition(partition: i32, records: &[Stored], folder: &Path) -> Figures {
+/// CPU time of this thread so far; 0 where the system does not say it this way.
+fn cpu_s() -> f64 {
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    told.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or_default() / 1e9
+}
+
+fn partition(partition: i32, records: &[Stored], folder: &Path, policy: Option<&str>) -> Figures {
     let codec = Codec::fixed();
     let setup = Setup { partition, build: "bench".into(), input_partitions: 1, ..Setup::default() };
-    let mut part = Part::new(folder, setup, None, None);
+    let mut part = Part::new(folder, setup, policy, None);
     for one in records {
         part.apply(one.at, codec.journal(&one.payload).expect("ours")).expect("the disk has room");
     }

@@ -148,6 +148,13 @@ pub const MINUTE_MAX: i64 = 270_000_000;
 /// The ledger remembers the moves of a bid for a little longer: whose bid is forgotten teaches nothing.
 const BIDS_REMEMBERED_MS: Millis = 24 * HOUR_MS;
 
+impl Account {
+    /// Hours that its channels have learned: names the version of its habits.
+    pub fn hours_learned(&self) -> i64 {
+        self.channels.values().fold(0, |sum, channel| sum.wrapping_add(channel.hours_learned))
+    }
+}
+
 impl Belief {
     /// Adds the deltas of a record.
     pub fn fold_deltas<'a>(&mut self, record: &'a JournalRecord, moment: Moment, touched: &mut Touched<'a>) {
@@ -360,6 +367,10 @@ impl Belief {
             return rows;
         }
         for (account_id, campaign_id) in touched {
+            // Asked before anything is taken to be changed: nearly no record closes a window.
+            if self.campaign(account_id, campaign_id).is_none_or(|campaign| !closes(campaign, watermark)) {
+                continue;
+            }
             let Some(account) = self.accounts.get_mut(*account_id).map(|account| &mut **account) else { continue };
             let Some(campaign) = account.campaigns.get_mut(*campaign_id) else { continue };
             close_campaign(campaign, watermark, (account_id, campaign_id), &account.delays, stamp, &mut rows);
@@ -371,6 +382,14 @@ impl Belief {
     pub fn revise(&mut self, watermark: Option<Millis>, stamp: Stamp<'_>) -> Vec<KpiRow> {
         let mut rows = Vec::new();
         for_each_live(&mut self.accounts, |account_id, campaign_id, campaign, delays| {
+            // Nearly all have nothing to tell and nothing to forget: they stay shared with a frozen state.
+            if campaign
+                .live
+                .as_ref()
+                .is_none_or(|live| live.revised.is_empty() && !live.forgets(live.watermark(watermark)))
+            {
+                return;
+            }
             let Some(live) = campaign.live.as_mut().map(Arc::make_mut) else { return };
             let revised = std::mem::take(&mut live.revised);
             publish(live, &revised, watermark, (account_id, campaign_id), delays, stamp, &mut rows);
@@ -382,6 +401,12 @@ impl Belief {
     /// The campaign, where it is known.
     pub fn campaign(&self, account: &str, campaign: &str) -> Option<&Campaign> {
         self.accounts.get(account)?.campaigns.get(campaign)
+    }
+
+    /// A living campaign, to be changed.
+    pub fn live_mut(&mut self, account: &str, campaign: &str) -> Option<&mut Live> {
+        let campaign = self.accounts.get_mut(account)?.campaigns.get_mut(campaign)?;
+        campaign.live.as_mut().map(Arc::make_mut)
     }
 
     /// The shared budget of a campaign, with the other living campaigns that spend from it.
@@ -433,8 +458,12 @@ impl Belief {
             live.fold_for_target(delta, conversion_type, development);
             if conversion_type.is_empty() {
                 let events = delta.impressions.saturating_add(delta.clicks);
-                let channel = entry(channels, &live.spec.channel);
-                channel.note(delta.minute * MINUTE_MS, events, delta.billable, delta.spend_micros);
+                if !channels.contains_key(&live.spec.channel) {
+                    channels.insert(live.spec.channel.clone(), Channel::default());
+                }
+                if let Some(channel) = channels.get_mut(&live.spec.channel) {
+                    channel.note(delta.minute * MINUTE_MS, events, delta.billable, delta.spend_micros);
+                }
             }
             self.counters.late = self.counters.late.and(late);
             if delta.touch_minute != NO_TOUCH {
@@ -496,6 +525,11 @@ fn for_each_live(
     }
 }
 
+fn closes(campaign: &Campaign, events: Option<Millis>) -> bool {
+    let live = campaign.live.as_ref();
+    live.is_some_and(|live| live.watermark(events).is_some_and(|watermark| live.closes(watermark)))
+}
+
 fn close_campaign(
     campaign: &mut Campaign,
     events: Option<Millis>,
@@ -504,12 +538,12 @@ fn close_campaign(
     stamp: Stamp<'_>,
     rows: &mut Vec<KpiRow>,
 ) {
+    if !closes(campaign, events) {
+        return;
+    }
     let Some(live) = campaign.live.as_mut().map(Arc::make_mut) else { return };
     let Some(watermark) = live.watermark(events) else { return };
     let closed = live.take_closed(watermark);
-    if closed.is_empty() {
-        return;
-    }
     publish(live, &closed, events, ids, delays, stamp, rows);
 }
 

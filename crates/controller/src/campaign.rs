@@ -14,6 +14,7 @@ use crate::hour_table::{ByHour, are_followed, has_factors};
 use crate::measures::*;
 use crate::pacing::Pacing;
 use crate::picture::Outlook;
+use crate::quiet::Quiet;
 use crate::seen::Seen;
 use crate::stats::{Hearing, Outcome, Stats, Told};
 use crate::target::{Cells, goal};
@@ -104,6 +105,8 @@ pub struct Live {
     /// Why the last look led to nothing, by lever; a restart begins with none.
     #[serde(skip)]
     pub whys: Vec<(&'static str, &'static str)>,
+    /// Until when looks would find nothing new.
+    pub quiet: Option<Quiet>,
     forgotten: Forgotten,
 }
 
@@ -224,6 +227,11 @@ impl Campaign {
         self.live.as_mut().map(Arc::make_mut)
     }
 
+    /// Whether looks at it may be left out for a while.
+    pub fn has_quiet(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.quiet.is_some())
+    }
+
     /// Unpacks after a restore what a snapshot does not hold twice.
     pub fn wake(&mut self) {
         if let Some(live) = self.live.as_mut().map(Arc::make_mut) {
@@ -282,6 +290,7 @@ impl Live {
     /// Adds a platform's report: to the measures where it is the authority, else to what is compared.
     pub fn fold_report(&mut self, report: &StatsReport, now: Millis, seen: &mut Seen) -> (Outcome, Late) {
         let hearing = Hearing { now, counted: self.counts_reports() };
+        self.quiet = None;
         let stats = self.stats.get_or_insert_default();
         let outcome = match report.semantics.as_str() {
             "delta" => stats.delta(report, hearing, seen),
@@ -334,15 +343,21 @@ impl Live {
         if correction.reason == "invalid_traffic" {
             measures[INVALID_CLICKS] = correction.clicks.saturating_neg();
         }
+        self.quiet = None;
         if let Some(cells) = &mut self.cells {
             cells.touch(&self.calendar, correction.applies_at, correction.cost_micros, correction.clicks, None);
         }
         self.add(correction.applies_at, &measures, Reach::Minute, minute_rows)
     }
 
+    /// Whether a window that was never published has closed.
+    pub fn closes(&self, watermark: Millis) -> bool {
+        self.open.first().is_some_and(|row| Millis::from(row.end) * MINUTE_MS <= watermark)
+    }
+
     /// Rows of windows that the watermark has closed and that were never published.
     pub fn take_closed(&mut self, watermark: Millis) -> Vec<RowKey> {
-        if self.open.first().is_none_or(|row| Millis::from(row.end) * MINUTE_MS > watermark) {
+        if !self.closes(watermark) {
             return Vec::new();
         }
         let closed = self.open.partition_point(|row| Millis::from(row.end) * MINUTE_MS <= watermark);
@@ -374,6 +389,18 @@ impl Live {
     pub fn plan_of(&self, day: i32) -> Option<i64> {
         let at = self.plans.binary_search_by_key(&day, |(known, _)| *known).ok()?;
         Some(self.plans[at].1)
+    }
+
+    /// Whether there is something to forget.
+    pub fn forgets(&self, watermark: Option<Millis>) -> bool {
+        let floor = watermark.map_or(i32::MIN, minute_index);
+        let before = |span: i32| floor.saturating_sub(span);
+        dies(&self.minutes, before(MINUTES_KEPT), MINUTES_KEPT as usize, MINUTES_MAX)
+            || dies(&self.hours, before((HOURS_KEPT + 1) * 60), HOURS_KEPT as usize, HOURS_MAX)
+            || dies(&self.days, before((DAYS_KEPT + 1) * 1_440), DAYS_KEPT as usize, DAYS_MAX)
+            || self.weeks.len().max(self.months.len()) > PERIODS_MAX
+            || self.plans.len() > DAYS_MAX
+            || self.plans.first().is_some_and(|(day, _)| *day < self.forgotten.days)
     }
 
     /// Forgets panes that the watermark has left behind. Only with no revised rows waiting, since they need the panes.
@@ -427,7 +454,7 @@ impl Live {
         if !has_factors(&self.spec) {
             self.by_value = None;
         }
-        self.outlook = None;
+        (self.outlook, self.quiet) = (None, None);
     }
 
     /// Sums of another currency must not meet: panes and totals begin anew, revisions go on.
@@ -472,6 +499,7 @@ impl Live {
         }
         (measures[IMPRESSIONS], measures[CLICKS]) = (delta.impressions, delta.clicks);
         (measures[BILLABLE], measures[GROSS_SPEND]) = (delta.billable, delta.spend_micros);
+        self.stir(at, delta.spend_micros);
         self.add(at, &measures, Reach::Minute, minute_rows)
     }
 
@@ -586,13 +614,14 @@ fn put(panes: &mut Panes<MEASURES>, forgotten: i32, index: i32, measures: &Measu
     0
 }
 
+/// Whether the oldest pane goes.
+fn dies(panes: &Panes<MEASURES>, floor: i32, kept: usize, most: usize) -> bool {
+    panes.first().is_some_and(|first| first < floor && panes.len() > kept) || panes.len() > most
+}
+
 /// Panes before `floor` go where there are more than `kept`; any go where there are more than `most`.
 fn forget(panes: &mut Panes<MEASURES>, forgotten: &mut i32, floor: i32, kept: usize, most: usize) {
-    while let Some(first) = panes.first() {
-        let dead = first < floor && panes.len() > kept;
-        if !dead && panes.len() <= most {
-            return;
-        }
+    while let Some(first) = panes.first().filter(|_| dies(panes, floor, kept, most)) {
         *forgotten = first.saturating_add(1);
         panes.forget_before(first.saturating_add(1));
     }

@@ -10,12 +10,13 @@ use crate::belief::{Belief, Moment, Specified, Stamp, Touched};
 use crate::campaign::{Campaign, Live};
 use crate::channel::Channel;
 use crate::desired;
-use crate::desk::{Desk, Due, RULE_ALERT, alert_kind, risk};
+use crate::desk::{Desk, Due, RULE_ALERT, alert_kind, intervals, is_asked_at_evaluations, last_instant, risk};
 use crate::frozen::MAGIC;
 use crate::ledger::{CampaignLedger, Ledger};
 use crate::loss::Loss;
 use crate::picture::feed_period_ms;
 use crate::positions::{Positions, Verdict};
+use crate::quiet::Glance;
 use crate::seen::fingerprint;
 use crate::view::{AccountGoalNow, View};
 use crate::{Authority, JournalPosition, LoggedDecision, Outputs, Setup, SnapshotError};
@@ -101,13 +102,28 @@ impl Controller {
             let State { belief, ledger, positions, now, .. } = &mut self.state;
             belief.tend_pools(ledger, &self.policy, *now, positions.watermark());
         }
+        self.stir();
         self.look(&touched, minute, &mut round);
         self.publish_rows(&touched, minute, &mut round);
         self.publish_desired(&mut round);
         if let Authority::Log(decisions) = authority {
             self.apply_log(decisions);
+        } else {
+            self.stir();
         }
         round.outputs
+    }
+
+    /// Campaigns whose ledgers were written to are looked at again.
+    fn stir(&mut self) {
+        let State { belief, ledger, .. } = &mut self.state;
+        for (account_id, campaign_id) in ledger.take_written() {
+            if belief.campaign(&account_id, &campaign_id).is_some_and(Campaign::has_quiet)
+                && let Some(live) = belief.live_mut(&account_id, &campaign_id)
+            {
+                live.quiet = None;
+            }
+        }
     }
 
     /// Offset of the next journal record to apply.
@@ -368,29 +384,24 @@ impl Controller {
     /// Looks at the campaigns that the record touched, and once a minute at all that live.
     fn look(&mut self, touched: &Touched<'_>, minute: bool, round: &mut Round) {
         let everyone = minute || round.everyone;
-        let accounts = self.state.belief.accounts.iter().filter(|_| everyone);
-        let live: Vec<(String, Vec<Arc<str>>)> = accounts
-            .map(|(account_id, account)| {
-                let live = account.campaigns.iter().filter(|(_, campaign)| campaign.live.is_some());
-                (account_id.clone(), live.map(|(campaign_id, _)| campaign_id.clone()).collect())
-            })
-            .collect();
-        let live = live.iter().flat_map(|(account_id, campaigns)| {
-            campaigns.iter().map(|campaign_id| (account_id.as_str(), &**campaign_id))
-        });
-        let touched = touched.iter().filter(|_| !everyone).copied();
+        let [restless, hushed] = self.restless(touched, everyone);
+        #[cfg(any(test, debug_assertions))]
+        self.make_looks_left_out(&restless, touched, (everyone, minute), round);
+        // Words that a look would have taken back.
+        for (account_id, campaign_id) in each(&hushed).filter(|_| round.decide) {
+            let live = self.state.belief.live_mut(account_id, campaign_id);
+            live.into_iter().for_each(|live| live.whys.retain(|(lever, _)| is_asked_at_evaluations(lever)));
+        }
         let decisions = std::mem::take(&mut round.decisions);
-        let interval = self.policy.defaults.clock.pacing_interval_ms.max(MINUTE_MS);
-        let rules_interval = self.policy.defaults.clock.rules_interval_ms.max(MINUTE_MS);
-        let target_interval = self.policy.defaults.clock.target_interval_ms.max(interval);
+        let intervals = intervals(&self.policy);
         let now = self.state.now;
         let mut desk = self.desk(round);
         let mut stopped = Vec::new();
-        for (account_id, campaign_id) in live.chain(touched) {
+        for (account_id, campaign_id) in each(&restless) {
             let due = if minute {
                 desk.due(account_id, campaign_id, |name| {
                     let spread = fingerprint(name);
-                    [interval, target_interval, rules_interval].map(|every| last_instant(spread, now, every))
+                    intervals.map(|every| last_instant(spread, now, every))
                 })
             } else {
                 Due::default()
@@ -419,7 +430,50 @@ impl Controller {
         }
     }
 
-    fn desk<'d>(&'d mut self, round: &'d mut Round) -> Desk<'d> {
+    /// Campaigns that a look may find something new of, and those of the others that words stand about, by account.
+    fn restless(&self, touched: &Touched<'_>, everyone: bool) -> [ByAccount; 2] {
+        let State { belief, ledger, positions, alerts, now, policy_version, jump_until, .. } = &self.state;
+        // What concerns everybody is looked at by everybody.
+        let is_calm = !ledger.halted && ledger.integrity.is_none() && now >= jump_until && !alerts.any_open("breaker");
+        let [mut restless, mut hushed] = [ByAccount::new(), ByAccount::new()];
+        let mut sort = |account_id: &str, asked: &mut dyn Iterator<Item = (&Arc<str>, &Campaign)>, learned: i64| {
+            let is_calm = is_calm && ledger.accounts.get(account_id).is_none_or(|account| !account.halted);
+            let (now, watermark, policy_version) = (*now, positions.watermark(), *policy_version);
+            let glance = Glance { now, watermark, policy_version, learned };
+            let [mut loud, mut still] = [Vec::new(), Vec::new()];
+            for (campaign_id, live) in asked.filter_map(|(id, campaign)| Some((id, campaign.live.as_deref()?))) {
+                if !is_calm || !live.is_quiet(&glance) {
+                    loud.push(campaign_id.clone());
+                } else if live.whys.iter().any(|(lever, _)| !is_asked_at_evaluations(lever)) {
+                    still.push(campaign_id.clone());
+                }
+            }
+            for (all, own) in [(&mut restless, loud), (&mut hushed, still)] {
+                if !own.is_empty() {
+                    all.push((account_id.to_owned(), own));
+                }
+            }
+        };
+        if everyone {
+            for (account_id, account) in belief.accounts.iter() {
+                sort(account_id, &mut account.campaigns.iter(), account.hours_learned());
+            }
+            return [restless, hushed];
+        }
+        let mut touched = touched.iter().peekable();
+        while let Some((account_id, _)) = touched.peek().copied().copied() {
+            let own = std::iter::from_fn(|| touched.next_if(|(other, _)| *other == account_id));
+            let Some(account) = belief.accounts.get(account_id) else {
+                own.for_each(drop);
+                continue;
+            };
+            let mut own = own.filter_map(|(_, campaign_id)| account.campaigns.get_entry(*campaign_id));
+            sort(account_id, &mut own, account.hours_learned());
+        }
+        [restless, hushed]
+    }
+
+    pub(crate) fn desk<'d>(&'d mut self, round: &'d mut Round) -> Desk<'d> {
         let overridden = self.state.alerts.any_open("value_mismatch");
         Desk {
             setup: &self.setup,
@@ -582,6 +636,7 @@ impl Controller {
                 LoggedDecision::Alert(alert) => alerts.apply(alert),
             }
         }
+        self.stir();
     }
 }
 
@@ -606,12 +661,11 @@ pub(crate) struct Round {
     pub(crate) goals: bool,
 }
 
-/// The last instant of a campaign's cadence: multiples of the interval, moved by whole minutes so that campaigns spread
-/// by their fingerprints.
-fn last_instant(spread: u64, now: Millis, interval: Millis) -> Millis {
-    let slots = (interval / MINUTE_MS).max(1) as u64;
-    let shift = (spread % slots) as Millis * MINUTE_MS;
-    now.saturating_sub(shift).div_euclid(interval).saturating_mul(interval).saturating_add(shift)
+/// Campaigns by account.
+pub(crate) type ByAccount = Vec<(String, Vec<Arc<str>>)>;
+
+fn each(all: &ByAccount) -> impl Iterator<Item = (&str, &str)> {
+    all.iter().flat_map(|(account_id, own)| own.iter().map(|campaign_id| (account_id.as_str(), &**campaign_id)))
 }
 
 /// What a person approves to confirm a specification's jump.

@@ -32,7 +32,9 @@ use crate::ledger::{
 };
 use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
 use crate::picture::{Outlook, Picture, Scene};
+use crate::quiet::{Glance, Quiet};
 use crate::rule_memory::terms_of_rule;
+use crate::seen::fingerprint;
 use crate::slot::Slot;
 use crate::{JournalPosition, Outputs, Setup};
 use model::fact::Decision;
@@ -135,6 +137,23 @@ impl Desk<'_> {
         }
     }
 
+    /// When the next of the campaign's instants comes; `None` where one has come and was not used.
+    fn next_instant(&self, campaign_id: &str, live: &Live, pacing: &Pacing, due: Due) -> Option<Millis> {
+        let [pacing_ms, _, rules_ms] = intervals(self.policy);
+        let asked_at = if due.rules { Some(self.now) } else { live.rules_at };
+        let spread = fingerprint(campaign_id);
+        let after = |evaluated_at: Option<Millis>, every: Millis| {
+            let last = last_instant(spread, self.now, every);
+            evaluated_at.filter(|at| *at >= last).map(|_| last.saturating_add(every))
+        };
+        Some(after(pacing.evaluated_at, pacing_ms)?.min(after(asked_at, rules_ms)?))
+    }
+
+    /// What is the same for all campaigns of an account.
+    fn glance(&self, learned: i64) -> Glance {
+        Glance { now: self.now, watermark: self.watermark, policy_version: self.policy_version, learned }
+    }
+
     fn look(&mut self, account_id: &str, campaign_id: &str, live: &mut Live, due: Due) {
         let settings = self.settings_of(account_id, campaign_id, live);
         let account = self.belief.accounts.get(account_id);
@@ -183,6 +202,11 @@ impl Desk<'_> {
             changes.extend(more);
             evaluation
         });
+        let glance = self.glance(account.map_or(0, |account| account.hours_learned()));
+        let has_pools = account.is_none_or(|account| !account.pools.is_empty());
+        let next =
+            if has_pools || self.has_experiments() { None } else { self.next_instant(campaign_id, live, &pacing, due) };
+        live.quiet = next.and_then(|next| Quiet::after(live, &pacing, &picture, &around, &glance, next));
         let tellings = self.gather(account_id, campaign_id, &changes, &pacing, &settings.anomaly.incidents);
         if self.decide {
             self.tell(account_id, campaign_id, &changes, tellings, pacing.binding);
@@ -210,7 +234,7 @@ impl Desk<'_> {
             // Levers that are asked only at an evaluation keep their words until the next one.
             let noted = &self.noted;
             let is_kept = |lever: &str| !due.pacing && noted.iter().all(|(known, _)| *known != lever);
-            live.whys.retain(|(lever, _)| ASKED_AT_EVALUATIONS.contains(lever) && is_kept(lever));
+            live.whys.retain(|(lever, _)| is_asked_at_evaluations(lever) && is_kept(lever));
             live.whys.extend_from_slice(noted);
             live.said = said.unwrap_or_else(|| std::mem::take(&mut live.said));
             if due.pacing {
@@ -739,6 +763,27 @@ impl Desk<'_> {
 
 /// Levers whose reasons arise only where the loop is evaluated.
 const ASKED_AT_EVALUATIONS: [&str; 3] = ["bid", "hours", "modifiers"];
+
+/// Whether a lever's word stays until its next evaluation.
+pub fn is_asked_at_evaluations(lever: &str) -> bool {
+    ASKED_AT_EVALUATIONS.contains(&lever)
+}
+
+/// How often the bid, its target and rules are asked.
+pub fn intervals(policy: &Policy) -> [Millis; 3] {
+    let clock = &policy.defaults.clock;
+    let pacing = clock.pacing_interval_ms.max(MINUTE_MS);
+    [pacing, clock.target_interval_ms.max(pacing), clock.rules_interval_ms.max(MINUTE_MS)]
+}
+
+/// The last instant of a campaign's cadence: multiples of the interval, moved by whole minutes so that campaigns spread
+/// by their fingerprints.
+pub fn last_instant(spread: u64, now: Millis, interval: Millis) -> Millis {
+    let slots = (interval / MINUTE_MS).max(1) as u64;
+    let shift = (spread % slots) as Millis * MINUTE_MS;
+    now.saturating_sub(shift).div_euclid(interval).saturating_mul(interval).saturating_add(shift)
+}
+
 /// A daily budget of the platform follows the plan in steps of at least a twentieth.
 const BUDGET_STEP_SHARE: u64 = 20;
 

@@ -63,6 +63,8 @@ struct Ends {
     first: Option<Millis>,
     /// Campaigns that were written to since.
     fresh: BTreeSet<Arc<str>>,
+    /// Campaigns that were written to since [`Ledger::take_written`].
+    written: BTreeSet<Arc<str>>,
 }
 
 /// What is owed in one campaign.
@@ -162,6 +164,18 @@ impl Ledger {
         entry(&mut self.accounts, account).campaign_mut(campaign)
     }
 
+    /// Account and campaign of ledgers that were written to since the last time.
+    pub fn take_written(&mut self) -> Vec<(String, Arc<str>)> {
+        let written = self.accounts.iter().filter(|(_, account)| !account.ends.written.is_empty());
+        let accounts: Vec<String> = written.map(|(account_id, _)| account_id.clone()).collect();
+        let mut all = Vec::new();
+        for account_id in accounts {
+            let written = self.accounts.get_mut(&account_id).map(|account| std::mem::take(&mut account.ends.written));
+            all.extend(written.into_iter().flatten().map(|campaign_id| (account_id.clone(), campaign_id)));
+        }
+        all
+    }
+
     /// Takes an issued command.
     pub fn apply_command(&mut self, command: &Adjustment) {
         let account = entry(&mut self.accounts, &command.account_id);
@@ -232,7 +246,7 @@ impl Ledger {
             let account = entry(&mut self.accounts, &desired.account_id);
             account.sequence = account.sequence.max(desired.sequence);
             if let Some(campaign_id) = &desired.campaign_id {
-                let campaign = account.campaign_mut(campaign_id);
+                let campaign = account.sequence_of(campaign_id);
                 campaign.sequence = campaign.sequence.max(desired.sequence);
             }
         }
@@ -369,6 +383,14 @@ impl AccountLedger {
         if !self.ends.fresh.contains(campaign) {
             self.ends.fresh.insert(Arc::from(campaign));
         }
+        if !self.ends.written.contains(campaign) {
+            self.ends.written.insert(Arc::from(campaign));
+        }
+        self.sequence_of(campaign)
+    }
+
+    /// The same for a sequence, which no look reads.
+    fn sequence_of(&mut self, campaign: &str) -> &mut CampaignLedger {
         Arc::make_mut(entry(&mut self.campaigns, campaign))
     }
 

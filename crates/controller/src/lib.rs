@@ -47,6 +47,7 @@ mod picture;
 mod pools;
 mod positions;
 mod quarantine;
+mod quiet;
 mod rows;
 mod rule_memory;
 mod seen;

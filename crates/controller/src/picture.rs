@@ -119,7 +119,7 @@ pub struct Window {
 }
 
 /// Minute panes reach this far back for certain.
-const MINUTES_BACK_MS: Millis = 74 * MINUTE_MS;
+pub const MINUTES_BACK_MS: Millis = 74 * MINUTE_MS;
 
 impl Picture {
     /// Looks at a campaign.

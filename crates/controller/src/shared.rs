@@ -53,6 +53,16 @@ impl<K: Ord, V> SharedMap<K, V> {
         Some(&self.blocks[block][at].1)
     }
 
+    /// The entry of `key`.
+    pub fn get_entry<Q: Ord + ?Sized>(&self, key: &Q) -> Option<(&K, &V)>
+    where
+        K: Borrow<Q>,
+    {
+        let (block, at) = self.find(key).ok()?;
+        let (key, value) = &self.blocks[block][at];
+        Some((key, value))
+    }
+
     /// Whether `key` is there.
     pub fn contains_key<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
@@ -395,6 +405,7 @@ mod tests {
             prop_assert!(map.from(&from).eq(model.range(from..)));
             prop_assert_eq!(map.first_after(|key| *key < from), model.range(from..).next());
             prop_assert_eq!(map.contains_key(&from), model.contains_key(&from));
+            prop_assert_eq!(map.get_entry(&from), model.get_key_value(&from));
             map.values_mut().for_each(|value| *value = value.wrapping_add(1));
             model.values_mut().for_each(|value| *value = value.wrapping_add(1));
             let bytes = postcard::to_stdvec(&map).unwrap();

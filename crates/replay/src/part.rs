@@ -8,7 +8,7 @@ use crate::extent::Extent;
 use crate::figures::Figures;
 use crate::replayer::Replayer;
 use crate::tables::Folder;
-use controller::{JournalPosition, Setup};
+use controller::{JournalPosition, LoggedDecision, Outputs, Setup};
 use model::journal::JournalRecord;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::Millis;
@@ -96,15 +96,34 @@ impl Telling {
         Self { counter, replayer: Replayer::new(setup, None), extent: extent.clone() }
     }
 
+    /// Before the first record that is left of a partition whose beginning is gone, `since` its timestamp: windows that
+    /// began earlier are not told, since a part of them is all that is known. `before` was decided at records that are gone.
+    pub fn from_what_is_left(setup: Setup, extent: &Extent, since: Millis, before: &[LoggedDecision]) -> Self {
+        let extent = Extent { from: Some(extent.from.map_or(since, |from| from.max(since))), ..extent.clone() };
+        let counter = Counter::new(setup.partition, extent.clone());
+        Self { counter, replayer: Replayer::from_what_is_left(setup, before), extent }
+    }
+
+    /// Takes the next record with what was committed at it, where nothing can be decided again.
+    pub fn follow(&mut self, at: JournalPosition, record: &JournalRecord, decided: &[LoggedDecision]) {
+        self.counter.read(at.offset, at.timestamp_ms, record.deltas.len(), record.facts.len(), record.lag_records);
+        let outputs = self.replayer.follow(at, record, decided);
+        self.count(&outputs);
+    }
+
     /// Replays the next record; those after the extent count for what they restate.
     pub fn apply(&mut self, at: JournalPosition, record: JournalRecord) {
         self.counter.read(at.offset, at.timestamp_ms, record.deltas.len(), record.facts.len(), record.lag_records);
         let outputs = self.replayer.apply(at, record);
+        self.count(&outputs);
+    }
+
+    fn count(&mut self, outputs: &Outputs) {
         let now = self.replayer.view().now();
         if self.counter.counts(now) {
-            self.counter.decided(now, &outputs, &self.replayer);
+            self.counter.decided(now, outputs, &self.replayer);
         } else {
-            self.counter.closed(&outputs);
+            self.counter.closed(outputs);
         }
     }
 
@@ -356,6 +375,45 @@ mod tests {
         let about = About { is_report: true, accounts: vec!["account-1".into()], ..About::default() };
         let page = report::html(&one, &about, None);
         assert!(page.contains("account-1") && !page.contains("account-0"), "nothing of another client is on the page");
+    }
+
+    #[test]
+    fn a_journal_without_its_beginning_is_told_by_what_was_committed_since() {
+        let setup = || Setup { partition: 0, build: "test".into(), input_partitions: 1, ..Setup::default() };
+        let (records, first) = (journal(0), 7 * 60 + 20);
+        let mut whole = Telling::new(setup(), &Extent { from: Some(START + 8 * HOUR_MS), ..Extent::default() });
+        let (mut replayer, mut log) = (Replayer::new(setup(), None), Vec::new());
+        for (at, record) in &records {
+            log.push(replayer.apply(*at, record.clone()).decisions());
+            whole.apply(*at, record.clone());
+        }
+        let before = log[..first].concat();
+        assert!(!before.is_empty() && !log[first..].concat().is_empty());
+        let since = records[first].0.timestamp_ms;
+        let mut left = Telling::from_what_is_left(setup(), &Extent::default(), since, &before);
+        for (at, record) in &records[first..] {
+            let mut record = record.clone();
+            if at.offset as usize == first + 30 {
+                // Specifications are copied into the journal daily.
+                record.facts.clone_from(&records[0].1.facts);
+            }
+            left.follow(*at, &record, &log[at.offset as usize]);
+        }
+        let (whole, left) = (whole.finish(), left.finish());
+        let hours = |figures: &Figures| -> Vec<i64> {
+            let hours = figures.campaigns.values().flat_map(|campaign| campaign.hours.values());
+            hours.map(|hour| hour.spend_micros).collect()
+        };
+        assert_eq!(hours(&left), hours(&whole), "each hour that is whole");
+        let steps = |figures: &Figures, from: Millis| {
+            let steps = figures.campaigns.values().flat_map(|campaign| &campaign.steps);
+            steps.filter(|step| step.at >= from).cloned().collect::<Vec<_>>()
+        };
+        assert_eq!(
+            steps(&left, START + 8 * HOUR_MS),
+            steps(&whole, 0),
+            "what was committed, not what would be decided now"
+        );
     }
 
     #[test]

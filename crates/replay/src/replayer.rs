@@ -5,10 +5,10 @@
 //! system belong to commands that were never given: they are set aside, and each command of the replay is taken as
 //! applied with the next record. What was spent stays what was recorded: how the market would have answered is not known.
 
-use controller::{Authority, Controller, JournalPosition, Outputs, Setup, View};
+use controller::{Authority, Controller, JournalPosition, LoggedDecision, Outputs, Setup, View};
 use model::fact::{Ack, Fact, PolicyVersion, StateReport};
 use model::journal::{CopiedFact, JournalRecord};
-use model::output::Adjustment;
+use model::output::{Adjustment, Alert, DesiredState};
 
 /// Version of a policy that a replay was given, in its outputs: below all that are published.
 pub const GIVEN_VERSION: i64 = -1;
@@ -50,6 +50,29 @@ impl Replayer {
         let outputs = self.controller.apply(at, &record, Authority::Decide);
         if let Some(given) = &mut self.given {
             given.answers.extend(outputs.adjustments.iter().map(|command| applied(command, at)));
+        }
+        outputs
+    }
+
+    /// Before the first record that is left of a journal whose beginning is gone; `before` was decided at records that are.
+    pub fn from_what_is_left(setup: Setup, before: &[LoggedDecision]) -> Self {
+        let mut controller = Controller::new(setup);
+        controller.anchor(before);
+        Self { controller, given: None }
+    }
+
+    /// Takes the next record with what was decided at it: rows come out anew, and nothing else is decided.
+    pub fn follow(&mut self, at: JournalPosition, record: &JournalRecord, decided: &[LoggedDecision]) -> Outputs {
+        let mut outputs = self.controller.apply(at, record, Authority::Log(decided));
+        for decision in decided {
+            match decision {
+                LoggedDecision::Adjustment(command) => outputs.adjustments.push(Adjustment::clone(command)),
+                LoggedDecision::Proposal(proposal) => outputs.proposals.push(Adjustment::clone(proposal)),
+                LoggedDecision::Alert(alert) => outputs.alerts.push(Alert::clone(alert)),
+                LoggedDecision::Desired(key, state) => {
+                    outputs.desired.push((key.clone(), DesiredState::clone(state)));
+                }
+            }
         }
         outputs
     }

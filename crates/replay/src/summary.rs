@@ -40,6 +40,9 @@ pub struct About {
     /// Accounts that alone are told of; all where there is none.
     #[serde(default)]
     pub accounts: Vec<String>,
+    /// The journal's beginning is gone: from when on all partitions are there.
+    #[serde(default)]
+    pub begins: Option<Millis>,
 }
 
 /// Sums of a campaign, or of all of a currency.
@@ -291,12 +294,23 @@ fn with<const N: usize>(mut document: Value, more: [(&str, Value); N]) -> Value 
     document
 }
 
-fn limits_of_report() -> [String; 2] {
+fn limits_of_report(about: &About) -> [String; 2] {
+    let known = match about.begins {
+        Some(begins) => format!(
+            "The journal's beginning is gone: it tells from {} UTC on, and windows that began before are left out. What weeks, \
+             months and flights had spent by then is not known here, so plans that follow from it are not those of that \
+             time. Commands, proposals and alerts are those that were committed; nothing is decided again.",
+            crate::report::instant(begins)
+        ),
+        None => {
+            "Worked out again from the recorded journal, with the policy versions and the answers that it holds: where \
+                 build and time zone data are those of the service, commands, alerts and rows are those that were \
+                 published, byte for byte (paceline verify checks it)."
+                .to_owned()
+        }
+    };
     [
-        "Worked out again from the recorded journal, with the policy versions and the answers that it holds: where build and \
-         time zone data are those of the service, commands, alerts and rows are those that were published, byte for byte \
-         (paceline verify checks it)."
-            .to_owned(),
+        known,
         "Days are each campaign's own. A day that begins or ends outside the stretch counts with its hours within, and \
          without its plan, which is one of a whole day. Commands and alerts are those of the stretch; spend, conversions \
          and value of it are as known when the journal ends, later corrections among them."
@@ -322,7 +336,7 @@ pub fn limits(about: &About, figures: &Figures) -> Vec<String> {
     let mut limits = Vec::new();
     match about.policy_sha256 {
         _ if about.is_events => limits.extend(limits_of_events(about)),
-        _ if about.is_report => limits.extend(limits_of_report()),
+        _ if about.is_report => limits.extend(limits_of_report(about)),
         None => limits.push(
             "Replayed under the policy versions that the journal holds, with the recorded answers: where build and time \
              zone data are those of the service, commands, alerts and rows are those that were published, byte for byte \

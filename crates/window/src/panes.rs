@@ -31,6 +31,9 @@ const GROWTH_BYTES: usize = 48;
 const GROWTH_MARKS: usize = 4;
 /// A mask of 5 bytes and 32 measures of at most 10 bytes.
 const ENCODED_BYTES_MAX: usize = 5 + 32 * 10;
+/// Few measures at once are the rule, and room for all takes longer to clear than they take to be written.
+const FEW: usize = 6;
+const ENCODED_BYTES_FEW: usize = 5 + FEW * 10;
 
 impl<const N: usize> Panes<N> {
     /// No panes.
@@ -89,6 +92,12 @@ impl<const N: usize> Panes<N> {
             }
         }
         totals
+    }
+
+    /// Two measures of each pane of a half-open range of indices, oldest first.
+    pub fn pairs(&self, range: Range<i32>, pair: [usize; 2]) -> impl Iterator<Item = [i64; 2]> + '_ {
+        let (from, to) = (self.lower_bound(range.start), self.lower_bound(range.end));
+        (from..to.max(from)).map(move |at| two_of(self.encoded(at), pair))
     }
 
     /// The panes of a half-open range of indices, oldest first.
@@ -169,9 +178,16 @@ impl<const N: usize> Panes<N> {
     }
 
     fn replace(&mut self, at: usize, sums: &[i64; N]) {
+        if sums.iter().filter(|sum| **sum != 0).count() <= FEW {
+            self.replace_through(at, sums, &mut [0; ENCODED_BYTES_FEW]);
+        } else {
+            self.replace_through(at, sums, &mut [0; ENCODED_BYTES_MAX]);
+        }
+    }
+
+    fn replace_through(&mut self, at: usize, sums: &[i64; N], buffer: &mut [u8]) {
         let (start, end) = (self.start_of(at), self.marks[at].end as usize);
-        let mut buffer = [0_u8; ENCODED_BYTES_MAX];
-        let length = encode(sums, &mut buffer);
+        let length = encode(sums, buffer);
         let encoded = &buffer[..length];
         if length == end - start {
             self.bytes[start..end].copy_from_slice(encoded);
@@ -201,7 +217,7 @@ impl<const N: usize> Panes<N> {
     }
 }
 
-fn encode<const N: usize>(sums: &[i64; N], buffer: &mut [u8; ENCODED_BYTES_MAX]) -> usize {
+fn encode<const N: usize>(sums: &[i64; N], buffer: &mut [u8]) -> usize {
     let mask = sums.iter().enumerate().fold(0_u64, |mask, (bit, sum)| mask | (u64::from(*sum != 0) << bit));
     let mut at = put(mask, buffer, 0);
     for sum in sums.iter().filter(|sum| **sum != 0) {
@@ -332,6 +348,8 @@ mod tests {
                 [sums[1], sums[3]]
             });
             prop_assert_eq!(panes.sums_until(starts, end, [1, 3]), expected);
+            let pairs = panes.range(starts[0]..end).map(|(_, sums)| [sums[1], sums[3]]);
+            prop_assert!(panes.pairs(starts[0]..end, [1, 3]).eq(pairs));
         }
 
         #[test]

@@ -8,6 +8,7 @@ mod kpis;
 mod limits;
 mod memory;
 mod pools;
+mod quiet;
 mod recovery;
 mod reports;
 mod rules;

@@ -8,11 +8,12 @@ use crate::service::recovery::setup_of;
 use crate::service::topology::{self, ANSWER_LIMIT, Topology};
 use crate::settings::Settings;
 use avro_codec::Codec;
-use controller::{Controller, JournalPosition, Setup};
+use controller::{Controller, JournalPosition, LoggedDecision, Setup};
 use kafka_io::{Admin, From, LogReader, TopicPartition, Until};
 use model::journal::JournalRecord;
 use model::time::Millis;
 use replay::{Committed, OutputTopic};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -149,6 +150,49 @@ impl History {
         })?;
         Ok(())
     }
+}
+
+impl History {
+    /// What was decided in a partition, as far as its topics still hold it, by journal offset and in the order in which a
+    /// controller takes it.
+    pub fn decided(&mut self, partition: i32) -> Outcome<BTreeMap<i64, Vec<LoggedDecision>>> {
+        let mut decided: BTreeMap<i64, Vec<LoggedDecision>> = BTreeMap::new();
+        for topic in OutputTopic::ALL.into_iter().filter(|topic| *topic != OutputTopic::Kpis) {
+            let name = self.topic(topic).to_owned();
+            let Self { codec, reader, .. } = self;
+            reader.read(&name, partition, From::Earliest, Until::StableEnd, |record| {
+                if let Some((offset, decision)) = logged(codec, topic, record.key, record.payload.unwrap_or_default()) {
+                    decided.entry(offset).or_default().push(decision);
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(decided)
+    }
+}
+
+/// The decision that a record is, and the journal offset that it names; `None` for KPI rows and what does not decode.
+fn logged(codec: &Codec, topic: OutputTopic, key: Option<&[u8]>, payload: &[u8]) -> Option<(i64, LoggedDecision)> {
+    Some(match topic {
+        OutputTopic::Adjustments => {
+            let command = codec.adjustment(payload).ok()?;
+            (command.explanation.journal_offset, LoggedDecision::Adjustment(Box::new(command)))
+        }
+        OutputTopic::Proposals => {
+            let proposal = codec.adjustment(payload).ok()?;
+            (proposal.explanation.journal_offset, LoggedDecision::Proposal(Box::new(proposal)))
+        }
+        OutputTopic::DesiredState => {
+            let state = codec.desired_state(payload).ok()?;
+            let key = String::from_utf8_lossy(key.unwrap_or_default()).into_owned();
+            (state.journal_offset, LoggedDecision::Desired(key, Box::new(state)))
+        }
+        OutputTopic::Alerts => {
+            let alert = codec.alert(payload).ok()?;
+            (alert.journal_offset, LoggedDecision::Alert(Box::new(alert)))
+        }
+        OutputTopic::Kpis => return None,
+    })
 }
 
 /// The journal offset and build that a record names.

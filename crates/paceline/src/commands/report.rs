@@ -2,11 +2,13 @@
 //!
 //! What always holds: it reads, and writes the one file; the page is that of a replay under the recorded policy, told for
 //! the stretch and the accounts that are asked for, and its bytes depend on the journal, the build and the arguments
-//! alone. The journal is read to its end, so that windows of the stretch are as later corrections left them. Missing on
-//! purpose: tables (`paceline export`, `paceline replay`).
+//! alone. The journal is read to its end, so that windows of the stretch are as later corrections left them. Where its
+//! beginning is gone, the page tells what was committed since and says from when on. Missing on purpose: tables
+//! (`paceline export`, `paceline replay`).
 
 use super::import::time::instant;
 use super::replay::out::{OutFile, unwritable};
+use super::replay::progress::Progress;
 use super::replay::source::Source;
 use super::replay::{by_partition, cores};
 use super::run::{BUILD, stop_on_signal};
@@ -14,6 +16,7 @@ use super::{say, say_json};
 use crate::cli::{Output, Report};
 use crate::failure::{Failure, Outcome};
 use crate::service::context::Stop;
+use controller::LoggedDecision;
 use model::time::Millis;
 use replay::extent::Extent;
 use replay::summary::{self, About};
@@ -31,12 +34,15 @@ pub fn run(arguments: &Report) -> Outcome {
     let extent = extent(arguments)?;
     let target = target(&arguments.out)?;
     let (making, mut file) = OutFile::begin(&target)?;
-    let source = Source::open(&arguments.config.files, arguments.files.as_deref())?;
+    let source = Source::open_what_is_left(&arguments.config.files, arguments.files.as_deref())?;
     let stop = Arc::new(Stop::default());
     stop_on_signal(stop.clone())?;
     let seen = Seen::default();
     let threads = arguments.threads.map_or_else(cores, usize::from);
     let figures = by_partition(&source, threads, &stop, |partition, progress| {
+        if let Some(low) = source.begins(partition) {
+            return what_is_left((&source, partition, low), &extent, &stop, progress, &seen);
+        }
         let mut telling = Telling::new(source.setup(partition), &extent);
         source.read(partition, None, stop.clone(), |at, record| {
             progress.tick(record.deltas.len());
@@ -48,11 +54,41 @@ pub fn run(arguments: &Report) -> Outcome {
         Ok(telling.finish())
     })?;
     seen.check(&figures, &extent)?;
-    let page = report::html(&figures, &about(arguments, &extent, source.journal()), None);
+    let begins = seen.begins();
+    let about = About { begins, ..about(arguments, &extent, source.journal()) };
+    let page = report::html(&figures, &about, None);
     file.write_all(page.as_bytes()).map_err(|error| unwritable(&target, &error))?;
     drop(file);
     making.finish()?;
-    tell(arguments.output, &figures, &target, page.len())
+    tell(arguments.output, &figures, &target, page.len(), begins)
+}
+
+/// A partition whose beginning is gone: nothing can be decided again, so what was committed is told.
+fn what_is_left(
+    (source, partition, low): (&Source, i32, i64),
+    extent: &Extent,
+    stop: &Arc<Stop>,
+    progress: &Progress,
+    seen: &Seen,
+) -> Outcome<Figures> {
+    let mut decided = source.decided(partition)?;
+    let since = decided.split_off(&low);
+    let before: Vec<LoggedDecision> = decided.into_values().flatten().collect();
+    let mut telling = None::<Telling>;
+    source.read(partition, None, stop.clone(), |at, record| {
+        progress.tick(record.deltas.len());
+        seen.note(at.timestamp_ms);
+        let telling = telling.get_or_insert_with(|| {
+            seen.note_beginning(at.timestamp_ms);
+            Telling::from_what_is_left(source.setup(partition), extent, at.timestamp_ms, &before)
+        });
+        telling.follow(at, &record, since.get(&at.offset).map_or(&[][..], Vec::as_slice));
+        Ok(())
+    })?;
+    Ok(telling.map_or_else(Figures::default, |telling| {
+        seen.know(telling.accounts());
+        telling.finish()
+    }))
 }
 
 fn extent(arguments: &Report) -> Outcome<Extent> {
@@ -99,13 +135,16 @@ fn about(arguments: &Report, extent: &Extent, journal: &str) -> About {
 struct Seen {
     first_ms: AtomicI64,
     last_ms: AtomicI64,
+    /// The last of the partitions' first instants, where their beginnings are gone.
+    begins_ms: AtomicI64,
     accounts: Mutex<BTreeSet<String>>,
 }
 
 impl Default for Seen {
     fn default() -> Self {
         let accounts = Mutex::new(BTreeSet::new());
-        Self { first_ms: AtomicI64::new(i64::MAX), last_ms: AtomicI64::new(i64::MIN), accounts }
+        let [last_ms, begins_ms] = [i64::MIN; 2].map(AtomicI64::new);
+        Self { first_ms: AtomicI64::new(i64::MAX), last_ms, begins_ms, accounts }
     }
 }
 
@@ -113,6 +152,14 @@ impl Seen {
     fn note(&self, at: Millis) {
         self.first_ms.fetch_min(at, Ordering::Relaxed);
         self.last_ms.fetch_max(at, Ordering::Relaxed);
+    }
+
+    fn note_beginning(&self, at: Millis) {
+        self.begins_ms.fetch_max(at, Ordering::Relaxed);
+    }
+
+    fn begins(&self) -> Option<Millis> {
+        Some(self.begins_ms.load(Ordering::Relaxed)).filter(|at| *at != i64::MIN)
     }
 
     fn know(&self, accounts: BTreeSet<String>) {
@@ -154,16 +201,19 @@ fn utc(at: Millis) -> String {
     jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
-fn tell(output: Output, figures: &Figures, target: &Path, bytes: usize) -> Outcome {
+fn tell(output: Output, figures: &Figures, target: &Path, bytes: usize, begins: Option<Millis>) -> Outcome {
     let commands: u64 = summary::words(figures, |campaign| &campaign.kinds).values().sum();
     let alerts: u64 = figures.opened.values().sum();
     let range = figures.range();
     if output == Output::Json {
         let document = json!({
             "file": target, "bytes": bytes, "first_ms": range.map(|range| range.0), "last_ms": range.map(|range| range.1),
-            "campaigns": figures.campaigns.len(), "commands": commands, "alerts": alerts,
+            "campaigns": figures.campaigns.len(), "commands": commands, "alerts": alerts, "journal_begins_ms": begins,
         });
         return say_json(&document, output);
+    }
+    if let Some(begins) = begins {
+        say(&format!("the journal's beginning is gone: told since {}, by what was committed", utc(begins)))?;
     }
     for (currency, sums) in summary::totals(figures) {
         let plan = sums.plan_ratio_ppm().map_or(String::new(), |ppm| format!(", {} of plan", report::percent(ppm)));

@@ -9,7 +9,7 @@ mod decided;
 mod sections;
 mod words;
 
-pub use words::{bounds, change_words, money, percent};
+pub use words::{bounds, change_words, instant, money, percent};
 
 use crate::compare::Comparison;
 use crate::figures::Figures;

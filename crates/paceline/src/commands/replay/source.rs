@@ -1,7 +1,8 @@
 //! Where a replay's journal comes from: the broker's topics or an export's files.
 //!
 //! What always holds: both give the same records at the same offsets with the same timestamps; a journal that does not
-//! begin at offset 0 is refused, because its state cannot be built. It reads only.
+//! begin at offset 0 is refused, because its state cannot be built, but for who asks for what is left and tells it by
+//! what was committed. It reads only.
 
 use crate::commands::export::archive::{Archive, FILES_ADVICE};
 use crate::commands::history::History;
@@ -9,9 +10,10 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::service::context::Stop;
 use crate::settings::Settings;
 use avro_codec::Codec;
-use controller::{JournalPosition, Setup};
+use controller::{JournalPosition, LoggedDecision, Setup};
 use model::journal::JournalRecord;
 use model::time::Millis;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,26 +34,38 @@ pub struct Topics {
     ends: Vec<(i32, i64)>,
     /// The high watermarks as of the opening.
     high: Vec<(i32, i64)>,
+    /// First offsets, of partitions whose beginning is gone.
+    begins: Vec<(i32, i64)>,
 }
 
 impl Source {
-    /// Opens the export in `files`, or asks the broker.
+    /// Opens the export in `files`, or asks the broker; a journal without its beginning is refused.
     pub fn open(config: &[PathBuf], files: Option<&Path>) -> Outcome<Self> {
+        let source = Self::open_what_is_left(config, files)?;
+        if let Source::Topics(topics) = &source {
+            let journal = &topics.settings.topics.journal;
+            topics.begins.iter().try_for_each(|(partition, low)| whole(journal, *partition, *low))?;
+        }
+        Ok(source)
+    }
+
+    /// The same for a journal whose beginning retention may have taken.
+    pub fn open_what_is_left(config: &[PathBuf], files: Option<&Path>) -> Outcome<Self> {
         if let Some(files) = files {
             return Archive::open(files).map(Source::Files);
         }
         let (settings, _) = Settings::load(config)?;
         let mut history = History::open(settings.clone(), "replay")?;
         let mut records = 0;
-        let (mut setups, mut ends) = (Vec::new(), Vec::new());
+        let (mut setups, mut ends, mut begins) = (Vec::new(), Vec::new(), Vec::new());
         for partition in 0..settings.journal_partitions {
             let (low, high) = history.reader().watermarks(&settings.topics.journal, partition)?;
-            whole(&settings.topics.journal, partition, low)?;
+            begins.extend((low > 0).then_some((partition, low)));
             records += (high - low).max(0) as u64;
             setups.push(history.setup(partition));
             ends.push((partition, high));
         }
-        Ok(Source::Topics(Box::new(Topics { settings, setups, records, ends: Vec::new(), high: ends })))
+        Ok(Source::Topics(Box::new(Topics { settings, setups, records, ends: Vec::new(), high: ends, begins })))
     }
 
     /// The journal's topic.
@@ -82,6 +96,22 @@ impl Source {
     pub fn end_at(&mut self, ends: &[(i32, i64)]) {
         if let Source::Topics(topics) = self {
             topics.ends = ends.to_vec();
+        }
+    }
+
+    /// First offset that is left of a partition whose beginning is gone.
+    pub fn begins(&self, partition: i32) -> Option<i64> {
+        match self {
+            Source::Topics(topics) => topics.begins.iter().find(|(known, _)| *known == partition).map(|(_, low)| *low),
+            Source::Files(_) => None,
+        }
+    }
+
+    /// What was committed for a partition, as far as its topics still hold it, by journal offset; nothing for files.
+    pub fn decided(&self, partition: i32) -> Outcome<BTreeMap<i64, Vec<LoggedDecision>>> {
+        match self {
+            Source::Topics(topics) => History::open(topics.settings.clone(), "replay")?.decided(partition),
+            Source::Files(_) => Ok(BTreeMap::new()),
         }
     }
 
