@@ -89,13 +89,15 @@ impl Slot {
     /// The highest value that may be in force or may still come to be: what was confirmed, or `given` before that, and
     /// whatever was issued and neither overtaken by a later command that is in force nor found missing once its time was over.
     pub fn highest(&self, given: i64) -> i64 {
-        let is_open = |sequence: i64, expires_at: Millis| {
-            sequence > self.confirmed_sequence && self.confirmed_at.is_none_or(|at| at <= expires_at)
-        };
         let issued = self.pending.iter().chain(&self.earlier);
         let issued = issued.map(|issued| (issued.value, issued.sequence, issued.expires_at)).chain(self.crowded);
-        let open = issued.filter(|(_, sequence, expires_at)| is_open(*sequence, *expires_at)).map(|(value, ..)| value);
+        let open = issued.filter(|issued| self.may_still_be(*issued)).map(|(value, ..)| value);
         open.fold(self.confirmed.unwrap_or(given), i64::max)
+    }
+
+    /// Whether what was issued may be in force, or may still be applied.
+    fn may_still_be(&self, (_, sequence, expires_at): (i64, i64, Millis)) -> bool {
+        sequence > self.confirmed_sequence && self.confirmed_at.is_none_or(|at| at <= expires_at)
     }
 
     /// Takes an issued value; `true` if it replaces one that nobody answered. `given` is what held before anything was
@@ -116,10 +118,10 @@ impl Slot {
     fn remember(&mut self, issued: Issued) {
         self.earlier.push(issued);
         let excess = self.earlier.len().saturating_sub(EARLIER_MAX);
-        for old in self.earlier.drain(..excess) {
-            let known = self.crowded.unwrap_or((old.value, old.sequence, old.expires_at));
-            self.crowded = Some((known.0.max(old.value), known.1.max(old.sequence), known.2.max(old.expires_at)));
-        }
+        let old: Vec<Issued> = self.earlier.drain(..excess).collect();
+        let old = old.iter().map(|old| (old.value, old.sequence, old.expires_at));
+        let open = self.crowded.into_iter().chain(old).filter(|issued| self.may_still_be(*issued));
+        self.crowded = open.reduce(|one, other| (one.0.max(other.0), one.1.max(other.1), one.2.max(other.2)));
     }
 
     /// Takes an acknowledgement.

@@ -21,8 +21,17 @@ fn main() {
     for path in arguments.iter().skip(2) {
         let text = std::fs::read_to_string(path).expect("the trial's file can be read");
         let trial: PoolTrial = toml::from_str(&text).expect("the file is a trial of a pool");
-        println!("{}", row(&trial, &play(&trial, first, seeds)));
+        let runs = play(&trial, first, seeds);
+        println!("{}", row(&trial, &runs));
+        if let Some(worst) = runs.iter().min_by(|one, other| last_week(one).total_cmp(&last_week(other))) {
+            eprintln!("{}: seed {} brought least, {:.3} of the best", trial.name, worst.seed, last_week(worst));
+        }
     }
+}
+
+fn last_week(run: &Run) -> f64 {
+    let week = run.brought.get(JUDGED_FROM..(JUDGED_FROM + 7).min(run.brought.len())).unwrap_or_default();
+    week.iter().sum::<f64>() / week.len().max(1) as f64
 }
 
 /// What one seed came to.

@@ -139,9 +139,10 @@ impl Desk<'_> {
             term("group_sum_micros", 0),
             term("group_parts", group.legs.len() as i64),
         ]);
-        let sentence = pool_sentence(leg.return_ppm, group.legs.len(), group.explores, group.gain_ppm);
+        let sentence =
+            pool_sentence(leg.return_ppm, group.legs.len(), group.explores.then_some(leg.drawn), group.gain_ppm);
         written.explanation.text = format!("{} {sentence}", written.explanation.text);
-        if group.explores {
+        if leg.drawn {
             written.explanation.propensity_ppm = Some(PROPENSITY_PPM);
         }
         if let Some([low, mid, high]) = group.gain_ppm {

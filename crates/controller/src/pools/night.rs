@@ -59,6 +59,8 @@ pub struct Leg {
     pub to: i64,
     /// What its last unit of money returns, over the pool's mean.
     pub return_ppm: i64,
+    /// Up or down was drawn; a part of a group that explores and was not goes back to where it was before.
+    pub drawn: bool,
 }
 
 impl Leg {
@@ -213,7 +215,8 @@ impl Pool {
             .collect();
         let (step, members) = self.members_of(candidates, &returns, settings)?;
         let changes = moves(&members, step, &settings.portfolio)?;
-        Ok(Found { step, changes, returns, explores: false, gain: None })
+        let drawn = vec![false; changes.len()];
+        Ok(Found { step, changes, returns, drawn, explores: false, gain: None })
     }
 
     /// Returns by curves that were learned; a shift that explores where no gain is proven.
@@ -261,8 +264,11 @@ impl Pool {
             .collect();
         let explores = toss.iter().any(Option::is_some);
         Ok(match platform::tonight(&campaigns, step, explores, &settings.portfolio)? {
-            Tonight::Proven(changes, gain) => Found { step, changes, returns, explores: false, gain: Some(gain) },
-            Tonight::Explores(changes) => Found { step, changes, returns, explores: true, gain: None },
+            Tonight::Proven(changes, gain) => {
+                let drawn = vec![false; changes.len()];
+                Found { step, changes, returns, drawn, explores: false, gain: Some(gain) }
+            }
+            Tonight::Explores(changes, drawn) => Found { step, changes, returns, drawn, explores: true, gain: None },
         })
     }
 
@@ -337,13 +343,14 @@ impl Pool {
         let weighted =
             candidates.iter().zip(&found.returns).filter_map(|(of, ln)| Some((given(of) as f64, known(*ln)?)));
         let (weight, logs) = weighted.fold((0.0, 0.0), |sum, (weight, ln)| (sum.0 + weight, sum.1 + weight * ln));
-        let moved = candidates.iter().zip(&found.changes).zip(&found.returns).filter(|((_, change), _)| **change != 0);
+        let told = found.returns.iter().zip(&found.drawn);
+        let moved = candidates.iter().zip(&found.changes).zip(told).filter(|((_, change), _)| **change != 0);
         let mut legs: Vec<(Leg, Mode)> = moved
-            .map(|((of, change), ln)| {
+            .map(|((of, change), (ln, drawn))| {
                 let from = given(of);
                 let over = known(*ln).map_or(WHOLE_PPM, |ln| ppm(libm::exp(ln - logs / weight)));
                 let (campaign_id, to) = (Arc::from(of.id), from.saturating_add(*change));
-                (Leg { campaign_id, from, to, return_ppm: over }, of.mode)
+                (Leg { campaign_id, from, to, return_ppm: over, drawn: *drawn }, of.mode)
             })
             .collect();
         legs.sort_by(|(one, _), (other, _)| one.campaign_id.cmp(&other.campaign_id));
@@ -373,6 +380,7 @@ struct Found {
     step: i64,
     changes: Vec<i64>,
     returns: Vec<f64>,
+    drawn: Vec<bool>,
     explores: bool,
     gain: Option<Gain>,
 }

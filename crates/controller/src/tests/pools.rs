@@ -83,16 +83,20 @@ impl Pool {
     fn until(self, end: Millis, answer: impl Fn(&Adjustment) -> bool) -> Self {
         let step =
             |now: Millis| if (now + 12 * MINUTE_MS).rem_euclid(DAY_MS) < 90 * MINUTE_MS { MINUTE_MS } else { STEP };
-        self.with(end, step, |_, outputs| {
-            outputs.adjustments.iter().filter(|command| answer(command)).map(applied).collect()
-        })
+        self.with(
+            end,
+            step,
+            |_| true,
+            |_, outputs| outputs.adjustments.iter().filter(|command| answer(command)).map(applied).collect(),
+        )
     }
 
-    /// Until an instant, with what the subscriber says to each record's outputs.
+    /// Until an instant, with instants at which money is spent, and what the subscriber says to each record's outputs.
     fn with(
         mut self,
         end: Millis,
         step: impl Fn(Millis) -> Millis,
+        spends: impl Fn(Millis) -> bool,
         mut answer: impl FnMut(Millis, &Outputs) -> Vec<Fact>,
     ) -> Self {
         while self.now < end {
@@ -100,6 +104,7 @@ impl Pool {
             let rows: Vec<Row> = NAMES
                 .iter()
                 .zip(RATES)
+                .filter(|_| spends(self.now))
                 .flat_map(|(name, rate)| {
                     let credited =
                         (at - HOUR_MS > MONDAY).then(|| credit(name, at, at - HOUR_MS, 3_000 * rate, 40_000 * rate));

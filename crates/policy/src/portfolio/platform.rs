@@ -31,8 +31,8 @@ pub struct Campaign {
 pub enum Tonight {
     /// Changes that are proven to gain.
     Proven(Vec<i64>, Gain),
-    /// Changes that tell something, or end such.
-    Explores(Vec<i64>),
+    /// Changes that tell something, or end such; and whose were tossed.
+    Explores(Vec<i64>, Vec<bool>),
 }
 
 /// What moves tonight, by place. `step_micros` divides all changes; `explores` whether the pool may be shifted at all.
@@ -101,7 +101,7 @@ fn shifted(campaigns: &[Campaign], step_micros: i64, settings: &Settings) -> Res
         .collect();
     let free: Vec<Member> = campaigns.iter().map(|of| Member { may_take: true, ..of.member }).collect();
     match settle(&free, &wanted, step_micros, settings) {
-        Ok(changes) => Ok(Tonight::Explores(changes)),
+        Ok(changes) => Ok(Tonight::Explores(changes, part)),
         Err(stays) => Err(if part.contains(&true) { stays } else { Stays::TooLittleToLearn }),
     }
 }

@@ -123,6 +123,10 @@ impl Subscriber {
     }
 }
 
+fn every_ten_minutes(now: Millis) -> bool {
+    now.rem_euclid(STEP) == 0
+}
+
 /// Three days with two nights of moves; from the last hours on nothing comes to grief any more.
 fn play(seed: u64, grief: Grief) -> (Pool, Subscriber) {
     let mut subscriber = Subscriber::new(seed);
@@ -131,6 +135,7 @@ fn play(seed: u64, grief: Grief) -> (Pool, Subscriber) {
     let pool = Pool::of(three()).with(
         MONDAY + 3 * DAY_MS + 12 * HOUR_MS,
         |_| 2 * MINUTE_MS,
+        every_ten_minutes,
         |now, outputs| {
             let said = subscriber.hear(now, outputs, if now < healed { &grief } else { &none });
             assert!(
@@ -154,13 +159,13 @@ fn whatever_is_lost_late_twice_or_unanswered_the_sum_in_force_never_passes_the_p
         Grief { commands_lost: 0, commands_twice: 0, answers_lost: 100, reports_lost: 90, late_max_minutes: 3 },
     ];
     let mut moved = 0;
-    for (seed, grief) in (0..8).map(|seed| (seed, griefs[seed as usize % griefs.len()])) {
+    for (seed, grief) in (0..6).map(|seed| (seed, griefs[seed as usize % griefs.len()])) {
         let (pool, subscriber) = play(seed, grief);
         let (given, _) = pool.sums();
         assert_eq!((given, subscriber.sum()), (300 * EUR, 300 * EUR), "seed {seed}, {grief:?}, {:?}", subscriber.held);
         moved += pool.budgets().iter().filter(|command| command.reason == "reallocation" && is_rise(command)).count();
     }
-    assert!(moved >= 8, "{moved} increases");
+    assert!(moved >= 6, "{moved} increases");
 }
 
 #[test]
@@ -170,6 +175,7 @@ fn a_lost_decrease_is_asked_again_and_the_night_moves_after_all() {
     let pool = Pool::of(three()).with(
         MONDAY + 2 * DAY_MS + 50 * MINUTE_MS,
         |_| MINUTE_MS,
+        every_ten_minutes,
         |_, outputs| {
             let told = outputs.adjustments.iter().filter(|command| {
                 command.kind != "set_daily_budget" || !lost.insert((command.campaign_id.clone(), is_rise(command)))

@@ -125,7 +125,7 @@ impl Played {
                 (0..self.sellers.len()).map(|at| self.campaign(at, draw() < 0.5, &settings)).collect();
             let (changes, is_shift) = match tonight(&campaigns, CENT, true, &settings) {
                 Ok(Tonight::Proven(changes, _)) => (changes, false),
-                Ok(Tonight::Explores(changes)) => (changes, true),
+                Ok(Tonight::Explores(changes, _)) => (changes, true),
                 Err(_) => continue,
             };
             assert_eq!(changes.iter().sum::<i64>(), 0);
