@@ -30,6 +30,8 @@ pub struct Slot {
     pub moves: Vec<Move>,
     /// Earlier commands that may still be answered.
     earlier: Vec<Issued>,
+    /// Of those that found no room there: highest value, last sequence, last instant to apply one.
+    crowded: Option<(i64, i64, Millis)>,
 }
 
 /// An issued value.
@@ -84,6 +86,20 @@ impl Slot {
         self.pending.as_ref().map(|pending| pending.value).or(self.confirmed)
     }
 
+    /// The highest value that may be in force or may still come to be: what was confirmed, or `given` before that, and
+    /// whatever was issued and neither overtaken by a later command that is in force nor found missing once its time was over.
+    pub fn highest(&self, given: i64) -> i64 {
+        let issued = self.pending.iter().chain(&self.earlier);
+        let issued = issued.map(|issued| (issued.value, issued.sequence, issued.expires_at)).chain(self.crowded);
+        let open = issued.filter(|issued| self.may_still_be(*issued)).map(|(value, ..)| value);
+        open.fold(self.confirmed.unwrap_or(given), i64::max)
+    }
+
+    /// Whether what was issued may be in force, or may still be applied.
+    fn may_still_be(&self, (_, sequence, expires_at): (i64, i64, Millis)) -> bool {
+        sequence > self.confirmed_sequence && self.confirmed_at.is_none_or(|at| at <= expires_at)
+    }
+
     /// Takes an issued value; `true` if it replaces one that nobody answered. `given` is what held before anything was
     /// ever asked for.
     pub fn issue(&mut self, issued: Issued, given: Option<i64>) -> bool {
@@ -95,10 +111,17 @@ impl Slot {
         self.last = Some(issued.clone());
         let before = self.pending.replace(issued);
         let unanswered = before.is_some();
-        self.earlier.extend(before);
-        let excess = self.earlier.len().saturating_sub(EARLIER_MAX);
-        self.earlier.drain(..excess);
+        before.into_iter().for_each(|before| self.remember(before));
         unanswered
+    }
+
+    fn remember(&mut self, issued: Issued) {
+        self.earlier.push(issued);
+        let excess = self.earlier.len().saturating_sub(EARLIER_MAX);
+        let old: Vec<Issued> = self.earlier.drain(..excess).collect();
+        let old = old.iter().map(|old| (old.value, old.sequence, old.expires_at));
+        let open = self.crowded.into_iter().chain(old).filter(|issued| self.may_still_be(*issued));
+        self.crowded = open.reduce(|one, other| (one.0.max(other.0), one.1.max(other.1), one.2.max(other.2)));
     }
 
     /// Takes an acknowledgement.
@@ -122,8 +145,16 @@ impl Slot {
                 self.forget_pending(&issued);
                 if foreign { Answer::Foreign } else { Answer::Refused }
             }
+            // It may yet come into force, and is answered again then.
+            "deferred" => {
+                if let Some(pending) = self.pending.take_if(|pending| pending.command_id == issued.command_id) {
+                    self.remember(pending);
+                }
+                Answer::Refused
+            }
             _ => {
                 self.forget_pending(&issued);
+                self.earlier.retain(|known| known.command_id != issued.command_id);
                 Answer::Refused
             }
         }
@@ -143,6 +174,8 @@ impl Slot {
             if ours.sequence >= self.confirmed_sequence && value != confirmed {
                 self.confirm(ours.value, ours.sequence, at);
                 self.forget_pending(&ours);
+            } else if value == confirmed {
+                self.confirmed_at = Some(at);
             }
             return false;
         }
@@ -273,6 +306,40 @@ mod tests {
         answered(&mut slot, &ack(2, "applied", None));
         answered(&mut slot, &ack(1, "applied", None));
         assert_eq!((slot.confirmed, slot.confirmed_sequence), (Some(200), 2), "an old answer comes again");
+    }
+
+    #[test]
+    fn what_may_be_in_force_counts_until_it_is_overtaken_or_found_missing_after_its_time() {
+        let settings = Anomaly::default();
+        let mut slot = Slot::default();
+        slot.issue(issued(1, 100), None);
+        answered(&mut slot, &ack(1, "applied", None));
+        let raise = |sequence: i64, value: i64| Issued { expires_at: 50_000, ..issued(sequence, value) };
+        slot.issue(raise(2, 130), None);
+        slot.issue(raise(3, 90), None);
+        assert_eq!((slot.highest(0), slot.assumed()), (130, Some(90)), "the first may have been applied");
+        assert!(!slot.found(100, 49_000, 49_000, None, &settings));
+        assert_eq!(slot.highest(0), 130, "it may still be applied");
+        assert!(!slot.found(100, 51_000, 51_000, None, &settings));
+        assert_eq!(slot.highest(0), 100);
+        slot.issue(Issued { expires_at: 90_000, ..issued(60, 150) }, None);
+        slot.issue(Issued { expires_at: 90_000, ..issued(61, 110) }, None);
+        answered(&mut slot, &ack(61, "applied", None));
+        assert_eq!(slot.highest(0), 110, "a later one is in force: an older one is not applied any more");
+        for sequence in 62..70 {
+            slot.issue(Issued { expires_at: 200_000, ..issued(sequence, 200 - sequence) }, None);
+        }
+        assert_eq!(slot.highest(0), 138, "whatever finds no room still counts");
+    }
+
+    #[test]
+    fn what_is_put_off_may_still_come_and_is_told_then() {
+        let mut slot = Slot::default();
+        slot.issue(Issued { expires_at: 90_000, ..issued(1, 100) }, None);
+        assert_eq!(answered(&mut slot, &ack(1, "deferred", None)), Answer::Refused);
+        assert_eq!((slot.pending.is_none(), slot.highest(80)), (true, 100));
+        assert_eq!(answered(&mut slot, &ack(1, "applied", None)), Answer::Applied(8_000));
+        assert_eq!(slot.confirmed, Some(100));
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub struct PoolTrial {
     pub hour_noise: f64,
     /// Share of commands that the ad buyer loses.
     pub buyer_ignores: f64,
+    /// A person says yes to each proposal, decreases first.
+    pub approves: bool,
 }
 
 impl Default for PoolTrial {
@@ -55,6 +57,7 @@ impl Default for PoolTrial {
             mode: "auto".into(),
             hour_noise: 0.1,
             buyer_ignores: 0.0,
+            approves: false,
         }
     }
 }

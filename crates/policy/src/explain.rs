@@ -175,7 +175,7 @@ pub fn ceiling_sentence(period: &str, left_micros: i64, currency: &str) -> Strin
 
 /// What a move within a pool rests on: the return of the last unit of money over the pool's mean, and how many campaigns the
 /// move is about; of a proposal by curves the gain with its interval.
-pub fn pool_sentence(return_ppm: i64, parts: usize, explores: bool, gain_ppm: Option<[i64; 3]>) -> String {
+pub fn pool_sentence(return_ppm: i64, parts: usize, drawn: Option<bool>, gain_ppm: Option<[i64; 3]>) -> String {
     let hundredths = |ppm: i64| (i128::from(ppm) + 5_000).div_euclid(10_000);
     let share = |ppm: i64| {
         let tenths = (i128::from(ppm) + 500).div_euclid(1_000);
@@ -184,15 +184,16 @@ pub fn pool_sentence(return_ppm: i64, parts: usize, explores: bool, gain_ppm: Op
     };
     let returns = hundredths(return_ppm);
     let part = format!("{parts} budgets change by 0 in sum");
-    match (explores, gain_ppm) {
-        (true, _) => format!("Up or down was drawn, one half each; {part}."),
-        (false, Some([low, mid, high])) => format!(
-            "By curves that were learned the pool gains {} ({} to {}); {part}.",
+    match (drawn, gain_ppm) {
+        (Some(false), _) => format!("Back to the budget before the shifts that were drawn; {part}."),
+        (Some(true), _) => format!("Up or down was drawn, one half each; {part}."),
+        (None, Some([low, mid, high])) => format!(
+            "By what was learned the pool gains {} ({} to {}, at all looks together); {part}.",
             share(mid),
             share(low),
             share(high)
         ),
-        (false, None) => format!(
+        (None, None) => format!(
             "The last unit of money returns {}.{:02} times the pool's mean here; {part}.",
             returns / 100,
             returns.rem_euclid(100)

@@ -5,7 +5,7 @@
 
 use controller::Outputs;
 use market::{PoolMarket, PoolTrial};
-use model::fact::Fact;
+use model::fact::{Decision, Fact};
 use model::time::{HOUR_MS, Millis};
 use replay::{ClosedLoop, Delays, Watch};
 use std::collections::BTreeMap;
@@ -21,8 +21,17 @@ fn main() {
     for path in arguments.iter().skip(2) {
         let text = std::fs::read_to_string(path).expect("the trial's file can be read");
         let trial: PoolTrial = toml::from_str(&text).expect("the file is a trial of a pool");
-        println!("{}", row(&trial, &play(&trial, first, seeds)));
+        let runs = play(&trial, first, seeds);
+        println!("{}", row(&trial, &runs));
+        if let Some(worst) = runs.iter().min_by(|one, other| last_week(one).total_cmp(&last_week(other))) {
+            eprintln!("{}: seed {} brought least, {:.3} of the best", trial.name, worst.seed, last_week(worst));
+        }
     }
+}
+
+fn last_week(run: &Run) -> f64 {
+    let week = run.brought.get(JUDGED_FROM..(JUDGED_FROM + 7).min(run.brought.len())).unwrap_or_default();
+    week.iter().sum::<f64>() / week.len().max(1) as f64
 }
 
 /// What one seed came to.
@@ -31,11 +40,13 @@ struct Run {
     seed: u64,
     /// By day: the split in force over the best split, each with one perfect bid a day.
     split: Vec<f64>,
+    /// The same of the split at the start, as if nothing had moved.
+    kept: Vec<f64>,
     /// By day: what the service brought over the best.
     brought: Vec<f64>,
     /// Greatest sum in force at any hour over the pool's sum, and the least.
     sum_over: (f64, f64),
-    /// Groups whose parts did not sum to 0 though all were issued.
+    /// Groups whose commands did not sum to 0: some part was dropped.
     uneven: usize,
     seen: Seen,
 }
@@ -43,9 +54,13 @@ struct Run {
 #[derive(Default)]
 struct Seen {
     commands: usize,
+    explored: usize,
     proposals: usize,
-    groups: BTreeMap<String, i64>,
+    /// By group and campaign: the last value asked for, less the one before the group.
+    groups: BTreeMap<String, BTreeMap<String, i64>>,
     returned: usize,
+    /// For a person to decide: increases or not, and the word.
+    asked: Vec<(bool, Decision)>,
 }
 
 impl Watch for Seen {
@@ -54,12 +69,34 @@ impl Watch for Seen {
         for command in budgets {
             self.commands += 1;
             self.returned += usize::from(command.reason == "pool_return");
+            self.explored += usize::from(command.reason == "exploration");
             let before = command.explanation.terms.iter().find(|term| term.name == "budget_before_micros");
             if let (Some(group), Some(before), Some(value)) = (&command.group_id, before, command.value_micros) {
-                *self.groups.entry(group.clone()).or_default() += value - before.value;
+                let parts = self.groups.entry(group.clone()).or_default();
+                parts.insert(command.campaign_id.clone(), value - before.value);
             }
         }
-        self.proposals += outputs.proposals.iter().filter(|proposal| proposal.state == "proposed").count();
+        for proposal in outputs.proposals.iter().filter(|proposal| proposal.state == "proposed") {
+            self.proposals += 1;
+            let raises = proposal.value_micros > proposal.expected_previous.value_micros;
+            let decision = Decision {
+                command_id: proposal.command_id.clone(),
+                account_id: proposal.account_id.clone(),
+                campaign_id: Some(proposal.campaign_id.clone()),
+                decision: "approve".into(),
+                ..Decision::default()
+            };
+            self.asked.push((raises, decision));
+        }
+    }
+}
+
+impl Seen {
+    /// A person's hour: yes to all decreases, or, where there are none, to all increases.
+    fn decide(&mut self) -> Vec<Decision> {
+        let any_cut = self.asked.iter().any(|(raises, _)| !raises);
+        let now = self.asked.extract_if(.., |(raises, _)| !any_cut || !*raises);
+        now.map(|(_, decision)| decision).collect()
     }
 }
 
@@ -86,7 +123,8 @@ fn play(trial: &PoolTrial, first: u64, seeds: u64) -> Vec<Run> {
 fn run(trial: &PoolTrial, seed: u64) -> Run {
     let pool = trial.market(seed);
     let own = |world: &market::CampaignWorld| world.spec.daily_budget_micros.unwrap_or_default();
-    let sum: i64 = pool.scenario.campaigns.iter().map(own).sum();
+    let first: Vec<i64> = pool.scenario.campaigns.iter().map(own).collect();
+    let sum: i64 = first.iter().sum();
     let mut world = ClosedLoop::new(pool.scenario.clone(), seed, None, Delays::default());
     world.tell("ads.entities", Fact::EntitySpec(Box::new(pool.pool.clone())));
     let starts = pool.day_starts();
@@ -102,18 +140,22 @@ fn run(trial: &PoolTrial, seed: u64) -> Run {
                 bid_as_platform(&mut world, &pool, day, &budgets);
             }
             world.run(at, &mut run.seen);
+            let decided = if trial.approves { run.seen.decide() } else { Vec::new() };
+            decided.into_iter().for_each(|word| world.tell("ads.feedback", Fact::Decision(Box::new(word))));
             let over = in_force(&world, &pool).iter().sum::<i64>() as f64 / sum as f64;
             run.sum_over = (run.sum_over.0.max(over), run.sum_over.1.min(over));
             // The middle of the day is past all moves of the night.
             if at - start == 12 * HOUR_MS {
-                run.split.push(pool.of_split(day, &in_force(&world, &pool)) / pool.best(day, sum));
+                let best = pool.best(day, sum);
+                run.split.push(pool.of_split(day, &in_force(&world, &pool)) / best);
+                run.kept.push(pool.of_split(day, &first) / best);
             }
         }
         let worth = brought(&world, &pool);
         run.brought.push((worth - before) / pool.best(day, sum));
         before = worth;
     }
-    run.uneven = run.seen.groups.values().filter(|sum| **sum != 0).count();
+    run.uneven = run.seen.groups.values().filter(|parts| parts.values().sum::<i64>() != 0).count();
     run
 }
 
@@ -152,14 +194,16 @@ fn row(trial: &PoolTrial, runs: &[Run]) -> String {
     let greatest = runs.iter().map(|run| run.sum_over.0).fold(0.0, f64::max);
     let least = runs.iter().map(|run| run.sum_over.1).fold(f64::INFINITY, f64::min);
     let week = |run: &Run, of: fn(&Run) -> &Vec<f64>, from: usize| mean(of(run), from, from + 7);
-    let below =
-        runs.iter().filter(|run| week(run, |run| &run.split, JUDGED_FROM) < week(run, |run| &run.split, 7) - 0.005);
+    let after = |run: &Run| week(run, |run| &run.split, JUDGED_FROM);
+    let kept = |run: &Run| week(run, |run| &run.kept, JUDGED_FROM);
+    let below = runs.iter().filter(|run| after(run) < kept(run) - 0.005);
     format!(
-        "| {} | {} | {} | {} | {} | {} | {} | {:.4} to {:.4} | {} of {} | {} | {} | {} |",
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {:.4} to {:.4} | {} of {} | {} | {} | {} | {} |",
         trial.name,
         runs.len(),
         show(&|run| week(run, |run| &run.split, 7)),
-        show(&|run| week(run, |run| &run.split, JUDGED_FROM)),
+        show(&kept),
+        show(&after),
         show(&|run| week(run, |run| &run.brought, 7)),
         show(&|run| week(run, |run| &run.brought, JUDGED_FROM)),
         below.count(),
@@ -168,6 +212,7 @@ fn row(trial: &PoolTrial, runs: &[Run]) -> String {
         count(&|run| run.uneven),
         count(&|run| run.seen.groups.len()),
         count(&|run| run.seen.commands),
+        count(&|run| run.seen.explored),
         count(&|run| run.seen.returned),
         count(&|run| run.seen.proposals),
     )

@@ -1,5 +1,8 @@
 //! Moves of budgets within pools: decreases before local midnight, increases after it, through the guard (section 8).
 //!
+//! A command that is lost is asked again, a decrease until half an hour after midnight, an increase until the group ends.
+//! Increases wait for the decreases; those that do not come by then take their share of the increases with them (`pools`).
+//!
 //! What always holds: an increase is sent only as far as decreases were confirmed, and names them (`requires`); all parts of
 //! a night share a `group_id`; what was given before stands in each explanation. A group that a person decides, or that is
 //! only observed, leaves as proposals, all of it.
@@ -11,9 +14,8 @@ use super::{Case, Desk};
 use crate::campaign::Live;
 use crate::ledger::{AccountLedger, Lever};
 use crate::pools::{Group, Leg, is_confirmed};
-use crate::slot::Slot;
 use model::output::{Adjustment, ExpectedEffect, Term};
-use model::time::Millis;
+use model::time::{MINUTE_MS, Millis};
 use policy::explain::{Reason, pool_sentence};
 use policy::gates::{Permission, WhyNothing};
 use policy::guard::{Action, Checked, Mode, Proposal, Verdict, check};
@@ -22,7 +24,13 @@ use policy::portfolio::explore::PROPENSITY_PPM;
 /// What "why nothing" calls it.
 const WORD: &str = "budget";
 /// A budget is not brought to what is given within this time before midnight: it would count for the day that ends.
-const QUIET_BEFORE_MS: Millis = 15 * model::time::MINUTE_MS;
+const QUIET_BEFORE_MS: Millis = 15 * MINUTE_MS;
+
+/// A command that nobody answered is asked again after twice the time each: half a dozen times within the hour, and few
+/// enough for the account's breaker. The gate waits for the time that an answer takes.
+fn asked_again_at(asked_at: Millis, begun: Millis) -> Millis {
+    asked_at.saturating_add(asked_at.saturating_sub(begun).max(MINUTE_MS))
+}
 
 impl Desk<'_> {
     /// Once a minute: what the groups that are under way ask for now.
@@ -50,21 +58,24 @@ impl Desk<'_> {
                 ledger.campaigns.get(&leg.campaign_id)?.budget.last.as_ref().map(|last| last.command_id.clone())
             })
             .collect();
-        let settings = self.policy.for_account(account_id);
-        let raises = self.now >= group.day_end.saturating_add(settings.portfolio.raise_after_ms);
-        let lowers = self.now < group.day_end;
-        let issued = |leg: &Leg| {
+        let settings = &self.policy.for_account(account_id).portfolio;
+        let lowers = self.now < if group.is_proposed { group.day_end } else { group.lowered_by(settings) };
+        let all_gave = group.legs.iter().filter(|leg| leg.gives()).count() == gave.len();
+        let raises = self.now >= group.raised_from(settings) && !gave.is_empty() && (all_gave || !lowers);
+        let waits = |leg: &Leg| {
             let slot = ledger.campaigns.get(&leg.campaign_id).map(|ledger| &ledger.budget);
             let shown =
                 slot.and_then(|slot| slot.shown).is_some_and(|(value, at)| value == leg.to && at >= group.opened_at);
-            let asked = slot.and_then(|slot| slot.last.as_ref()).is_some_and(|last| last.issued_at >= group.opened_at);
-            if group.is_proposed { shown } else { asked }
+            let asked = slot.and_then(|slot| slot.last.as_ref()).filter(|last| last.issued_at >= group.opened_at);
+            let begun = if leg.gives() { group.opened_at } else { group.raised_from(settings) };
+            let again = asked.is_some_and(|last| self.now >= asked_again_at(last.issued_at, begun));
+            if group.is_proposed { shown } else { is_confirmed(leg, ledger) || asked.is_some() && !again }
         };
         let due = |leg: &&Leg| match (group.is_proposed, leg.gives()) {
             (true, _) | (false, true) => lowers,
-            (false, false) => raises && !gave.is_empty(),
+            (false, false) => raises,
         };
-        let legs: Vec<Leg> = group.legs.iter().filter(due).filter(|leg| !issued(leg)).cloned().collect();
+        let legs: Vec<Leg> = group.legs.iter().filter(due).filter(|leg| !waits(leg)).cloned().collect();
         for leg in &legs {
             let requires = if leg.gives() { Vec::new() } else { gave.clone() };
             self.at_case(account_id, &leg.campaign_id, false, |desk, case| desk.submit_leg(case, group, leg, requires));
@@ -74,6 +85,10 @@ impl Desk<'_> {
     fn submit_leg(&mut self, case: &Case<'_>, group: &Group, leg: &Leg, requires: Vec<String>) {
         if self.is_ruled(case, Lever::Budget) {
             return self.note(WORD, "rule_holds");
+        }
+        // Where the day's highest budget counts, one that is lowered late does not bound the day.
+        if leg.gives() && self.now >= group.day_end && case.picture.profile.ceiling_by_highest_budget {
+            return;
         }
         let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::Budget);
         let needed = if leg.gives() { Permission::DecreasesOnly } else { Permission::All };
@@ -124,9 +139,10 @@ impl Desk<'_> {
             term("group_sum_micros", 0),
             term("group_parts", group.legs.len() as i64),
         ]);
-        let sentence = pool_sentence(leg.return_ppm, group.legs.len(), group.explores, group.gain_ppm);
+        let sentence =
+            pool_sentence(leg.return_ppm, group.legs.len(), group.explores.then_some(leg.drawn), group.gain_ppm);
         written.explanation.text = format!("{} {sentence}", written.explanation.text);
-        if group.explores {
+        if leg.drawn {
             written.explanation.propensity_ppm = Some(PROPENSITY_PPM);
         }
         if let Some([low, mid, high]) = group.gain_ppm {
@@ -177,17 +193,12 @@ impl Desk<'_> {
         let account = self.belief.accounts.get(account_id)?;
         let (pool, _) = account.pools.member(&live.spec, campaign_id)?;
         let ledger = self.ledger.accounts.get(account_id);
-        let highest = |id: &str, own: i64| {
+        let in_force = pool.members.iter().map(|(id, member)| {
             let slot = ledger.and_then(|ledger| ledger.campaigns.get(id)).map(|ledger| &ledger.budget);
-            let confirmed = slot.and_then(|slot| slot.confirmed).unwrap_or(own);
-            // Read back after the last instant at which it could be applied: it never was.
-            let never = |slot: &Slot, expires_at: Millis| slot.confirmed_at.is_some_and(|at| at > expires_at);
-            let pending =
-                slot.and_then(|slot| slot.pending.as_ref().filter(|pending| !never(slot, pending.expires_at)));
-            let pending = pending.map_or(confirmed, |pending| pending.value);
-            confirmed.max(pending)
-        };
-        let in_force = pool.members.iter().map(|(id, member)| highest(id, member.own_micros));
+            // What was asked of the campaign itself before passed the same rule, and a new command replaces it.
+            let own = slot.filter(|_| **id == *campaign_id).map(|slot| slot.confirmed.unwrap_or(member.own_micros));
+            own.or(slot.map(|slot| slot.highest(member.own_micros))).unwrap_or(member.own_micros)
+        });
         Some(pool.sum_micros().saturating_sub(in_force.fold(0, i64::saturating_add)))
     }
 

@@ -25,10 +25,14 @@ pub struct Candidate<'a> {
     pub ceiling_micros: Option<i64>,
     /// Its budget held it yesterday.
     pub is_bound: bool,
+    /// What it never spends.
+    pub idle_micros: i64,
     pub ln_bid: f64,
     pub matured_events: f64,
     pub conversions: f64,
     pub value: f64,
+    /// Visible conversions of a mean day.
+    pub daily: f64,
     pub days: Vec<response::Day>,
     /// What of the days' worth is value, and not conversions.
     pub day_values: Vec<f64>,
@@ -67,16 +71,19 @@ impl<'a> Candidate<'a> {
             floor_micros: profile.budget_min_micros(&live.spec.currency),
             ceiling_micros: live.spec.budget_max_micros,
             is_bound: member.bound_share(day.date) >= settings.portfolio.bound_share_min,
+            idle_micros: member.idle(day.date, &settings.portfolio),
             ln_bid: member.ln_bid(day.date, settings.portfolio.bid_days),
             matured_events: 0.0,
             conversions: 0.0,
             value: 0.0,
+            daily: 0.0,
             days: Vec::new(),
             day_values: Vec::new(),
         };
         let sums = candidate.add_days(member, day, seen, around, settings);
         (candidate.matured_events, candidate.conversions, candidate.value) =
             (sums.matured_events, sums.conversions, sums.value);
+        candidate.daily = sums.conversions / sums.with_spend.max(1) as f64;
         let mean = sums.spend_micros / sums.with_spend.max(1);
         let least = mean as f64 * settings.portfolio.floor_share;
         candidate.floor_micros = candidate.floor_micros.max(live.spec.budget_min_micros.unwrap_or(0)).max(least as i64);
@@ -126,7 +133,8 @@ impl<'a> Candidate<'a> {
             let date = live.calendar.day_of(start).date;
             // A day that its budget did not hold spent by its demand, and would show what demand brings.
             if spend > 0 && member.bound_share(date) >= settings.portfolio.bound_share_min {
-                self.days.push(response::Day { spend_micros: spend, worth: brought, seen_share: share });
+                let budget_micros = member.budget_of(date);
+                self.days.push(response::Day { budget_micros, worth: brought, seen_share: share });
                 self.day_values.push(measures[value].max(0) as f64);
             }
         }

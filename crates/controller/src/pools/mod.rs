@@ -6,8 +6,9 @@
 //!
 //! What always holds: belief, the same live, on restart and in a replay; what the campaigns of a pool are given sums to
 //! what their specifications say, to the micro, whatever is answered, lost or changed. A move counts as far as its commands
-//! were confirmed; what a lost increase would have taken goes back to those that gave. Commands chase what is given. About
-//! 1.2 kB a campaign in a pool, none for others; a pool takes 2,000 campaigns at most, by id.
+//! were confirmed: decreases that nobody confirmed leave it with their share of the increases, and what a lost increase would
+//! have taken goes back to those that gave. Commands chase what is given. About 1.4 kB a campaign in a pool, none for others;
+//! a pool takes 2,000 campaigns at most, by id.
 //!
 //! Missing on purpose: budgets of weeks, months and flights, shared budgets, one pool over accounts or currencies.
 
@@ -28,7 +29,7 @@ use policy::composition::Binding;
 use policy::pause::Holder;
 use policy::plan::OpenHours;
 use policy::portfolio::Stays;
-use policy::settings::Policy;
+use policy::settings::{Policy, Portfolio as PoolSettings};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,6 +97,8 @@ struct MemberDay {
     open: u32,
     bound: u32,
     spend_micros: i64,
+    /// Budget in force, as last known of the day.
+    budget_micros: i64,
     /// Sum of spend x ln(bid).
     ln_bid: f64,
 }
@@ -311,6 +314,7 @@ impl Member {
         let today = self.today(day.date);
         today.open = today.open.saturating_add(u32::from(is_open));
         today.bound = today.bound.saturating_add(u32::from(is_bound));
+        today.budget_micros = ledger.budget.confirmed.or(live.spec.daily_budget_micros).unwrap_or(0);
         let bid = ledger.bid.assumed().unwrap_or(live.spec.bid_micros);
         if fresh > 0 && bid > 0 {
             let factor = crate::factors::of_hour(&live.pacing.hour_factors, hour);
@@ -320,7 +324,7 @@ impl Member {
     }
 
     fn today(&mut self, date: i32) -> &mut MemberDay {
-        let new = MemberDay { date, open: 0, bound: 0, spend_micros: 0, ln_bid: 0.0 };
+        let new = MemberDay { date, open: 0, bound: 0, spend_micros: 0, budget_micros: 0, ln_bid: 0.0 };
         if self.days.last().is_none_or(|day| day.date != date) {
             self.days.push(new);
             let excess = self.days.len().saturating_sub(DAYS_KEPT);
@@ -334,6 +338,25 @@ impl Member {
     fn bound_share(&self, date: i32) -> f64 {
         let day = self.days.iter().rev().find(|day| day.date == date);
         day.map_or(0.0, |day| f64::from(day.bound) / f64::from(day.open.max(1)))
+    }
+
+    /// Budget in force on a day, 0 where it is not known.
+    fn budget_of(&self, date: i32) -> i64 {
+        self.days.iter().rev().find(|day| day.date == date).map_or(0, |day| day.budget_micros)
+    }
+
+    /// Money that it was given and never spent on any of the `days` before a date, in none of which its budget held it: all
+    /// above the highest spend and a share of that. 0 where fewer days are known.
+    fn idle(&self, date: i32, settings: &PoolSettings) -> i64 {
+        let before = |day: &&MemberDay| (1..=settings.idle_days).contains(&(i64::from(date) - i64::from(day.date)));
+        let days = || self.days.iter().filter(before);
+        let held = |day: &MemberDay| self.bound_share(day.date) >= settings.bound_share_min || day.open == 0;
+        if (days().count() as i64) < settings.idle_days || days().any(held) {
+            return 0;
+        }
+        let most = days().map(|day| day.spend_micros).max().unwrap_or(0);
+        let keeps = most as f64 * (1.0 + settings.idle_headroom.max(0.0));
+        self.given_micros.saturating_sub(keeps as i64).max(0)
     }
 
     /// Mean logarithm of the bid of the last `days`, weighted by spend; not finite without any.

@@ -14,9 +14,10 @@ use model::time::{HOUR_MS, Millis};
 use policy::anomaly::Detector;
 use policy::arithmetic::ppm;
 use policy::guard::Mode;
-use policy::portfolio::response::{Gain, Response, gain, is_worth_it};
-use policy::portfolio::{self, Evidence, Stays, common_step, explore, ln_return, moves};
-use policy::settings::Settings;
+use policy::portfolio::platform::{self, Tonight};
+use policy::portfolio::response::{Gain, Response};
+use policy::portfolio::{self, Evidence, Stays, common_step, ln_return, moves};
+use policy::settings::{Portfolio as PoolSettings, Settings};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ pub struct Leg {
     pub to: i64,
     /// What its last unit of money returns, over the pool's mean.
     pub return_ppm: i64,
+    /// Up or down was drawn; a part of a group that explores and was not goes back to where it was before.
+    pub drawn: bool,
 }
 
 impl Leg {
@@ -68,6 +71,33 @@ impl Leg {
 }
 
 impl Group {
+    /// From here on increases are sent.
+    pub fn raised_from(&self, settings: &PoolSettings) -> Millis {
+        self.day_end.saturating_add(settings.raise_after_ms)
+    }
+
+    /// Until here a lost decrease is asked again: half of the increases' time is theirs.
+    pub fn lowered_by(&self, settings: &PoolSettings) -> Millis {
+        let first = self.raised_from(settings);
+        first.saturating_add(self.until.saturating_sub(first).max(0) / 2)
+    }
+
+    /// Leaves out decreases that nobody confirmed in time, and of the increases as much money.
+    fn shrink(&mut self, confirmed: impl Fn(&Leg) -> bool) {
+        let step = self.step_micros.max(1);
+        self.legs.retain(|leg| !leg.gives() || confirmed(leg));
+        let sum = |gives: bool| {
+            let legs = self.legs.iter().filter(|leg| leg.gives() == gives);
+            legs.fold(0_i64, |sum, leg| sum.saturating_add((leg.to - leg.from).abs() / step))
+        };
+        let more: Vec<i64> = self.legs.iter().map(|leg| (leg.to - leg.from).max(0) / step).collect();
+        let less = portfolio::give_back(&more, sum(false).saturating_sub(sum(true)));
+        for (leg, less) in self.legs.iter_mut().zip(less) {
+            leg.to -= less * step;
+        }
+        self.legs.retain(|leg| leg.to != leg.from);
+    }
+
     /// The part of a campaign.
     pub fn leg(&self, campaign_id: &str) -> Option<&Leg> {
         let at = self.legs.binary_search_by(|leg| (*leg.campaign_id).cmp(campaign_id)).ok()?;
@@ -88,6 +118,14 @@ impl Pool {
     /// Ends the group once all of it is confirmed, or its time is over: what was confirmed is given from now on, and what no
     /// increase has taken goes back to those that gave.
     pub(super) fn settle(&mut self, around: &Around<'_>) {
+        let settings = &around.policy.for_account(around.account_id).portfolio;
+        if let Some(group) = &mut self.group
+            && !group.is_proposed
+            && around.now >= group.lowered_by(settings)
+            && group.legs.iter().any(|leg| leg.gives() && !is_confirmed(leg, around.ledger))
+        {
+            group.shrink(|leg| is_confirmed(leg, around.ledger));
+        }
         let Some(group) = &self.group else { return };
         let confirmed: Vec<bool> = group.legs.iter().map(|leg| is_confirmed(leg, around.ledger)).collect();
         if around.now < group.until && !(confirmed.iter().all(|done| *done) && around.now >= group.day_end) {
@@ -177,7 +215,8 @@ impl Pool {
             .collect();
         let (step, members) = self.members_of(candidates, &returns, settings)?;
         let changes = moves(&members, step, &settings.portfolio)?;
-        Ok(Found { step, changes, returns, explores: false, gain: None })
+        let drawn = vec![false; changes.len()];
+        Ok(Found { step, changes, returns, drawn, explores: false, gain: None })
     }
 
     /// Returns by curves that were learned; a shift that explores where no gain is proven.
@@ -205,45 +244,48 @@ impl Pool {
             })
             .collect();
         let (step, members) = self.members_of(candidates, &returns, settings)?;
-        let proposed = moves(&members, step, &settings.portfolio).ok().and_then(|changes| {
-            let budgets: Vec<i64> = members.iter().map(|member| member.budget_micros).collect();
-            let scaled = responses.iter().zip(candidates).map(|(response, of)| {
-                response
-                    .as_ref()
-                    .filter(|_| of.kept.is_none())
-                    .map(|response| response.worth_times(libm::exp(of_one(of))))
-            });
-            let gain = gain(&scaled.collect::<Vec<_>>(), &budgets, &changes)?;
-            is_worth_it(&gain, &settings.portfolio).then_some((changes, gain))
-        });
-        if let Some((changes, gain)) = proposed {
-            return Ok(Found { step, changes, returns, explores: false, gain: Some(gain) });
-        }
-        let changes = self.shifts(candidates, &members, step, day, settings, around)?;
-        Ok(Found { step, changes, returns, explores: true, gain: None })
+        let toss = self.toss(candidates, day, settings, around);
+        let campaigns: Vec<platform::Campaign> = candidates
+            .iter()
+            .zip(members)
+            .zip(responses.into_iter().zip(&toss))
+            .map(|((of, member), (response, up))| {
+                let unit = libm::exp(of_one(of));
+                let response = response.filter(|_| of.kept.is_none()).map(|response| response.worth_times(unit));
+                platform::Campaign {
+                    member,
+                    response,
+                    daily: of.daily * unit,
+                    idle_micros: if of.kept.is_none() { of.idle_micros } else { 0 },
+                    center_micros: self.members.get(of.id).map_or(0, |member| member.center_micros),
+                    up: *up,
+                }
+            })
+            .collect();
+        let explores = toss.iter().any(Option::is_some);
+        Ok(match platform::tonight(&campaigns, step, explores, &settings.portfolio)? {
+            Tonight::Proven(changes, gain) => {
+                let drawn = vec![false; changes.len()];
+                Found { step, changes, returns, drawn, explores: false, gain: Some(gain) }
+            }
+            Tonight::Explores(changes, drawn) => Found { step, changes, returns, drawn, explores: true, gain: None },
+        })
     }
 
-    /// Up or down by the hash of campaign and day (section 11).
-    fn shifts(
+    /// Up or down by the hash of campaign and day (section 11); nothing for whom no shift is allowed tonight.
+    fn toss(
         &self,
         candidates: &[Candidate<'_>],
-        members: &[portfolio::Member],
-        step: i64,
         day: &Day,
         settings: &Settings,
         around: &Around<'_>,
-    ) -> Result<Vec<i64>, Stays> {
+    ) -> Vec<Option<bool>> {
         let changed = self.members.values().any(|member| member.changed == Some(day.date));
         let all_auto = candidates.iter().all(|of| of.kept.is_some() || of.mode == Mode::Auto);
         let unusual = candidates.iter().any(|of| {
             let pacing = &of.live.pacing;
             pacing.runaway.is_open() || pacing.delivery.is_open() || pacing.holds_raises(settings, around.now)
         });
-        if changed || !all_auto || unusual || settings.portfolio.explore_share <= 0.0 {
-            return Err(Stays::NoGain);
-        }
-        let center = |of: &Candidate<'_>| self.members.get(of.id).map_or(0, |member| member.center_micros);
-        let centers: Vec<i64> = candidates.iter().map(center).collect();
         let ends_soon = |of: &Candidate<'_>| {
             let spec = &of.live.spec;
             spec.flight_end.is_some_and(|end| {
@@ -251,21 +293,12 @@ impl Pool {
                 (end.saturating_sub(around.now)) as f64 <= length * settings.portfolio.explore_not_last
             })
         };
+        let may = !changed && all_auto && !unusual;
         let up = |of: &Candidate<'_>| {
             let seed = format!("{}\u{1f}{}\u{1f}{}", around.account_id, of.id, day.date);
-            Some(fingerprint(&seed) & 1 == 1).filter(|_| of.kept.is_none() && !ends_soon(of))
+            Some(fingerprint(&seed) & 1 == 1).filter(|_| may && of.kept.is_none() && !ends_soon(of))
         };
-        let up: Vec<Option<bool>> = candidates.iter().map(up).collect();
-        let shifts = explore::shifts(&centers, &up, &settings.portfolio);
-        let wanted: Vec<f64> = shifts
-            .iter()
-            .zip(&centers)
-            .zip(members)
-            .map(|((shift, center), member)| shift + *center as f64 - member.budget_micros as f64)
-            .collect();
-        let free: Vec<portfolio::Member> =
-            members.iter().map(|member| portfolio::Member { may_take: true, ..*member }).collect();
-        portfolio::settle(&free, &wanted, step, &settings.portfolio)
+        candidates.iter().map(up).collect()
     }
 
     /// Bounds of each campaign for the split, and the step that all have in common. Who is kept moves nothing.
@@ -310,13 +343,14 @@ impl Pool {
         let weighted =
             candidates.iter().zip(&found.returns).filter_map(|(of, ln)| Some((given(of) as f64, known(*ln)?)));
         let (weight, logs) = weighted.fold((0.0, 0.0), |sum, (weight, ln)| (sum.0 + weight, sum.1 + weight * ln));
-        let moved = candidates.iter().zip(&found.changes).zip(&found.returns).filter(|((_, change), _)| **change != 0);
+        let told = found.returns.iter().zip(&found.drawn);
+        let moved = candidates.iter().zip(&found.changes).zip(told).filter(|((_, change), _)| **change != 0);
         let mut legs: Vec<(Leg, Mode)> = moved
-            .map(|((of, change), ln)| {
+            .map(|((of, change), (ln, drawn))| {
                 let from = given(of);
                 let over = known(*ln).map_or(WHOLE_PPM, |ln| ppm(libm::exp(ln - logs / weight)));
                 let (campaign_id, to) = (Arc::from(of.id), from.saturating_add(*change));
-                (Leg { campaign_id, from, to, return_ppm: over }, of.mode)
+                (Leg { campaign_id, from, to, return_ppm: over, drawn: *drawn }, of.mode)
             })
             .collect();
         legs.sort_by(|(one, _), (other, _)| one.campaign_id.cmp(&other.campaign_id));
@@ -346,6 +380,7 @@ struct Found {
     step: i64,
     changes: Vec<i64>,
     returns: Vec<f64>,
+    drawn: Vec<bool>,
     explores: bool,
     gain: Option<Gain>,
 }

@@ -1,6 +1,8 @@
 //! Campaigns of one pool: money moves to where it returns more, lowered before midnight and raised after it; what is lost
 //! goes back; the sum never rises.
 
+mod losses;
+
 use super::recovery::logged;
 use super::world::*;
 use crate::{Authority, Controller, JournalPosition, Outputs};
@@ -78,12 +80,31 @@ impl Pool {
         }
     }
 
-    fn until(mut self, end: Millis, answer: impl Fn(&Adjustment) -> bool) -> Self {
+    fn until(self, end: Millis, answer: impl Fn(&Adjustment) -> bool) -> Self {
+        let step =
+            |now: Millis| if (now + 12 * MINUTE_MS).rem_euclid(DAY_MS) < 90 * MINUTE_MS { MINUTE_MS } else { STEP };
+        self.with(
+            end,
+            step,
+            |_| true,
+            |_, outputs| outputs.adjustments.iter().filter(|command| answer(command)).map(applied).collect(),
+        )
+    }
+
+    /// Until an instant, with instants at which money is spent, and what the subscriber says to each record's outputs.
+    fn with(
+        mut self,
+        end: Millis,
+        step: impl Fn(Millis) -> Millis,
+        spends: impl Fn(Millis) -> bool,
+        mut answer: impl FnMut(Millis, &Outputs) -> Vec<Fact>,
+    ) -> Self {
         while self.now < end {
             let at = self.now - MINUTE_MS;
             let rows: Vec<Row> = NAMES
                 .iter()
                 .zip(RATES)
+                .filter(|_| spends(self.now))
                 .flat_map(|(name, rate)| {
                     let credited =
                         (at - HOUR_MS > MONDAY).then(|| credit(name, at, at - HOUR_MS, 3_000 * rate, 40_000 * rate));
@@ -94,11 +115,11 @@ impl Pool {
             let record = self.world.journal.cut(self.now, self.now - 5_000, &rows, &facts);
             self.records.push((self.now, record.clone()));
             let outputs = self.world.apply(self.now, &record);
-            self.queue = outputs.adjustments.iter().filter(|command| answer(command)).map(applied).collect();
+            self.queue = answer(self.now, &outputs);
             self.commands.extend(outputs.adjustments.clone());
             self.proposals.extend(outputs.proposals.clone());
             self.outputs.push(outputs);
-            self.now += if (self.now + 12 * MINUTE_MS).rem_euclid(DAY_MS) < 90 * MINUTE_MS { MINUTE_MS } else { STEP };
+            self.now += step(self.now);
         }
         self
     }

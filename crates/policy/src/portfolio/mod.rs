@@ -2,8 +2,8 @@
 //!
 //! Where bids are ours, no curve is needed: the last event that a campaign buys costs about its bid, so one more unit of
 //! money returns what an event is worth over the bid ([`ln_return`]), and money moves from where it returns less to where
-//! it returns more ([`moves`]). Where bids are a platform's, curves are learned ([`response`]) and only proposed. Small
-//! shifts that tell the curves apart come from [`explore`].
+//! it returns more ([`moves`]). Where bids are a platform's ([`platform`]), curves are learned ([`response`]) and only proposed,
+//! as is what nobody spends ([`idle_moves`]). Small shifts that tell the curves apart come from [`explore`].
 //!
 //! What always holds, for any input: the moves sum to exactly 0, are whole steps, leave every campaign between its floor
 //! and its ceiling (or where it was), and none is larger than its limit; a pool of one moves nothing. The same input gives
@@ -13,6 +13,7 @@
 //! (eps - 1)/eps, and no eps is learned from moves of ours), money between currencies.
 
 pub mod explore;
+pub mod platform;
 pub mod response;
 
 use crate::settings::Portfolio as Settings;
@@ -49,6 +50,8 @@ pub enum Stays {
     BelowStep,
     /// The proven gain is too small, or not proven.
     NoGain,
+    /// No gain is proven, and shifts that explore would tell too little to prove one.
+    TooLittleToLearn,
     /// Tracking is broken, or some other anomaly hides what money returns.
     Anomaly,
     /// A person's value, an unanswered command or a halt stands in the way of some campaign.
@@ -64,6 +67,7 @@ impl Stays {
             Stays::NoTaker => "no_taker",
             Stays::BelowStep => "below_step",
             Stays::NoGain => "gain_not_proven",
+            Stays::TooLittleToLearn => "too_little_to_learn",
             Stays::Anomaly => "anomaly",
             Stays::Unsettled => "unsettled",
         }
@@ -113,6 +117,35 @@ pub fn moves(members: &[Member], step_micros: i64, settings: &Settings) -> Resul
     }
     let wanted: Vec<f64> =
         by_return(members, &active).iter().zip(members).map(|(to, of)| to - of.budget_micros as f64).collect();
+    settle(members, &wanted, step_micros, settings)
+}
+
+/// What each campaign's budget changes by where some have money that they never spend: `idle` of each goes to those that would
+/// spend more, by budget and what a unit returns there.
+pub fn idle_moves(
+    members: &[Member],
+    idle_micros: &[i64],
+    step_micros: i64,
+    settings: &Settings,
+) -> Result<Vec<i64>, Stays> {
+    let takes = |member: &&Member| member.may_take && is_known(member);
+    let mean = {
+        let logs = members.iter().filter(takes).map(|member| member.ln_return);
+        logs.clone().sum::<f64>() / logs.count() as f64
+    };
+    let weight = |member: &Member| member.budget_micros as f64 * exp((member.ln_return - mean).clamp(-LN_MAX, LN_MAX));
+    let weights = members.iter().filter(takes).map(weight).sum::<f64>();
+    let idle = idle_micros.iter().map(|idle| (*idle).max(0) as f64).sum::<f64>();
+    let wanted = |(member, own): (&Member, &i64)| {
+        if *own > 0 {
+            -(*own as f64)
+        } else if takes(&member) {
+            weight(member) / weights * idle
+        } else {
+            0.0
+        }
+    };
+    let wanted: Vec<f64> = members.iter().zip(idle_micros).map(wanted).collect();
     settle(members, &wanted, step_micros, settings)
 }
 

@@ -1,10 +1,10 @@
 use super::explore::shifts;
-use super::response::{Day, Response, gain, is_worth_it};
+use super::response::{Day, Response, gain, is_proven};
 use super::*;
 use proptest::prelude::*;
 
 const EUR: i64 = 1_000_000;
-const CENT: i64 = 10_000;
+pub(super) const CENT: i64 = 10_000;
 
 fn member(budget: i64, ln_return: f64) -> Member {
     Member {
@@ -70,7 +70,7 @@ fn a_curve_is_found_where_spend_varied_and_stays_open_where_it_did_not() {
         (0..28)
             .map(|day| {
                 let spend = 1e8 * (1.0 + sway * (f64::from(day % 7) - 3.0) / 3.0);
-                Day { spend_micros: spend as i64, worth: truth(spend), seen_share: 1.0 }
+                Day { budget_micros: spend as i64, worth: truth(spend), seen_share: 1.0 }
             })
             .collect()
     };
@@ -78,8 +78,8 @@ fn a_curve_is_found_where_spend_varied_and_stays_open_where_it_did_not() {
     let varied = Response::of(&days(0.5), &settings()).unwrap();
     assert!((slope(&varied) / (400.0 * exp(-1.0)) - 1.0).abs() < 0.15, "{}", slope(&varied));
     let flat = Response::of(&days(0.0), &settings()).unwrap();
-    let alike = gain(&[Some(flat.clone()), Some(flat)], &[100 * EUR; 2], &[20 * EUR, -20 * EUR]).unwrap();
-    assert!(alike.low < 0.0 && alike.high > 0.0 && !is_worth_it(&alike, &settings()), "{alike:?}");
+    let alike = gain(&[Some(&flat), Some(&flat)], &[100 * EUR; 2], &[20 * EUR, -20 * EUR], 0.0).unwrap();
+    assert!(alike.low < 0.0 && alike.high > 0.0 && !is_proven(&alike), "{alike:?}");
     assert_eq!(Response::of(&[], &settings()), None);
 }
 
@@ -88,16 +88,16 @@ fn a_clear_gain_is_told_and_one_whose_interval_touches_nothing_is_not() {
     let of = |a: f64, b: f64| {
         let day = |day: i32| {
             let spend = 1e8 * (0.5 + f64::from(day % 7) / 6.0);
-            Day { spend_micros: spend as i64, worth: a * (1.0 - exp(-spend / b)), seen_share: 1.0 }
+            Day { budget_micros: spend as i64, worth: a * (1.0 - exp(-spend / b)), seen_share: 1.0 }
         };
         Response::of(&(0..28).map(day).collect::<Vec<_>>(), &settings())
     };
     // One is nearly full, the other nearly straight.
     let pool = [of(4_000.0, 3e7), of(20_000.0, 6e8)];
-    let found = gain(&pool, &[100 * EUR; 2], &[-20 * EUR, 20 * EUR]).unwrap();
-    assert!(is_worth_it(&found, &settings()), "{found:?}");
-    let back = gain(&pool, &[100 * EUR; 2], &[20 * EUR, -20 * EUR]).unwrap();
-    assert!(back.mid < 0.0 && !is_worth_it(&back, &settings()));
+    let found = gain(&pool.each_ref().map(Option::as_ref), &[100 * EUR; 2], &[-20 * EUR, 20 * EUR], 0.0).unwrap();
+    assert!(is_proven(&found), "{found:?}");
+    let back = gain(&pool.each_ref().map(Option::as_ref), &[100 * EUR; 2], &[20 * EUR, -20 * EUR], 0.0).unwrap();
+    assert!(back.mid < 0.0 && !is_proven(&back));
 }
 
 fn any_member() -> impl Strategy<Value = Member> {
@@ -187,39 +187,39 @@ proptest! {
     fn no_days_and_no_numbers_break_the_curves(
         days in prop::collection::vec((any::<i64>(), any::<f64>(), any::<f64>()), 0..9), to in any::<i64>(), from in any::<i64>(),
     ) {
-        let days: Vec<Day> = days.into_iter().map(|(spend_micros, worth, seen_share)| Day { spend_micros, worth, seen_share }).collect();
+        let days: Vec<Day> = days.into_iter().map(|(budget_micros, worth, seen_share)| Day { budget_micros, worth, seen_share }).collect();
         let response = Response::of(&days, &settings());
-        _ = gain(&[response], &[from], &[to]);
+        _ = gain(&[response.as_ref()], &[from], &[to], 0.0);
     }
 }
 
 /// A campaign in second-price auctions with log-normal prices: what a day's budget buys, and at which bid.
-struct Seller {
-    supply: f64,
-    median: f64,
-    sigma: f64,
-    worth: f64,
-    bid_max: f64,
+pub(super) struct Seller {
+    pub(super) supply: f64,
+    pub(super) median: f64,
+    pub(super) sigma: f64,
+    pub(super) worth: f64,
+    pub(super) bid_max: f64,
 }
 
 impl Seller {
-    fn clicks_and_spend(&self, bid: f64) -> (f64, f64) {
+    pub(super) fn clicks_and_spend(&self, bid: f64) -> (f64, f64) {
         let normal = |z: f64| 0.5 * libm::erfc(-z / core::f64::consts::SQRT_2);
         let z = log(bid / self.median) / self.sigma;
         let mean = self.median * exp(self.sigma * self.sigma / 2.0);
         (self.supply * normal(z), self.supply * mean * normal(z - self.sigma))
     }
 
-    fn bid_for(&self, budget: f64) -> f64 {
+    pub(super) fn bid_for(&self, budget: f64) -> f64 {
         greatest(self.bid_max, |bid| self.clicks_and_spend(bid).1 <= budget)
     }
 
-    fn value(&self, budget: f64) -> f64 {
+    pub(super) fn value(&self, budget: f64) -> f64 {
         self.worth * self.clicks_and_spend(self.bid_for(budget)).0
     }
 }
 
-fn greatest(most: f64, fits: impl Fn(f64) -> bool) -> f64 {
+pub(super) fn greatest(most: f64, fits: impl Fn(f64) -> bool) -> f64 {
     let (mut low, mut high) = (most * 1e-6, most);
     if fits(most) {
         return most;
@@ -232,7 +232,7 @@ fn greatest(most: f64, fits: impl Fn(f64) -> bool) -> f64 {
 }
 
 /// Numbers between 0 and 1 (Knuth's linear congruence): another seed is another market.
-fn draws(seed: u64) -> impl FnMut() -> f64 {
+pub(super) fn draws(seed: u64) -> impl FnMut() -> f64 {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     move || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

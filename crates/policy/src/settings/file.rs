@@ -327,6 +327,7 @@ fn relations(s: &Settings) -> Vec<(&'static str, bool)> {
         ("portfolio.lower_before_ms must be above 0", s.portfolio.lower_before_ms > 0),
         ("portfolio.curve_prior_sd must be above 0", s.portfolio.curve_prior_sd > 0.0),
         ("portfolio.curve_dispersion must be above 0", s.portfolio.curve_dispersion > 0.0),
+        ("portfolio.idle_days must be 1 to 28", (1..=28).contains(&s.portfolio.idle_days)),
         (
             "portfolio.explore_share must be at most move_share_max",
             s.portfolio.explore_share <= s.portfolio.move_share_max,

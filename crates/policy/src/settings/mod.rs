@@ -398,7 +398,7 @@ settings! {
         drop_after_ms: Millis = HOUR,
         /// Standard deviation of the logarithm of a curve's bend, before anything was seen.
         curve_prior_sd: f64 = 1.0,
-        /// Days differ by this times the variance of chance.
+        /// Days differ at least by this times the variance of chance.
         curve_dispersion: f64 = 2.0,
         /// A gain below this share of the pool's value is not proposed.
         gain_min: f64 = 0.02,
@@ -408,6 +408,12 @@ settings! {
         explore_pool_share: f64 = 0.02,
         /// No exploring shift in this last share of a flight.
         explore_not_last: f64 = 0.10,
+        /// None of a campaign either that has less than this chance to prove a gain within the days that are looked at.
+        explore_chance_min: f64 = 0.20,
+        /// Money is idle that a campaign under a platform's bids left unspent on each of these days.
+        idle_days: i64 = 14,
+        /// It keeps its highest spend of these days and this share of it.
+        idle_headroom: f64 = 0.25,
     }
 }
 

@@ -74,6 +74,7 @@ const WHY_NOTHING = {
   no_taker: "no campaign of the pool that returns more would spend more",
   below_step: "less than a step would move",
   gain_not_proven: "no gain is proven",
+  too_little_to_learn: "no gain is proven, and small shifts would not prove one",
   anomaly: "broken tracking hides what money returns",
   unsettled: "a value of the pool is not settled",
   pool_young: "its first event is too young for a move",
