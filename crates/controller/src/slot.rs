@@ -229,9 +229,10 @@ impl Slot {
     }
 
     /// Whether the last command of a state lever is a pause that nobody answered within `limit_ms`, or that was answered
-    /// and is not in force.
+    /// and is not in force. One that has run out is asked for no more: a day's pause that came too late for its day is
+    /// rightly refused, and must not hold back the next day's resume. Where it is still wanted another one follows.
     pub fn is_pause_ignored(&self, now: Millis, limit_ms: Millis) -> bool {
-        let asked = self.last.as_ref().is_some_and(|last| last.value == PAUSED);
+        let asked = self.last.as_ref().is_some_and(|last| last.value == PAUSED && now < last.expires_at);
         let waited = self.pending.as_ref().is_none_or(|pending| now.saturating_sub(pending.issued_at) >= limit_ms);
         asked && self.confirmed != Some(PAUSED) && waited
     }
@@ -294,6 +295,17 @@ mod tests {
         assert_eq!(answered(&mut slot, &ack(1, "applied", None)), Answer::Applied(8_000));
         assert_eq!((slot.confirmed, slot.confirmed_sequence, slot.pending.is_none()), (Some(100), 1, true));
         assert_eq!(answered(&mut slot, &ack(7, "applied", None)), Answer::NotMine);
+    }
+
+    #[test]
+    fn a_pause_that_nobody_obeys_is_told_until_it_runs_out() {
+        let mut slot = Slot::default();
+        slot.issue(issued(1, 1_000_000), None);
+        answered(&mut slot, &ack(1, "applied", None));
+        slot.issue(Issued { expires_at: 50_000, ..issued(2, PAUSED) }, None);
+        answered(&mut slot, &ack(2, "rejected", None));
+        assert!(slot.is_pause_ignored(49_999, 0));
+        assert!(!slot.is_pause_ignored(50_000, 0), "its day is over");
     }
 
     #[test]
