@@ -150,7 +150,7 @@ fn a_report_that_cannot_be_made_says_why_and_leaves_nothing() {
         assert!(words.iter().all(|words| run.said.contains(words)), "{more:?}: {}", run.said);
         assert_eq!(fs::read_dir(&work.0).unwrap().count(), 2, "{more:?}: the journal and a policy are all there is");
     };
-    refused(2, &["--from", "is not an instant"], &["--from", "noon"]);
+    refused(2, &["--from", "is no instant"], &["--from", "noon"]);
     refused(2, &["--to is not after --from"], &["--from", "2026-01-05", "--to", "2026-01-05"]);
     refused(1, &["no record of that stretch", "it reaches from 2026-01-05T00:00:30Z"], &["--from", "2027-01-01"]);
     refused(1, &["knows no account \"acme\"", "it knows account-0, account-1"], &["--account", "acme"]);

@@ -93,9 +93,8 @@ fn what_is_left(
 
 fn extent(arguments: &Report) -> Outcome<Extent> {
     let bound = |name: &str, text: &Option<String>| {
-        let advice = "give a date such as 2026-11-01, RFC 3339, or epoch milliseconds";
         let parsed = text.as_deref().map(instant).transpose();
-        parsed.map_err(|reason| Failure::usage(format!("--{name} {reason}"), advice))
+        parsed.map_err(|reason| Failure::usage(format!("--{name} {reason}"), ""))
     };
     let (from, to) = (bound("from", &arguments.from)?, bound("to", &arguments.to)?);
     if from.zip(to).is_some_and(|(from, to)| from >= to) {
