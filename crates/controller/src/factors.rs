@@ -1,4 +1,5 @@
-//! A campaign's factors on the bid, by hour or of one value of a dimension: what we asked for, what was confirmed, what holds when the lease ends.
+//! A campaign's factors on the bid, by hour or of one value of a dimension: what we asked for, what was confirmed, what
+//! holds when the lease ends.
 //!
 //! What always holds: as for single values ([`crate::slot`]); when the lease of a table with a raise ends, each hour goes
 //! back to the least of its factor before, its new one and 1, so silence raises no hour; the bid is bounded by the greatest
@@ -166,9 +167,7 @@ impl FactorSlot {
     pub fn known(&self, is_lost: bool) -> &[i64] {
         if is_lost { &self.confirmed } else { self.assumed() }
     }
-}
 
-impl FactorSlot {
     /// Whether it has long said no more than no slot would: nothing but 1 is in force, on its way or shown. A refusal and
     /// a lease that ended are remembered meanwhile, so that the one is not asked for again at once and the other comes back; so is
     /// a person's word.

@@ -3,8 +3,8 @@
 //!
 //! What always holds: a look is left out only where it would decide nothing, tell nothing and leave the same memory
 //! behind, but for the word of the pace and the minute up to which a runaway was looked for. Who publishes a row is
-//! looked at, so only a view meets that word: it is five minutes old at most. A look leaves behind what the next ones depend on: until when nothing is due, and how
-//! much may be spent before the hard stop or a runaway could open. Amounts are added as they come; whatever else
+//! looked at, so only a view meets that word: it is five minutes old at most. A look leaves behind what the next ones
+//! depend on: until when nothing is due, and how much may be spent before the hard stop or a runaway could open. Amounts are added as they come; whatever else
 //! changes (specification, ledger, corrections, amounts of other days, habits of a channel, the policy) ends the quiet.
 //! It is belief and part of the state, so it is the same live, after a restart and in a replay.
 //!
