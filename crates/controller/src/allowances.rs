@@ -59,6 +59,8 @@ impl Commands {
         if self.live > self.known.len() / 2 {
             self.known.drain(..self.live);
             self.live = 0;
+            // The sums of those that went must not count for those that stay.
+            self.add_up(0);
         }
     }
 
@@ -130,11 +132,14 @@ mod tests {
     proptest! {
         #[test]
         fn counts_are_those_of_one_pass_also_after_a_restore_and_out_of_order(
-            steps in prop::collection::vec((0..5 * MINUTE_MS, any::<bool>(), 0..i64::MAX, 0..20_u8), 1..200)
+            steps in prop::collection::vec((0..5 * MINUTE_MS, any::<bool>(), 0..i64::MAX, 0..20_u8), 1..200),
+            small in any::<bool>(),
         ) {
             let (mut commands, mut list, mut now) = (Commands::default(), Vec::new(), 0);
             for (step, clamped, budget_increase_micros, late) in steps {
                 now += step;
+                // Sums of great amounts saturate, which hides what is counted too much.
+                let budget_increase_micros = if small { budget_increase_micros % 1_000 } else { budget_increase_micros };
                 let at = if late == 0 { now - 10 * MINUTE_MS } else { now };
                 let command = Command { at, clamped, budget_increase_micros };
                 list.retain(|known: &Command| known.at > at.saturating_sub(HOUR_MS));
