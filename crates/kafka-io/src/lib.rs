@@ -6,6 +6,7 @@
 //! | [`source`] | which partitions are ours, and what is in them? (a group member that reads in batches) |
 //! | [`committer`] | how do outputs and positions become one transaction? |
 //! | [`reader`] | what does a log hold up to its stable end? |
+//! | [`positions`] | where does a group stand? |
 //! | [`admin`] | are the topics there, and are they what we need? |
 //! | [`sender`] | how do generators, imports and commands write? |
 //! | [`mock`] | what does the demo use where there is no Kafka? |
@@ -27,6 +28,7 @@ pub mod connection;
 pub mod failpoint;
 pub mod fault;
 pub mod mock;
+pub mod positions;
 pub mod reader;
 pub mod record;
 pub mod sender;
@@ -50,6 +52,7 @@ pub use connection::Connection;
 pub use failpoint::Failpoints;
 pub use fault::{Error, Fault};
 pub use mock::MockBroker;
+pub use positions::{GroupPositions, Positions, Stands};
 pub use reader::{From, LogReader, ReadReport, Sign, Until};
 pub use record::{PlainRecord, Record, TopicPartition};
 pub use sender::{SendReport, Sender};

@@ -8,14 +8,13 @@
 
 use crate::connection::{Connection, Isolation};
 use crate::fault::{Error, Fault, classify_error};
-use crate::members::listed;
 use crate::native::{MessageQueue, Messages, SimpleFetch};
+use crate::positions::{GroupPositions, Positions, Stands};
 use crate::record::{Record, TopicPartition};
 use crate::witness::Witness;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -198,60 +197,20 @@ impl LogReader {
 
     /// The group's committed positions with their metadata, once no transaction can change them any more. A partition
     /// without a position is absent.
-    pub fn committed(
-        &self,
-        group: &str,
-        places: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, (i64, String)>, Error> {
-        self.positions(group, places, Isolation::Committed)
+    pub fn committed(&self, group: &str, places: &[TopicPartition]) -> Result<Positions, Error> {
+        self.positions(group, places, Stands::Settled)
     }
 
     /// As [`LogReader::committed`], without waiting for a transaction that is open: what it will move is told as it was.
-    pub fn committed_so_far(
-        &self,
-        group: &str,
-        places: &[TopicPartition],
-    ) -> Result<BTreeMap<TopicPartition, (i64, String)>, Error> {
-        self.positions(group, places, Isolation::Uncommitted)
+    pub fn committed_so_far(&self, group: &str, places: &[TopicPartition]) -> Result<Positions, Error> {
+        self.positions(group, places, Stands::SoFar)
     }
 
-    fn positions(
-        &self,
-        group: &str,
-        places: &[TopicPartition],
-        isolation: Isolation,
-    ) -> Result<BTreeMap<TopicPartition, (i64, String)>, Error> {
-        let doing = || format!("asking for the positions of group {group}");
-        let asker: BaseConsumer<Witness> = self
-            .connection
-            .member(group, None)
-            .set("isolation.level", isolation.word())
-            .create_with_context(Witness::default())
-            .map_err(|error| Error::kafka(doing(), &error))?;
-        // Asked in short turns: whoever waits for somebody else's transaction must hear that it is to stop.
-        let started = Instant::now();
-        let answer = loop {
-            let left = self.patience.saturating_sub(started.elapsed());
-            match asker.committed_offsets(listed(places), left.min(COMMITTED_TURN)) {
-                Ok(answer) => break answer,
-                Err(_) if self.stop.as_ref().is_some_and(|asked| asked()) => return Err(stopped(doing())),
-                // A cluster that has just come up, or whose broker went, chooses a coordinator first.
-                Err(error) if changes_coordinator(&error) && left > COMMITTED_TURN => thread::sleep(LEADER_WAIT),
-                Err(error) if left <= COMMITTED_TURN || !timed_out(&error) => {
-                    return Err(self.explain(Error::kafka(doing(), &error)));
-                }
-                Err(_) => {}
-            }
-        };
+    fn positions(&self, group: &str, places: &[TopicPartition], stands: Stands) -> Result<Positions, Error> {
+        let positions = GroupPositions::open(&self.connection, group, stands)?
+            .ask(places, self.patience, self.stop.as_deref())
+            .map_err(|error| self.explain(error))?;
         (self.watch)(Sign::Answer);
-        let mut positions = BTreeMap::new();
-        for element in answer.elements() {
-            element.error().map_err(|error| Error::kafka(doing(), &error))?;
-            if let Offset::Offset(offset) = element.offset() {
-                let place = TopicPartition::new(element.topic(), element.partition());
-                positions.insert(place, (offset, element.metadata().to_owned()));
-            }
-        }
         Ok(positions)
     }
 
@@ -388,23 +347,8 @@ fn stopped(doing: String) -> Error {
     Error::new(Fault::Stopped, doing, "")
 }
 
-fn timed_out(error: &KafkaError) -> bool {
-    matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut))
-}
-
 fn is_missing(error: &KafkaError) -> bool {
     classify_error(error) == Fault::TopicMissing
-}
-
-fn changes_coordinator(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            RDKafkaErrorCode::NotCoordinator
-                | RDKafkaErrorCode::CoordinatorNotAvailable
-                | RDKafkaErrorCode::CoordinatorLoadInProgress
-        )
-    )
 }
 
 fn changes_leader(error: &KafkaError) -> bool {
@@ -434,8 +378,6 @@ fn serve(client: &BaseConsumer<Witness>) {
 const BATCH: usize = 1_000;
 /// How long one look into an empty queue takes.
 const TICK: Duration = Duration::from_millis(50);
-/// One turn of asking for positions that an open transaction holds back.
-const COMMITTED_TURN: Duration = Duration::from_secs(1);
 /// Long beside a broker's start, short beside the ten seconds in which a set-up that cannot work should be told.
 const MISSING_PATIENCE: Duration = Duration::from_secs(5);
 /// A new leader is known within a few of these.

@@ -252,8 +252,8 @@ impl Recipe {
 
     fn spec(&self, shape: &mut LocalShape, budget: f64, start_ms: Millis, end_ms: Millis) -> CampaignSpec {
         let daily = self.is_daily.then(|| {
-            let day = shape.zone().day_of(start_ms);
-            let days = shape.weight(start_ms, end_ms) / shape.weight(day.start_ms, day.end_ms).max(1e-9);
+            let day_end_ms = shape.zone().day_of(start_ms).end_ms.min(end_ms);
+            let days = shape.weight(start_ms, end_ms) / shape.weight(start_ms, day_end_ms).max(1e-9);
             cents(budget / days.max(1e-9))
         });
         // A bid for one impression is less than a cent, a bid for a click some dozens.

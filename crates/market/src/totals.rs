@@ -154,7 +154,7 @@ impl Totals {
 }
 
 /// What a campaign may spend in [from, to) if it follows the shape of supply: the smallest of its budgets' shares.
-/// A day that the flight covers in part has that part's share of the daily budget.
+/// A daily budget is for what the flight covers of its day: who begins at noon may spend it until midnight.
 pub(crate) fn planned_micros(spec: &CampaignSpec, shape: &mut LocalShape, from: Millis, to: Millis) -> i64 {
     let from = from.max(spec.flight_start);
     let to = to.min(spec.flight_end.unwrap_or(Millis::MAX));
@@ -173,7 +173,9 @@ pub(crate) fn planned_micros(spec: &CampaignSpec, shape: &mut LocalShape, from: 
         while at < to {
             let day = shape.zone().day_of(at);
             let end = day.end_ms.min(to);
-            let part = share_of_budget(budget, shape.weight(at, end), shape.weight(day.start_ms, day.end_ms));
+            let first = day.start_ms.max(spec.flight_start);
+            let last = day.end_ms.min(spec.flight_end.unwrap_or(Millis::MAX));
+            let part = share_of_budget(budget, shape.weight(at, end), shape.weight(first, last));
             sum = sum.saturating_add(part);
             if end <= at {
                 break; // Beyond the calendar's years.

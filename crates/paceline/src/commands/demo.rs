@@ -20,7 +20,7 @@ use avro_codec::Codec;
 use kafka_io::{Life, Membership, MockBroker, Sender, SourceConsumer};
 use market::{Emitted, Market, Record, Scenario, Totals};
 use model::fact::{Fact, PolicyVersion};
-use model::time::Millis;
+use model::time::{DAY_MS, HOUR_MS, Millis};
 use policy::explain::amount as money;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,9 +36,10 @@ const TURN: Duration = Duration::from_millis(20);
 const TABLE_EVERY: Duration = Duration::from_secs(10);
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
 /// A cut of 100 ms is 30 s of the market at speed 300, so siblings and waits have four of them, and data are stale after
-/// twelve.
+/// twelve. Flights begin in the morning with the whole of their daily budgets.
 const DEMO_POLICY: &str = "[stage1]\nconversion_wait_ms = 120000\nsibling_skew_ms = 120000\nidle_after_ms = 120000\n\
-                           [defaults.gates]\nstale_min_ms = 360000\n";
+                           [defaults.gates]\nstale_min_ms = 360000\n\
+                           [defaults.plan]\nfull_budget_on_first_day = true\n";
 
 /// Runs the demo to its end, or to the first Ctrl-C, and prints the summary.
 pub fn run(arguments: &Demo) -> Outcome {
@@ -53,7 +54,7 @@ pub fn run(arguments: &Demo) -> Outcome {
     for need in needs(&settings, EVENT_PARTITIONS) {
         broker.create_topic(&need.name, need.partitions)?;
     }
-    let start_ms = Clock::System.now_ms();
+    let start_ms = morning_before(Clock::System.now_ms());
     let flight_ms = span_ms.saturating_mul(i64::from(arguments.speed));
     let clock = Clock::accelerated(start_ms, arguments.speed);
     let topology = Topology { event_partitions: EVENT_PARTITIONS, policy_partitions: 1, dead_letter_partitions: 1 };
@@ -78,6 +79,14 @@ pub fn run(arguments: &Demo) -> Outcome {
     let summary = world.summary(arguments.seed, started.elapsed().as_secs_f64(), &context);
     let _ = std::fs::remove_dir_all(&context.settings.state_dir);
     if arguments.json { say(&summary.to_string()) } else { print_summary(&summary) }
+}
+
+/// The last 06:00 UTC: a business day in Berlin and London, whenever the demo is started, so that the same seed tells the
+/// same story. A flight of ten hours that begins in the evening is another story: most of its traffic has gone by when the
+/// plan, which knows no campaign's hours yet, still keeps money for the night.
+fn morning_before(now_ms: Millis) -> Millis {
+    const MORNING_MS: Millis = 6 * HOUR_MS;
+    (now_ms - MORNING_MS).div_euclid(DAY_MS) * DAY_MS + MORNING_MS
 }
 
 fn settings(broker: &MockBroker, arguments: &Demo) -> Outcome<Settings> {
@@ -423,4 +432,17 @@ fn print_summary(summary: &Value) -> Outcome {
 fn time(at_ms: Millis) -> String {
     let seconds = at_ms.div_euclid(1_000).rem_euclid(86_400);
     format!("{:02}:{:02}:{:02} UTC", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demo_begins_at_the_last_six_o_clock() {
+        let six = 1_795_327_200_000; // 2026-11-22T06:00Z
+        for (now, begins) in [(six, six), (six - 1, six - DAY_MS), (six + 17 * HOUR_MS, six)] {
+            assert_eq!(morning_before(now), begins);
+        }
+    }
 }

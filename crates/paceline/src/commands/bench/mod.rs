@@ -36,8 +36,10 @@ const USERS: u64 = 1_000_000;
 const BULK_EVENTS_PER_SECOND: u64 = 20_000;
 const PATIENCE: Duration = Duration::from_secs(20);
 const RUN_LIMIT: Duration = Duration::from_secs(600);
-/// Between two looks at the service's progress; the rate does not depend on it.
+/// Between two looks at the service's progress.
 const LOOK: Duration = Duration::from_millis(200);
+/// The same near the end, after which stage 2 is asked.
+const LOOK_NEAR_END: Duration = Duration::from_millis(10);
 /// Why there is no rate.
 const TOO_FEW: &str = "all events went into one cut, so there is no span to divide by; raise --events";
 
@@ -213,7 +215,8 @@ impl Fixture {
             if cuts.events() >= events {
                 return Ok(());
             }
-            std::thread::sleep(LOOK);
+            let is_near = cuts.events() >= events / 8 * 7;
+            std::thread::sleep(if is_near { LOOK_NEAR_END } else { LOOK });
         }
         Err(Failure::failed("the service did not read all events in time", "see its log above"))
     }
