@@ -14,8 +14,8 @@
 //! fell into it is counted.
 //!
 //! Memory: 28 B a cell at a load of one half to three quarters. A busy partition of 10,000 campaigns with 21 values each
-//! holds 9 MB, and the caps (flushed at the end of an epoch that has [`CELLS_MAX`] or [`ARENA_MAX`]) allow 120 MB. A
-//! campaign that was told keeps its run, empty, since it is mostly needed again.
+//! holds 9 MB, and the caps allow 200 MB: an epoch that ends with [`CELLS_MAX`] tells all, and room beyond [`ARENA_MIN`] is
+//! given back. A campaign that was told keeps its run, empty, since it is mostly needed again.
 
 use crate::bytes::{Corrupt, Reader, Writer};
 use crate::names::{Named, Names};
@@ -46,6 +46,8 @@ pub(crate) struct Marginals {
     log: Vec<Logged>,
     /// With so many values, those that no row is of are forgotten.
     values_max: usize,
+    /// With room for so many cells, what is not needed of it is given back.
+    arena_max: usize,
 }
 
 /// Whose second of the minute has come: bit by bit, for as many shares as a minute has seconds.
@@ -139,6 +141,7 @@ impl Marginals {
             room: EPOCH_CELLS_MAX,
             log: Vec::new(),
             values_max: VALUES_MIN,
+            arena_max: ARENA_MIN,
         }
     }
 
@@ -147,14 +150,16 @@ impl Marginals {
         self.room = EPOCH_CELLS_MAX;
     }
 
-    /// More is held than a minute is worth waiting for.
+    /// More is held than a minute is worth waiting for. Asked of what is held, never of the room for it: a state that was
+    /// restored has less room, and must tell at the same cut.
     pub fn is_crowded(&self) -> bool {
-        self.used >= CELLS_MAX || self.cells.len() >= ARENA_MAX
+        self.used >= CELLS_MAX
     }
 
-    /// Forgets values that no row is of: what only copies of events told, which a restored state does not know either.
+    /// Forgets values that no row is of (what only copies of events told, which a restored state does not know either), and
+    /// the room of runs that grew or are empty.
     pub fn compact(&mut self, names: &Names) {
-        if self.values.len() < self.values_max {
+        if self.values.len() < self.values_max && self.cells.len() < self.arena_max {
             return;
         }
         let mut rows = Writer::default();
@@ -165,6 +170,7 @@ impl Marginals {
             *self = compact;
         }
         self.values_max = (self.values.len() * 2).max(VALUES_MIN);
+        self.arena_max = (self.cells.len() * 2).max(ARENA_MIN);
     }
 
     /// Takes a touch with what it cost.
@@ -511,8 +517,9 @@ fn place(value: u32, bits: u8) -> usize {
 pub(crate) const VALUES_MAX: usize = 64;
 /// With so many cells no minute is waited for.
 const CELLS_MAX: usize = 1 << 20;
-/// Nor with room for so many, used or not: runs that grew leave their old room behind.
-const ARENA_MAX: usize = 2 * CELLS_MAX;
+/// Room is given back beyond so many cells, or beyond twice what was needed the last time: runs that grew leave their old
+/// room behind, and campaigns that were told keep theirs.
+const ARENA_MIN: usize = 2 * CELLS_MAX;
 /// Campaigns are told in as many shares, one a second.
 const SHARES: i64 = 60;
 /// Values are learned anew beyond this many, or beyond twice as many as there were rows of.
