@@ -195,18 +195,23 @@ fn read_journal(context: &Context, reader: &mut LogReader, groups: &mut [Group],
         Some(clock) if !context.clock.stamps_records() => From::Time(clock - CLOCK_SLACK_MS),
         _ => From::Earliest,
     };
-    read_journal_from(context, reader, groups, policy, from)?;
-    // A worker's clock that ran ahead of the broker's leads past the end: whoever has a known cut must be found.
-    let missed = groups.iter().any(|group| {
-        let known = group.clock_hint.is_some() || group.last_epoch.is_some();
-        known && group.journal.iter().all(Option::is_none)
-    });
-    if missed && from != From::Earliest {
-        tracing::warn!("the journal was searched too late by the clock: reading it from its beginning");
-        groups.iter_mut().for_each(|group| group.journal.clear());
-        read_journal_from(context, reader, groups, policy, From::Earliest)?;
+    let all = 0..context.settings.journal_partitions;
+    groups.iter_mut().for_each(|group| group.journal = all.clone().map(|_| None).collect());
+    read_journal_from(context, reader, groups, policy, (all.clone(), from))?;
+    // A worker's clock that ran ahead of the broker's leads past the end; and a partition that lacks the first cut after a
+    // long pause holds nothing since. What retention has emptied is read in no time.
+    let unseen: Vec<i32> = all.filter(|partition| is_unseen(groups, *partition)).collect();
+    if !unseen.is_empty() && from != From::Earliest {
+        tracing::warn!(partitions = ?unseen, "no cut where one is known to be: reading these from their beginning");
+        read_journal_from(context, reader, groups, policy, (unseen, From::Earliest))?;
     }
     Ok(())
+}
+
+/// Whether a journal partition showed no cut of a group that is known to have cut.
+fn is_unseen(groups: &[Group], partition: i32) -> bool {
+    let of_partition = |group: &Group| group.journal.get(partition as usize).is_some_and(Option::is_none);
+    groups.iter().any(|group| (group.clock_hint.is_some() || group.last_epoch.is_some()) && of_partition(group))
 }
 
 fn read_journal_from(
@@ -214,10 +219,10 @@ fn read_journal_from(
     reader: &mut LogReader,
     groups: &mut [Group],
     policy: &PolicyFeed,
-    from: From,
+    (partitions, from): (impl IntoIterator<Item = i32>, From),
 ) -> Outcome {
     let topic = &context.settings.topics.journal;
-    for partition in 0..context.settings.journal_partitions {
+    for partition in partitions {
         let mut last: Vec<Option<Cut>> = groups.iter().map(|_| None).collect();
         let mut wrong = None;
         reader.read(topic, partition, from, Until::StableEnd, |record| {
@@ -243,7 +248,9 @@ fn read_journal_from(
             return Err(unreadable(topic, partition, &detail));
         }
         for (group, last) in groups.iter_mut().zip(last) {
-            group.journal.push(last);
+            if let Some(known) = group.journal.get_mut(partition as usize) {
+                *known = last;
+            }
         }
     }
     Ok(())
@@ -460,4 +467,20 @@ fn unreadable(topic: &str, partition: i32, detail: &str) -> Failure {
         ),
         "only Paceline may write this topic; remove what another program wrote there",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(clock_hint: Option<Millis>, journal: Vec<Option<Cut>>) -> Group {
+        Group { sources: Vec::new(), partition: Some(0), source: 0, clock_hint, last_epoch: None, journal }
+    }
+
+    #[test]
+    fn a_partition_without_a_known_group_s_cut_is_read_again_and_that_of_a_new_group_is_not() {
+        let cut = || Some(Cut { ranges: Vec::new(), clock: 7, policy_version: 0 });
+        let groups = [group(Some(7), vec![cut(), None]), group(None, vec![None, None])];
+        assert_eq!([0, 1].map(|partition| is_unseen(&groups, partition)), [false, true]);
+    }
 }
