@@ -46,6 +46,8 @@ const REST_AFTER: Duration = Duration::from_secs(5);
 const DOING: &str = "recovering journal partitions";
 /// What waits behind the transaction in flight; above it the loop stops reading.
 const WAITING_RECORDS_MAX: usize = 20_000;
+/// A snapshot that did not come by itself in this share of its interval is waited for.
+const OVERDUE_PER_CENT: i64 = 110;
 const REFUSALS_MAX: u32 = 10;
 const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 /// How often the read views are renewed.
@@ -159,10 +161,11 @@ impl Stage2 {
             while let Some(life) = self.consumer.poll_life() {
                 self.live(life)?;
             }
-            if self.waiting.len() < WAITING_RECORDS_MAX {
+            let applies = self.waiting.len() < WAITING_RECORDS_MAX && !self.rests_for_snapshot();
+            if applies {
                 self.apply_batch()?;
             }
-            self.hear_committer(Duration::ZERO)?;
+            self.hear_committer(if applies { Duration::ZERO } else { BATCH_WAIT })?;
             self.submit_if_due()?;
             self.speak();
         }
@@ -380,6 +383,14 @@ impl Stage2 {
         if self.moved.is_empty() && self.waiting.is_empty() {
             self.snapshot_if_due(false);
         }
+    }
+
+    /// Under load something has always moved when a commit ends: where a snapshot is overdue nothing is applied until one
+    /// commit has ended, or there would be none for as long as the load lasts.
+    fn rests_for_snapshot(&self) -> bool {
+        let overdue_ms = self.context.settings.snapshot_interval_ms.saturating_mul(OVERDUE_PER_CENT) / 100;
+        let is_overdue = |owned: &OwnedPartition| owned.snapshot_taken.elapsed().as_millis() as i64 >= overdue_ms;
+        self.in_flight.is_some() && self.partitions.values().any(is_overdue)
     }
 
     fn snapshot_if_due(&mut self, at_end: bool) {
