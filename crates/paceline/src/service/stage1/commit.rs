@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// Dead letters of one cut that are shown to people; a flood of them must not hold up the data.
 const LETTERS_SHOWN_MAX: usize = 20;
+/// In a backlog a snapshot's bytes of log go by within seconds: the work of writing them all would only prolong it.
+const SNAPSHOT_REST: Duration = Duration::from_secs(30);
 
 /// The cut that is being committed.
 pub(super) struct InFlight {
@@ -153,8 +155,9 @@ impl Stage1 {
     /// One set at a time, and the next when that is written: what is written to while it is frozen is held twice.
     pub(super) fn due_snapshots(&mut self, at_end: bool) -> Vec<SnapshotJob> {
         let settings = &self.context.settings;
-        let due = self.snapshot_taken_at.elapsed().as_millis() as i64 >= settings.snapshot_interval_ms
-            || self.log_bytes_since_snapshot >= settings.snapshot_log_bytes;
+        let since = self.snapshot_taken_at.elapsed();
+        let due = since.as_millis() as i64 >= settings.snapshot_interval_ms
+            || since >= SNAPSHOT_REST && self.log_bytes_since_snapshot >= settings.snapshot_log_bytes;
         if due || at_end {
             self.snapshots_due = self.sets.keys().rev().copied().collect();
             self.snapshot_taken_at = Instant::now();
