@@ -410,9 +410,16 @@ impl Controller {
                 stopped.push((account_id, campaign_id));
             }
         }
-        for (account_id, campaign_id) in stopped {
-            for member in desk.members_of(account_id, campaign_id) {
-                desk.attend(account_id, &member, Due::default());
+        // Everybody once: who was looked at saw the same shared budget, and a second look would see, beyond what was seen,
+        // what the first one decided, which a reader of the log does not know yet.
+        if !stopped.is_empty() {
+            let mut looked_at: BTreeSet<(&str, String)> = each(&restless).map(|(a, c)| (a, c.to_owned())).collect();
+            for (account_id, campaign_id) in stopped {
+                for member in desk.members_of(account_id, campaign_id) {
+                    if looked_at.insert((account_id, member.clone())) {
+                        desk.attend(account_id, &member, Due::default());
+                    }
+                }
             }
         }
         if desk.decide {

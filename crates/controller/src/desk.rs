@@ -619,11 +619,14 @@ impl Desk<'_> {
             // Which rule it was, and how long the value is the rule's, the command says again; the person decides the mode.
             let terms = terms_of_rule(&proposal, desk.now, case.picture.day.end);
             desk.ruling = (!terms.is_empty()).then(|| rules::Ruling { mode: Mode::Auto, terms, text: String::new() });
-            let issued = match (&approved.action, &proposal.table) {
+            let before = desk.outputs.adjustments.len();
+            match (&approved.action, &proposal.table) {
                 (Action::SetModifierTable, Some(table)) => desk.submit_persons_hours(case, table, reason, true),
                 (Action::SetModifier, _) => desk.submit_approved_value(case, &proposal),
                 _ => desk.submit_proposal(case, lever, &approved),
             };
+            // By what went out: a campaign that only observes by now writes down what it would have done.
+            let issued = desk.outputs.adjustments.len() > before;
             if let Some(command) = desk.outputs.adjustments.last_mut().filter(|_| issued) {
                 command.group_id.clone_from(&proposal.group_id);
             }

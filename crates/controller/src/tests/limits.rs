@@ -2,7 +2,7 @@
 
 use super::stories::{Day, again, paced};
 use super::world::*;
-use crate::Outputs;
+use crate::{Authority, Controller, JournalPosition, Outputs};
 use model::fact::{Ack, CampaignSpec, Decision, EntitySpec, Fact, PolicyVersion};
 use model::output::Adjustment;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
@@ -116,6 +116,42 @@ fn the_stop_of_a_shared_budget_pauses_those_that_the_record_did_not_touch() {
         now += 20_000;
     }
     panic!("nothing stopped");
+}
+
+/// Two members, one far beyond its plan from some minute on, the other at its own ceiling `later` minutes after; who was
+/// paused in one record. At each record a reader of the log must come to the same state.
+fn paused_together(later: i64) -> Vec<String> {
+    let (mut world, mut logged) = (World::new(), Controller::new(setup()));
+    let specs = [specified(member("a", None)), specified(member("b", Some(5 * EUR)))];
+    let mut facts = [&specs[..], &[pool(Some(1_000 * EUR), None)]].concat();
+    let mut together = Vec::new();
+    for minute in 0..100 {
+        let now = MONDAY + minute * MINUTE_MS;
+        let runs_away = minute >= 90 && together.is_empty();
+        let (clicks, spend) = if runs_away { (90, 100 * EUR) } else { (1, EUR / 10) };
+        let of_b = if minute == 90 + later { 6 * EUR } else { EUR / 100 };
+        let rows =
+            [touches("a", now - MINUTE_MS, 10 * clicks, clicks, spend), touches("b", now - MINUTE_MS, 20, 1, of_b)];
+        let record = world.journal.cut(now, now - 5_000, &rows, &facts);
+        let at = JournalPosition { offset: world.offset, timestamp_ms: now };
+        let outputs = world.apply(now, &record);
+        let read = logged.apply(at, &record, Authority::Log(&outputs.decisions()));
+        assert_eq!(read.kpis, outputs.kpis, "minute {minute}");
+        assert!(logged.snapshot() == world.controller.snapshot(), "minute {minute}");
+        let pauses = outputs.adjustments.iter().filter(|command| command.kind == "pause");
+        let paused: Vec<String> = pauses.map(|command| command.campaign_id.clone()).collect();
+        if paused.len() > together.len() {
+            together = paused;
+        }
+        facts = answers(&outputs);
+    }
+    together
+}
+
+#[test]
+fn members_paused_in_one_record_are_the_same_from_the_log() {
+    let most = (0..5).map(paused_together).max_by_key(Vec::len).unwrap();
+    assert_eq!(most, ["a", "b"]);
 }
 
 #[test]

@@ -133,6 +133,28 @@ fn why_the_bid_stays_is_known_between_its_evaluations() {
 }
 
 #[test]
+fn a_yes_to_what_a_campaign_only_observes_by_now_is_told_as_refused() {
+    let mut day = Day::of(CampaignSpec { mode: "approve".into(), ..paced(1) });
+    while day.proposed.is_empty() {
+        day.step(1, EUR / 100);
+    }
+    let asked = day.proposed[0].clone();
+    day.queue.push(specified(CampaignSpec { mode: "observe".into(), ..paced(2) }));
+    day.step(1, EUR / 100);
+    day.queue.push(Fact::Decision(Box::new(Decision {
+        command_id: asked.command_id.clone(),
+        account_id: asked.account_id.clone(),
+        decision: "approve".into(),
+        ..Decision::default()
+    })));
+    day.proposed.clear();
+    day.step(1, EUR / 100);
+    let told = day.proposed.iter().filter(|proposal| proposal.command_id == asked.command_id);
+    assert_eq!(told.map(|proposal| proposal.state.as_str()).collect::<Vec<_>>(), ["rejected"]);
+    assert!(day.issued.is_empty(), "{:?}", day.kinds());
+}
+
+#[test]
 fn overspend_is_stopped_before_the_budget_is_passed_and_resumes_the_next_day() {
     let mut day = Day::of(paced(1));
     day.minutes(60, 0, 0);
