@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
-import { START, all, attribution, breakdown, detail, series, overview, proposals, alerts, quality } from "./world.mjs";
+import { START, all, attribution, breakdown, detail, series, overview, proposals, alerts, experiments, quality } from "./world.mjs";
 
 const ASSETS = fileURLToPath(new URL("../../crates/paceline/src/http/assets/", import.meta.url));
 
@@ -90,6 +90,7 @@ function view(state, [name, account, id, deep], query) {
       ...list("alerts", query.get("state") === "resolved" ? [] : alerts(state)),
       campaigns: named(state, alerts(state)),
     };
+  if (name === "experiments") return { experiments: experiments(state) };
   if (name === "audit") return list("entries", state.audit);
   if (name === "data-quality") return quality(state);
   if (name === "dead-letters") return list("dead_letters", deadLetters());
@@ -112,7 +113,7 @@ function view(state, [name, account, id, deep], query) {
     };
   }
   if (name !== "campaigns") return null;
-  if (deep === "series") return series(state, id);
+  if (deep === "series") return series(state, id, query.get("window"));
   if (deep === "breakdown") return breakdown(state, id, query.get("dimension") ?? "device", query.get("window") ?? "7d");
   if (deep === "attribution") return attribution(state, id, query.get("window") ?? "7d");
   if (id) return detail(state, account, id);

@@ -99,6 +99,17 @@ export async function states() {
       await page.locator(".aside").getByText("cut what is dear").waitFor();
       expect(!(await page.locator(".aside").innerText()).includes("a bad hour"), "a rule that does not hold is named as why");
     });
+    await step("experiments say what is proven, how large it is, and when nothing may be concluded", async () => {
+      await go(page, VIEWS.experiments);
+      const cards = page.locator("article.card");
+      expect((await cards.count()) === 5, "an experiment is missing");
+      await cards.filter({ hasText: "bolder raises" }).getByText("\u201cbold\u201d is better").waitFor();
+      await cards.filter({ hasText: "bolder raises" }).getByText(/\+6\.0.%.*\+27\.0.%/).waitFor();
+      await cards.filter({ hasText: "next spring" }).getByText(/It begins on 1 Mar 2027/).waitFor();
+      await cards.filter({ hasText: "No difference is proven yet, after 163 days" }).waitFor();
+      await cards.filter({ hasText: "nothing may be concluded" }).waitFor();
+      await cards.filter({ hasText: "tell no arm apart" }).waitFor();
+    });
     await step("refused records are shown with their reasons and without people", async () => {
       await go(page, VIEWS.quality ?? "#/quality");
       await page.locator("summary", { hasText: "Show" }).first().click();
@@ -162,6 +173,15 @@ export async function states() {
       await page.selectOption("#breakdown-dimension", "channel");
       await page.getByText("n/a: no events in these days").waitFor();
     });
+    await step("a flight with a budget is drawn to its end, day by day, and one without is left out", async () => {
+      await go(page, "#/campaign/account-2/campaign-00002");
+      await page.getByRole("img", { name: /^Spend of the flight: .* GBP of .* GBP, which lasts until 2 Dec 2026/ }).waitFor();
+      await page.getByText(/Days before 16 Nov are no longer kept here/).waitFor();
+      await shot(page, "fake-flight", true);
+      await go(page, "#/campaign/account-1/campaign-00001");
+      await page.getByRole("heading", { name: "Commands, and why" }).waitFor();
+      expect(!(await page.getByText("Through the flight").isVisible()), "a flight that has no end is drawn");
+    });
     await step("several proposals are approved at once, with a reason", async () => {
       await go(page, "#/proposals");
       await page.getByRole("link", { name: "Spring display 1" }).waitFor();
@@ -188,6 +208,7 @@ export async function states() {
         ["#/", "No campaign has been specified yet."],
         ["#/alerts", "No alert is open."],
         ["#/proposals", "Nothing waits for you."],
+        ["#/experiments", "The policy names no experiment."],
         ["#/quality", "No partition is read by this process yet."],
         ["#/halts", "Nothing is halted."],
       ]) {

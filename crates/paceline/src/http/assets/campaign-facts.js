@@ -1,7 +1,7 @@
 // What stands beside a campaign's charts: its figures, why nothing is done, who held it, what was noticed.
 
 import { h } from "./dom.js";
-import { count, instant, isKnown, missing, money, moneyText, time } from "./format.js";
+import { count, counted, instant, isKnown, missing, money, moneyText, time } from "./format.js";
 import { goal, spread, takes } from "./portfolio-columns.js";
 import { matching } from "./rules.js";
 import { Words, holder, limit, whyNothing, words } from "./words.js";
@@ -50,8 +50,8 @@ export function tiles(one) {
     ),
     tile(
       "Seen today",
-      [h("span", { class: "figure" }, count(one.impressions_day)), h("span", { class: "unit" }, " impressions")],
-      `${count(one.clicks_day)} clicks, ${count(one.conversions_day)} conversions worth ${moneyText(one.value_day_micros, one.currency)}`,
+      [h("span", { class: "figure" }, count(one.impressions_day)), h("span", { class: "unit" }, one.impressions_day === 1 ? " impression" : " impressions")],
+      `${counted(one.clicks_day, "click")}, ${counted(one.conversions_day, "conversion")} worth ${moneyText(one.value_day_micros, one.currency)}`,
     ),
   ];
 }
@@ -154,7 +154,7 @@ export function holders(one) {
             h("tbody", {}, list.map(row)),
           ),
         )
-      : h("p", { class: "hint" }, "Nobody has held this campaign still."),
+      : h("p", { class: "hint" }, "No pause or hold is known of this campaign."),
   );
 }
 

@@ -55,6 +55,18 @@ export function columns() {
             ]
           : missing(row.forecast_day_reason),
     },
+    {
+      label: "Flight will end at",
+      class: "n",
+      cell: row =>
+        row.forecast_flight
+          ? [
+              money(row.forecast_flight.mid_micros, row.currency),
+              sub(spread(row.forecast_flight, row.currency)),
+              isKnown(row.flight_budget_micros) ? sub(`of ${amount(row.flight_budget_micros, row.currency)}`) : null,
+            ]
+          : [missing(row.forecast_flight_reason), isKnown(row.flight_budget_micros) ? sub(`of ${amount(row.flight_budget_micros, row.currency)}`) : null],
+    },
     { label: "KPI and goal", class: "goal", cell: goal },
     {
       label: "Bid",

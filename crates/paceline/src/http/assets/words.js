@@ -36,6 +36,7 @@ const WORDS = {
   none_since_this_process_started: "none since the service started",
   given_before_this_process_started: "given before this process started",
   no_flight_end: "the flight has no end",
+  no_forecast_of_the_day: "no forecast of the day yet",
   undo: "taken back by a person",
   halted: "it is halted; release it first",
   protected: "it is protected, so nothing touches it",
