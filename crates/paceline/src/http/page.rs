@@ -35,6 +35,7 @@ macro_rules! assets {
 
 assets! {
     "act.js": SCRIPT,
+    "alert-help.js": SCRIPT,
     "api.js": SCRIPT,
     "app.js": SCRIPT,
     "back.js": SCRIPT,

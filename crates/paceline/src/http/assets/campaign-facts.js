@@ -1,5 +1,6 @@
 // What stands beside a campaign's charts: its figures, why nothing is done, who held it, what was noticed.
 
+import { help } from "./alert-help.js";
 import { h } from "./dom.js";
 import { count, counted, instant, isKnown, missing, money, moneyText, time } from "./format.js";
 import { goal, spread, takes } from "./portfolio-columns.js";
@@ -186,6 +187,7 @@ export function alerts(one) {
       ` ${words(alert.state)}, `,
       time(alert.updated_at, one.time_zone),
       h("p", {}, alert.text),
+      alert.state === "resolved" || !help(alert.kind) ? null : h("p", { class: "sub" }, h("b", {}, "To do: "), help(alert.kind).todo),
     );
   const open = list.filter(alert => alert.state !== "resolved");
   const past = list.filter(alert => alert.state === "resolved").slice(0, 30);

@@ -25,6 +25,7 @@ export const title = () => "Experiments";
 export function mount(root, route, signal) {
   const found = h("p", { class: "found", role: "status" });
   const list = h("div", { class: "cards" });
+  const legend = h("p", { class: "hint legend-line" }, LEGEND);
   root.append(
     h("h1", { tabindex: "-1" }, "Experiments"),
     h(
@@ -39,9 +40,10 @@ export function mount(root, route, signal) {
     signal,
     () => api.get("/experiments", signal),
     (data, place) => {
-      if (!list.isConnected) place.append(list);
+      if (!list.isConnected) place.append(list, legend);
       const all = data.experiments;
       replace(found, all.length ? `${count(all.length)} ${all.length === 1 ? "experiment" : "experiments"}` : []);
+      legend.hidden = !all.length;
       replace(
         list,
         all.length
@@ -59,6 +61,9 @@ export function mount(root, route, signal) {
   listen("alert", alert => alert.kind === "experiment_over" && reread(), signal);
 }
 
+const LEGEND =
+  "Difference: of an arm against the first, as a share of what the campaigns' own days let expect; the interval holds at every look. Doubt: the always-valid p-value. Loops remember yesterday, so an effect that lasts into the next day is seen smaller than it is.";
+
 function card(one) {
   const [tone, verdict] = VERDICTS[one.verdict] ?? ["", words(one.verdict)];
   return h(
@@ -71,12 +76,11 @@ function card(one) {
         "div",
         { class: "grow" },
         h("h2", {}, one.id, " ", h("span", { class: `verdict ${tone}` }, verdict)),
-        h("span", { class: "sub" }, `${one.account_id} \u00b7 ${inWords(one)} \u00b7 ${span(one)}`),
+        h("span", { class: "sub" }, `${one.account_id} \u00b7 ${inWords(one)} \u00b7 ${span(one)} \u00b7 judged ${one.mature_days} days after each`),
       ),
     ),
     h("p", { class: "note-text" }, outcome(one)),
     arms(one),
-    h("p", { class: "hint" }, trust(one)),
   );
 }
 
@@ -117,11 +121,11 @@ function arms(one) {
       "tr",
       {},
       h("th", { scope: "row" }, arm.name, arm.name === one.winner ? h("span", { class: "tag" }, "better") : null),
-      h("td", { class: "n" }, share(arm.share)),
-      h("td", { class: "n" }, count(arm.days_judged)),
-      h("td", { class: "n" }, isKnown(arm.mean) ? significant(arm.mean) : missing("no day judged yet")),
-      h("td", { class: "n" }, index ? effect(against.get(arm.name)) : "compared with"),
+      h("td", { class: "n" }, index ? effect(against.get(arm.name)) : h("span", { class: "missing" }, "compared with")),
       h("td", { class: "n" }, index ? doubt(against.get(arm.name), one) : ""),
+      h("td", { class: "n" }, isKnown(arm.mean) ? significant(arm.mean) : missing("no day judged yet")),
+      h("td", { class: "n" }, count(arm.days_judged)),
+      h("td", { class: "n" }, share(arm.share)),
     );
   return h(
     "div",
@@ -135,7 +139,7 @@ function arms(one) {
         h(
           "tr",
           {},
-          [["Arm"], ["Share", "n"], ["Days judged", "n"], [Words(inWords(one)), "n"], ["Difference", "n"], ["Doubt", "n"]].map(
+          [["Arm"], ["Difference", "n"], ["Doubt", "n"], [Words(inWords(one)), "n"], ["Days judged", "n"], ["Share", "n"]].map(
             ([text, kind]) => h("th", { scope: "col", class: kind }, text),
           ),
         ),
@@ -162,12 +166,4 @@ function doubt(comparison, one) {
     p < 0.001 ? "under 0.001" : p.toFixed(3),
     h("span", { class: "sub" }, p <= one.alpha ? "believed" : `believed at ${one.alpha}`),
   ];
-}
-
-function trust(one) {
-  return [
-    `Difference: of an arm against the first, as a share of what the campaign's own days let expect, with an interval that holds at every look (${share(1 - one.alpha, 0)}). `,
-    "Doubt: the always-valid p-value. ",
-    `A day is judged ${one.mature_days} days after it ended; loops remember yesterday, so an effect that lasts into the next day is seen smaller than it is.`,
-  ].join("");
 }
