@@ -110,6 +110,12 @@ export async function states() {
       await cards.filter({ hasText: "nothing may be concluded" }).waitFor();
       await cards.filter({ hasText: "tell no arm apart" }).waitFor();
     });
+    await step("an alert says what Paceline does about it and what a person can do", async () => {
+      await go(page, VIEWS.alerts);
+      const row = page.getByRole("row").filter({ hasText: "Data gap" });
+      await row.getByText("Increases held; dead: only emergencies.").waitFor();
+      await row.getByText("Look at the feed, then at Paceline's lag.").waitFor();
+    });
     await step("refused records are shown with their reasons and without people", async () => {
       await go(page, VIEWS.quality ?? "#/quality");
       await page.locator("summary", { hasText: "Show" }).first().click();
