@@ -96,6 +96,7 @@ function view(state, [name, account, id, deep], query) {
   if (name === "dead-letters") return list("dead_letters", deadLetters());
   if (name === "adjustments" && id === "undo") {
     const table = account.endsWith("t0");
+    const factor = account.endsWith("m0");
     return {
       command_id: account,
       account_id: "account-0",
@@ -103,9 +104,12 @@ function view(state, [name, account, id, deep], query) {
       currency: "EUR",
       possible: true,
       possible_reason: null,
-      kind: table ? "set_modifier_table" : "set_bid",
-      from_micros: table ? null : 1_200_000,
-      to_micros: table ? null : 1_000_000,
+      kind: factor ? "set_modifier" : table ? "set_modifier_table" : "set_bid",
+      dimension: factor ? { name: "device", value: "mobile" } : null,
+      from_ppm: factor ? 1_080_000 : null,
+      to_ppm: factor ? 1_000_000 : null,
+      from_micros: table || factor ? null : 1_200_000,
+      to_micros: table || factor ? null : 1_000_000,
       from_table_ppm: table ? Array.from({ length: 24 }, (_, hour) => (hour >= 17 && hour < 20 ? 1_250_000 : 940_000)) : null,
       to_table_ppm: table ? Array(24).fill(1_000_000) : null,
       goes_as: "command",

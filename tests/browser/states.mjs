@@ -78,6 +78,15 @@ export async function states() {
       await shot(page, "fake-undo-table");
       await dialog.getByRole("button", { name: "Cancel" }).click();
     });
+    await step("one factor alone is taken back, and its device is named all the way", async () => {
+      await go(page, "#/campaign/account-2/campaign-00002");
+      const name = /Factor of device mobile 100\.0.%.*108\.0.%/;
+      await page.locator(".command summary", { hasText: name }).click();
+      await page.locator(".command[open]", { hasText: name }).getByRole("button", { name: "Take back" }).click();
+      const dialog = page.locator("dialog");
+      await dialog.getByText(/The factor of device mobile goes from 108.% back to 100.%/).waitFor();
+      await dialog.getByRole("button", { name: "Cancel" }).click();
+    });
     await step("goals of accounts say how far, how likely, and what it takes; an account's filter keeps its own", async () => {
       await go(page, "#/");
       const goals = page.getByRole("region", { name: "Goals of accounts" });

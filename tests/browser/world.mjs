@@ -155,8 +155,29 @@ export function detail(state, account, id) {
         expected_previous: { value_micros: null },
         table: EVENINGS,
       }),
+      command(state, 0, `${id.slice(9)}m0`, {
+        issued_at: START - 9.5e6,
+        account_id: account,
+        campaign_id: id,
+        currency: one.currency,
+        kind: "set_modifier",
+        reason: "modifiers",
+        value_micros: null,
+        value_ppm: 1_080_000,
+        expected_previous: { value_ppm: 1_000_000 },
+        dimension: MOBILE,
+      }),
     ),
     undos: [
+      {
+        command_id: `${id.slice(9)}m0`,
+        kind: "set_modifier",
+        issued_at: START - 9.5e6,
+        ...NO_VALUES,
+        dimension: MOBILE,
+        from_ppm: 1_080_000,
+        to_ppm: 1_000_000,
+      },
       {
         command_id: `${id.slice(9)}t0`,
         kind: "set_modifier_table",
@@ -449,6 +470,8 @@ function rules() {
   ];
 }
 
+const MOBILE = { name: "device", value: "mobile" };
+const NO_VALUES = { from_micros: null, to_micros: null, from_table_ppm: null, to_table_ppm: null };
 const EVENINGS = Array.from({ length: 24 }, (_, hour) => (hour >= 17 && hour < 20 ? 1_250_000 : 940_000));
 
 export function proposals(state) {
