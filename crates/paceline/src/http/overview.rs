@@ -60,7 +60,9 @@ fn count<'a>(words: &[&str], found: impl Iterator<Item = &'a str>) -> BTreeMap<S
     for word in found {
         match counts.get_mut(word) {
             Some(held) => *held += 1,
-            None => drop(counts.insert(word.to_owned(), 1)),
+            None => {
+                counts.insert(word.to_owned(), 1);
+            }
         }
     }
     counts
