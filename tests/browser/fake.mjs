@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
-import { START, all, attribution, breakdown, detail, series, overview, proposals, alerts, quality } from "./world.mjs";
+import { START, all, attribution, breakdown, detail, series, overview, proposals, alerts, experiments, quality } from "./world.mjs";
 
 const ASSETS = fileURLToPath(new URL("../../crates/paceline/src/http/assets/", import.meta.url));
 
@@ -90,11 +90,13 @@ function view(state, [name, account, id, deep], query) {
       ...list("alerts", query.get("state") === "resolved" ? [] : alerts(state)),
       campaigns: named(state, alerts(state)),
     };
+  if (name === "experiments") return { experiments: experiments(state) };
   if (name === "audit") return list("entries", state.audit);
   if (name === "data-quality") return quality(state);
   if (name === "dead-letters") return list("dead_letters", deadLetters());
   if (name === "adjustments" && id === "undo") {
     const table = account.endsWith("t0");
+    const factor = account.endsWith("m0");
     return {
       command_id: account,
       account_id: "account-0",
@@ -102,9 +104,12 @@ function view(state, [name, account, id, deep], query) {
       currency: "EUR",
       possible: true,
       possible_reason: null,
-      kind: table ? "set_modifier_table" : "set_bid",
-      from_micros: table ? null : 1_200_000,
-      to_micros: table ? null : 1_000_000,
+      kind: factor ? "set_modifier" : table ? "set_modifier_table" : "set_bid",
+      dimension: factor ? { name: "device", value: "mobile" } : null,
+      from_ppm: factor ? 1_080_000 : null,
+      to_ppm: factor ? 1_000_000 : null,
+      from_micros: table || factor ? null : 1_200_000,
+      to_micros: table || factor ? null : 1_000_000,
       from_table_ppm: table ? Array.from({ length: 24 }, (_, hour) => (hour >= 17 && hour < 20 ? 1_250_000 : 940_000)) : null,
       to_table_ppm: table ? Array(24).fill(1_000_000) : null,
       goes_as: "command",
@@ -112,7 +117,7 @@ function view(state, [name, account, id, deep], query) {
     };
   }
   if (name !== "campaigns") return null;
-  if (deep === "series") return series(state, id);
+  if (deep === "series") return series(state, id, query.get("window"));
   if (deep === "breakdown") return breakdown(state, id, query.get("dimension") ?? "device", query.get("window") ?? "7d");
   if (deep === "attribution") return attribution(state, id, query.get("window") ?? "7d");
   if (id) return detail(state, account, id);

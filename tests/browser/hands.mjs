@@ -8,6 +8,7 @@ export const VIEWS = {
   portfolio: "#/",
   proposals: "#/proposals",
   alerts: "#/alerts",
+  experiments: "#/experiments",
   quality: "#/quality",
   halts: "#/halts",
   audit: "#/audit",

@@ -78,6 +78,15 @@ export async function states() {
       await shot(page, "fake-undo-table");
       await dialog.getByRole("button", { name: "Cancel" }).click();
     });
+    await step("one factor alone is taken back, and its device is named all the way", async () => {
+      await go(page, "#/campaign/account-2/campaign-00002");
+      const name = /Factor of device mobile 100\.0.%.*108\.0.%/;
+      await page.locator(".command summary", { hasText: name }).click();
+      await page.locator(".command[open]", { hasText: name }).getByRole("button", { name: "Take back" }).click();
+      const dialog = page.locator("dialog");
+      await dialog.getByText(/The factor of device mobile goes from 108.% back to 100.%/).waitFor();
+      await dialog.getByRole("button", { name: "Cancel" }).click();
+    });
     await step("goals of accounts say how far, how likely, and what it takes; an account's filter keeps its own", async () => {
       await go(page, "#/");
       const goals = page.getByRole("region", { name: "Goals of accounts" });
@@ -98,6 +107,23 @@ export async function states() {
       await table.getByText("last_7d.cpa > 25 && last_7d.conversions >= 10").waitFor();
       await page.locator(".aside").getByText("cut what is dear").waitFor();
       expect(!(await page.locator(".aside").innerText()).includes("a bad hour"), "a rule that does not hold is named as why");
+    });
+    await step("experiments say what is proven, how large it is, and when nothing may be concluded", async () => {
+      await go(page, VIEWS.experiments);
+      const cards = page.locator("article.card");
+      expect((await cards.count()) === 5, "an experiment is missing");
+      await cards.filter({ hasText: "bolder raises" }).getByText("\u201cbold\u201d is better").waitFor();
+      await cards.filter({ hasText: "bolder raises" }).getByText(/\+6\.0.%.*\+27\.0.%/).waitFor();
+      await cards.filter({ hasText: "next spring" }).getByText(/It begins on 1 Mar 2027/).waitFor();
+      await cards.filter({ hasText: "No difference is proven yet, after 163 days" }).waitFor();
+      await cards.filter({ hasText: "nothing may be concluded" }).waitFor();
+      await cards.filter({ hasText: "tell no arm apart" }).waitFor();
+    });
+    await step("an alert says what Paceline does about it and what a person can do", async () => {
+      await go(page, VIEWS.alerts);
+      const row = page.getByRole("row").filter({ hasText: "Data gap" });
+      await row.getByText("Increases held; dead: only emergencies.").waitFor();
+      await row.getByText("Look at the feed, then at Paceline's lag.").waitFor();
     });
     await step("refused records are shown with their reasons and without people", async () => {
       await go(page, VIEWS.quality ?? "#/quality");
@@ -162,6 +188,15 @@ export async function states() {
       await page.selectOption("#breakdown-dimension", "channel");
       await page.getByText("n/a: no events in these days").waitFor();
     });
+    await step("a flight with a budget is drawn to its end, day by day, and one without is left out", async () => {
+      await go(page, "#/campaign/account-2/campaign-00002");
+      await page.getByRole("img", { name: /^Spend of the flight: .* GBP of .* GBP, which lasts until 2 Dec 2026/ }).waitFor();
+      await page.getByText(/Days before 16 Nov are no longer kept here/).waitFor();
+      await shot(page, "fake-flight", true);
+      await go(page, "#/campaign/account-1/campaign-00001");
+      await page.getByRole("heading", { name: "Commands, and why" }).waitFor();
+      expect(!(await page.getByText("Through the flight").isVisible()), "a flight that has no end is drawn");
+    });
     await step("several proposals are approved at once, with a reason", async () => {
       await go(page, "#/proposals");
       await page.getByRole("link", { name: "Spring display 1" }).waitFor();
@@ -188,6 +223,7 @@ export async function states() {
         ["#/", "No campaign has been specified yet."],
         ["#/alerts", "No alert is open."],
         ["#/proposals", "Nothing waits for you."],
+        ["#/experiments", "The policy names no experiment."],
         ["#/quality", "No partition is read by this process yet."],
         ["#/halts", "Nothing is halted."],
       ]) {

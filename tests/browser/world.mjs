@@ -30,6 +30,7 @@ function campaign(state, index) {
     { ahead: 0.71, behind: 0.31, exhausted: 1, on_plan: 0.52, paused: 0.4, unknown: 0.2 }[pace] + random() * 0.04;
   const spend = Math.round((budget ?? 30e6 * unit) * share);
   const plan = budget === null ? null : Math.round(budget * 0.53);
+  const hasFlight = index % 4 === 2;
   const halted = state.halts.some(
     halt => halt.scope === "global" || halt.scope === `campaign=account-${index % 4}/campaign-${pad(index)}`,
   );
@@ -53,14 +54,14 @@ function campaign(state, index) {
     platform: null,
     channel: "search",
     flight_start: START - 9e8,
-    flight_end: START + 9e8,
+    flight_end: hasFlight ? START + 9e8 : null,
     watermark: START - 4000,
     event_time: START,
     spend_day_micros: spend,
     spend_month_micros: spend * 12,
     spend_flight_micros: spend * 12,
     budget_day_micros: budget,
-    flight_budget_micros: null,
+    flight_budget_micros: hasFlight ? spend * 26 : null,
     plan_micros: plan,
     pace,
     binding: "budget",
@@ -82,8 +83,8 @@ function campaign(state, index) {
             high_micros: Math.round(budget * 1.06),
           },
     forecast_day_reason: budget === null ? "no_plan" : null,
-    forecast_flight: null,
-    forecast_flight_reason: "no_flight_budget",
+    forecast_flight: hasFlight ? { low_micros: spend * 22, mid_micros: spend * 24, high_micros: spend * 27 } : null,
+    forecast_flight_reason: hasFlight ? null : "no_flight_end",
     goal:
       index % 3 === 0
         ? {
@@ -154,8 +155,29 @@ export function detail(state, account, id) {
         expected_previous: { value_micros: null },
         table: EVENINGS,
       }),
+      command(state, 0, `${id.slice(9)}m0`, {
+        issued_at: START - 9.5e6,
+        account_id: account,
+        campaign_id: id,
+        currency: one.currency,
+        kind: "set_modifier",
+        reason: "modifiers",
+        value_micros: null,
+        value_ppm: 1_080_000,
+        expected_previous: { value_ppm: 1_000_000 },
+        dimension: MOBILE,
+      }),
     ),
     undos: [
+      {
+        command_id: `${id.slice(9)}m0`,
+        kind: "set_modifier",
+        issued_at: START - 9.5e6,
+        ...NO_VALUES,
+        dimension: MOBILE,
+        from_ppm: 1_080_000,
+        to_ppm: 1_000_000,
+      },
       {
         command_id: `${id.slice(9)}t0`,
         kind: "set_modifier_table",
@@ -173,8 +195,9 @@ export function detail(state, account, id) {
   };
 }
 
-export function series(state, id) {
+export function series(state, id, window) {
   const one = all(state).find(row => row.campaign_id === id);
+  if (window === "day") return { ...series(state, id, "hour"), window, points: days(one) };
   const points = Array.from({ length: 13 }, (_, hour) => {
     const clicks = 60 + ((hour * 37) % 50);
     const conversions = 2 + ((hour * 5) % 4);
@@ -213,6 +236,17 @@ export function series(state, id) {
     points_reason: null,
     trace: one.sparkline,
   };
+}
+
+/** A week of local days, the last one open; in London days are those of UTC. */
+function days(one) {
+  const midnight = START - (START % 86_400_000);
+  return Array.from({ length: 7 }, (_, at) => {
+    const start = midnight - (6 - at) * 86_400_000;
+    const spend = at === 6 ? one.spend_day_micros : Math.round(one.spend_day_micros * (0.9 + 0.05 * at));
+    const more = { impressions: 9000, clicks: 500 + at, conversions: 21 + at, cpa_micros: Math.round(spend / (21 + at)) };
+    return { start, end: start + 86_400_000, open: at === 6, spend_micros: spend, ...more };
+  });
 }
 
 /** By one dimension: the last value has seen nothing that could be divided by. */
@@ -436,6 +470,8 @@ function rules() {
   ];
 }
 
+const MOBILE = { name: "device", value: "mobile" };
+const NO_VALUES = { from_micros: null, to_micros: null, from_table_ppm: null, to_table_ppm: null };
 const EVENINGS = Array.from({ length: 24 }, (_, hour) => (hour >= 17 && hour < 20 ? 1_250_000 : 940_000));
 
 export function proposals(state) {
@@ -538,6 +574,52 @@ export function alerts(state) {
         text: `Campaign ${row.campaign_id}: the day will end 24.05 above its ceiling if nothing is done.`,
       };
     });
+}
+
+/** One of each verdict; the running one has three arms. */
+export function experiments(state) {
+  if (!state.campaigns) return [];
+  const experiment = (id, verdict, more) => ({
+    account_id: "account-0",
+    id,
+    metric: "conversions_per_budget",
+    unit: "campaign_day",
+    start: "2026-11-02",
+    days: 42,
+    mature_days: 3,
+    alpha: 0.05,
+    verdict,
+    winner: null,
+    decided_on: null,
+    arms: [
+      { name: "as it is", share: 0.5, days_judged: 84, mean: 0.04213 },
+      { name: "quicker", share: 0.5, days_judged: 79, mean: 0.04407 },
+    ],
+    comparisons: [{ arm: "quicker", ln_e: 1.1, p_value: 0.333, effect: { low: -0.041, mid: 0.046, high: 0.133 } }],
+    sample_ratio_ln_e: 0,
+    ...more,
+  });
+  const young = name => ({ name, share: 0.5, days_judged: 0, mean: null });
+  return [
+    experiment("bolder raises", "decided", {
+      winner: "bold",
+      decided_on: "2026-11-19",
+      metric: "value_per_spend",
+      arms: [
+        { name: "as it is", share: 0.5, days_judged: 120, mean: 3.1 },
+        { name: "bold", share: 0.5, days_judged: 117, mean: 3.62 },
+      ],
+      comparisons: [{ arm: "bold", ln_e: 9.2, p_value: 0.0001, effect: { low: 0.06, mid: 0.168, high: 0.27 } }],
+    }),
+    experiment("next spring", "planned", {
+      start: "2027-03-01",
+      arms: [young("as it is"), young("longer windows")],
+      comparisons: [{ arm: "longer windows", ln_e: 0, p_value: 1, effect: null }],
+    }),
+    experiment("quicker", "running", {}),
+    experiment("half of it left out", "void", {}),
+    experiment("smaller steps", "over", { decided_on: "2026-11-20" }),
+  ];
 }
 
 export function quality(state) {

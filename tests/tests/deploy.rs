@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const METRICS: &str = include_str!("../../crates/paceline/src/telemetry/metrics.rs");
+const METRICS_OF_THE_REGISTRY: &str = include_str!("../../crates/paceline/src/registry/count.rs");
 /// What Prometheus and its process collector add, and the labels of a scrape.
 const NOT_OURS: [&str; 2] = ["up", "ALERTS"];
 const PROCESS: [&str; 3] = ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_start_time_seconds"];
@@ -204,10 +205,10 @@ fn promtool(verb: &[&str], files: &[PathBuf]) {
 
 /// Metrics by name, with their labels, as the source registers them.
 fn registered() -> BTreeMap<String, BTreeSet<String>> {
-    let source = METRICS.split("#[cfg(test)]").next().unwrap_or_default();
-    source
-        .split("\"paceline_")
-        .skip(1)
+    let sources = [METRICS, METRICS_OF_THE_REGISTRY].map(|text| text.split("#[cfg(test)]").next().unwrap_or_default());
+    sources
+        .into_iter()
+        .flat_map(|source| source.split("\"paceline_").skip(1))
         .filter_map(|chunk| {
             let (name, rest) = chunk.split_once('"')?;
             let labels =

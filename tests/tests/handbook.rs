@@ -100,6 +100,33 @@ fn every_alert_is_explained() {
 }
 
 #[test]
+fn the_dashboard_says_of_alerts_what_the_handbook_says() {
+    let help = source("crates/paceline/src/http/assets/alert-help.js");
+    let page = page("commands.md");
+    let rows = section(&page, "Alerts").lines().filter(|line| line.starts_with("| `"));
+    let rows: Vec<Vec<&str>> = rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect();
+    assert!(rows.len() > 20, "the table of alerts was not found");
+    for row in rows {
+        let kind = row[0].trim_matches('`').split([':', '`']).next().unwrap();
+        let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{kind}: [")));
+        let line = line.unwrap_or_else(|| panic!("alert-help.js does not know {kind}"));
+        let plain = plain(row[4]).replace('"', "\\\"");
+        assert!(line.contains(&plain), "alert-help.js on {kind} does not say: {plain}");
+    }
+}
+
+/// Text without links and marks.
+fn plain(text: &str) -> String {
+    let mut left = text.replace(['`', '*'], "");
+    while let Some(at) = left.find("](") {
+        let end = left[at..].find(')').map_or(left.len(), |end| at + end + 1);
+        let open = left[..at].rfind('[').unwrap_or(at);
+        left = format!("{}{}{}", &left[..open], &left[open + 1..at], &left[end..]);
+    }
+    left
+}
+
+#[test]
 fn every_word_of_reason_edit_and_why_nothing_is_explained() {
     let page = page("commands.md");
     let told = words_in_code(&page);

@@ -142,7 +142,8 @@ fn forecast_of_flight(published: &Published, view: &CampaignView) -> Result<Fore
     const DAY_MS: Millis = 86_400_000;
     let end = view.flight_end.ok_or("no_flight_end")?;
     let today = view.forecast_day.ok_or("no_forecast_of_the_day")?;
-    let before = view.spend_flight_micros.saturating_sub(view.spend_day_micros);
+    // The day's sum may be a moment ahead of the flight's.
+    let before = view.spend_flight_micros.saturating_sub(view.spend_day_micros).max(0);
     let days_left = end.saturating_sub(published.event_time()).max(0) / DAY_MS;
     let sum = |today: i64, rest: f64| before.saturating_add(today).saturating_add(rest as i64);
     if days_left == 0 {

@@ -58,7 +58,12 @@ pub fn health(shared: &Shared) -> Value {
 fn count<'a>(words: &[&str], found: impl Iterator<Item = &'a str>) -> BTreeMap<String, i64> {
     let mut counts: BTreeMap<String, i64> = words.iter().map(|word| ((*word).to_owned(), 0)).collect();
     for word in found {
-        *counts.entry(word.to_owned()).or_default() += 1;
+        match counts.get_mut(word) {
+            Some(held) => *held += 1,
+            None => {
+                counts.insert(word.to_owned(), 1);
+            }
+        }
     }
     counts
 }

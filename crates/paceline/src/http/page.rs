@@ -35,6 +35,7 @@ macro_rules! assets {
 
 assets! {
     "act.js": SCRIPT,
+    "alert-help.js": SCRIPT,
     "api.js": SCRIPT,
     "app.js": SCRIPT,
     "back.js": SCRIPT,
@@ -42,6 +43,7 @@ assets! {
     "breakdown.js": SCRIPT,
     "campaign-day.js": SCRIPT,
     "campaign-facts.js": SCRIPT,
+    "campaign-flight.js": SCRIPT,
     "chart.js": SCRIPT,
     "dom.js": SCRIPT,
     "favicon.svg": SVG,
@@ -61,6 +63,7 @@ assets! {
     "view-alerts.js": SCRIPT,
     "view-audit.js": SCRIPT,
     "view-campaign.js": SCRIPT,
+    "view-experiments.js": SCRIPT,
     "view-halts.js": SCRIPT,
     "view-portfolio.js": SCRIPT,
     "view-proposals.js": SCRIPT,

@@ -26,8 +26,8 @@ pub struct Counts {
 impl Counts {
     /// At zero, every series there.
     pub fn new() -> Self {
-        let counters = |name: &str, help: &str, label: &str, words: &[&str]| {
-            let vec = IntCounterVec::new(Opts::new(name, help), &[label]).expect("constants follow the naming rules");
+        let counters = |name: &str, help: &str, labels: &[&str], words: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(name, help), labels).expect("constants follow the naming rules");
             words.iter().for_each(|word| drop(vec.with_label_values(&[word])));
             vec
         };
@@ -35,13 +35,13 @@ impl Counts {
             requests: counters(
                 "paceline_registry_requests_total",
                 "Requests to the schema registry; away: not answered, or by a server in trouble.",
-                "result",
+                &["result"],
                 &RESULTS,
             ),
             lookups: counters(
                 "paceline_registry_lookups_total",
                 "Schemas looked up by id, by where they were found; disk: the registry could not be asked; none: unknown, or not to be had.",
-                "source",
+                &["source"],
                 &SOURCES,
             ),
             disk_age_seconds: Gauge::new(

@@ -348,6 +348,9 @@ impl Metrics {
         for pace in ["ahead", "on_plan", "behind", "unknown", "paused", "exhausted"] {
             self.campaigns.with_label_values(&[pace]);
         }
+        for granularity in ["minute", "hour", "day"] {
+            self.kpi_rows.with_label_values(&[granularity]);
+        }
         for reason in ["host", "origin", "token", "role", "streams", "busy", "too_slow"] {
             self.http_refused.with_label_values(&[reason]);
         }

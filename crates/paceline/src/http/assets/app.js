@@ -10,16 +10,18 @@ import { follow, known, listen, may, mayRelease, readBasics, tell } from "./live
 import * as alerts from "./view-alerts.js";
 import * as audit from "./view-audit.js";
 import * as campaign from "./view-campaign.js";
+import * as experiments from "./view-experiments.js";
 import * as halts from "./view-halts.js";
 import * as portfolio from "./view-portfolio.js";
 import * as proposals from "./view-proposals.js";
 import * as quality from "./view-quality.js";
 
-const VIEWS = { "": portfolio, campaign, proposals, alerts, quality, halts, audit };
+const VIEWS = { "": portfolio, campaign, proposals, alerts, experiments, quality, halts, audit };
 const NAV = [
   ["", "Portfolio"],
   ["proposals", "Proposals"],
   ["alerts", "Alerts"],
+  ["experiments", "Experiments"],
   ["quality", "Data quality"],
   ["halts", "Halts"],
   ["audit", "Audit"],

@@ -1,7 +1,8 @@
 // What stands beside a campaign's charts: its figures, why nothing is done, who held it, what was noticed.
 
+import { help } from "./alert-help.js";
 import { h } from "./dom.js";
-import { count, instant, isKnown, missing, money, moneyText, time } from "./format.js";
+import { count, counted, instant, isKnown, missing, money, moneyText, time } from "./format.js";
 import { goal, spread, takes } from "./portfolio-columns.js";
 import { matching } from "./rules.js";
 import { Words, holder, limit, whyNothing, words } from "./words.js";
@@ -50,8 +51,8 @@ export function tiles(one) {
     ),
     tile(
       "Seen today",
-      [h("span", { class: "figure" }, count(one.impressions_day)), h("span", { class: "unit" }, " impressions")],
-      `${count(one.clicks_day)} clicks, ${count(one.conversions_day)} conversions worth ${moneyText(one.value_day_micros, one.currency)}`,
+      [h("span", { class: "figure" }, count(one.impressions_day)), h("span", { class: "unit" }, one.impressions_day === 1 ? " impression" : " impressions")],
+      `${counted(one.clicks_day, "click")}, ${counted(one.conversions_day, "conversion")} worth ${moneyText(one.value_day_micros, one.currency)}`,
     ),
   ];
 }
@@ -154,7 +155,7 @@ export function holders(one) {
             h("tbody", {}, list.map(row)),
           ),
         )
-      : h("p", { class: "hint" }, "Nobody has held this campaign still."),
+      : h("p", { class: "hint" }, "No pause or hold is known of this campaign."),
   );
 }
 
@@ -186,6 +187,7 @@ export function alerts(one) {
       ` ${words(alert.state)}, `,
       time(alert.updated_at, one.time_zone),
       h("p", {}, alert.text),
+      alert.state === "resolved" || !help(alert.kind) ? null : h("p", { class: "sub" }, h("b", {}, "To do: "), help(alert.kind).todo),
     );
   const open = list.filter(alert => alert.state !== "resolved");
   const past = list.filter(alert => alert.state === "resolved").slice(0, 30);

@@ -2,8 +2,10 @@
 // chart says in words what it shows, and its figures stand in a table below for who cannot see it.
 
 import { h } from "./dom.js";
-import { clock, isKnown } from "./format.js";
+import { clock, dayMonth, instant, isKnown } from "./format.js";
 
+/** From this span on a time of day alone would not say which day. */
+const DAYS_MS = 30 * 3_600_000;
 /** A person reads a value for about this long. */
 const HOVER_MS = 15_000;
 
@@ -53,6 +55,8 @@ export async function chart(
   );
   const most = Math.max(1, ...series.filter(one => one.bars).flatMap(one => one.values.filter(isKnown)));
   const first = series.find(one => !one.bars);
+  const isLong = Math.max(until ?? 0, times.at(-1)) - times[0] > DAYS_MS;
+  const foot = at => (isLong && clock(at, zone, true) === "00:00" ? dayMonth(at, zone) : clock(at, zone, true));
   const tell = index => {
     const at = isKnown(index) ? index : first.values.findLastIndex(isKnown);
     if (at < 0) return readout.replaceChildren("No figures yet.");
@@ -60,7 +64,7 @@ export async function chart(
     const figure = one =>
       !isKnown(one.values[at]) ? "n/a" : one.bars ? evidence(one.values[at]) : show(one.values[at]);
     readout.replaceChildren(
-      h("b", {}, clock(times[at], zone)),
+      h("b", {}, (isLong ? instant : clock)(times[at], zone)),
       ...there.map(one =>
         h("span", { class: one.bars ? "readout-bars" : `of-${one.ink}` }, `${one.label} `, h("b", {}, figure(one))),
       ),
@@ -84,7 +88,7 @@ export async function chart(
           evidence: { range: () => [0, most * 4] },
         },
         axes: [
-          { ...axis, size: 26, space: 56, values: (_, splits) => splits.map(at => clock(at * 1000, zone, true)) },
+          { ...axis, size: 26, space: 56, values: (_, splits) => splits.map(at => foot(at * 1000)) },
           { ...axis, size: 62, space: 36, values: (_, splits) => splits.map(value => show(value, true)) },
         ],
         series: [{}, ...lines],

@@ -11,6 +11,9 @@ const formats = new Map();
 /** Whole numbers with grouping. */
 export const count = number => (isKnown(number) ? format("count", { maximumFractionDigits: 1 }).format(number) : "n/a");
 
+/** A number with its noun, in the singular where it is one. */
+export const counted = (number, noun, nouns = `${noun}s`) => `${count(number)} ${number === 1 ? noun : nouns}`;
+
 /** Micros of a currency as a decimal, without the currency's name. */
 export function amount(micros, currency) {
   const places = placesOf(currency);
@@ -45,6 +48,13 @@ export function percent(ppm, places = 1) {
   const options = { minimumFractionDigits: places, maximumFractionDigits: places };
   return `${format(`percent ${places}`, options).format(ppm / 1e4)}\u00a0%`;
 }
+
+/** A part of one as percent. */
+export const share = (part, places = 0) => percent(isKnown(part) ? part * 1e6 : part, places);
+
+/** Three digits that count, for numbers whose size is not known beforehand. */
+export const significant = number =>
+  isKnown(number) ? format("significant", { maximumSignificantDigits: 3 }).format(number) : "n/a";
 
 /** A measure in its own unit: micros, ppm or count; ROAS and ROI as a factor of money. */
 export function measure(value, unit, currency, metric) {
@@ -96,6 +106,10 @@ export function instant(at, zone = "UTC") {
 /** A day, in UTC unless another zone is named. */
 export const date = (at, zone = "UTC") =>
   isKnown(at) ? zoned(at, zone, { year: "numeric", month: "short", day: "numeric" }) : "n/a";
+
+/** A day without its year, for the foot of a chart. */
+export const dayMonth = (at, zone = "UTC") =>
+  isKnown(at) ? zoned(at, zone, { month: "short", day: "numeric" }) : "n/a";
 
 /** An instant for people and machines. */
 export const time = (at, zone, show = instant) =>

@@ -1,7 +1,7 @@
 // What the portfolio tells of a campaign, column by column; each figure with what it is measured against below it.
 
 import { h } from "./dom.js";
-import { amount, clock, isKnown, measure, missing, money, percent, range } from "./format.js";
+import { amount, clock, isKnown, measure, missing, money, moneyText, percent, range } from "./format.js";
 import { pace, spark } from "./spark.js";
 import { Words, holder, limit, words } from "./words.js";
 
@@ -46,14 +46,14 @@ export function columns() {
     },
     {
       label: "Day will end at",
+      note: "and the flight",
       class: "n",
-      cell: row =>
+      cell: row => [
         row.forecast_day
-          ? [
-              money(row.forecast_day.mid_micros, row.currency),
-              sub(spread(row.forecast_day, row.currency)),
-            ]
+          ? [money(row.forecast_day.mid_micros, row.currency), sub(spread(row.forecast_day, row.currency))]
           : missing(row.forecast_day_reason),
+        flightEnd(row),
+      ],
     },
     { label: "KPI and goal", class: "goal", cell: goal },
     {
@@ -64,6 +64,19 @@ export function columns() {
     },
     { label: "Mode", sort: "mode", cell: row => [Words(row.mode), sub(words(row.status))] },
     { label: "Last command", class: "last", cell: last },
+  ];
+}
+
+/** Where the flight ends, of how much; left out where it has no end. */
+function flightEnd(row) {
+  if (row.forecast_flight_reason === "no_flight_end") return null;
+  const { low_micros: low, mid_micros: mid, high_micros: high } = row.forecast_flight ?? {};
+  if (!isKnown(mid)) return h("span", { class: "sub", title: words(row.forecast_flight_reason) }, "flight n/a yet");
+  const of = isKnown(row.flight_budget_micros) ? ` of ${moneyText(row.flight_budget_micros, row.currency)}` : "";
+  const title = `The flight ends at ${moneyText(mid, row.currency)}${of}, nineteen times in twenty within ${range(amount(low, row.currency), amount(high, row.currency))}`;
+  return [
+    h("span", { class: "sub flight-end", title }, `flight ${amount(mid, row.currency)}`),
+    sub(range(amount(low, row.currency), amount(high, row.currency))),
   ];
 }
 

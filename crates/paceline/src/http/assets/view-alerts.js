@@ -1,5 +1,6 @@
 // What Paceline noticed: open ones first to hand, with the money at stake.
 
+import { help } from "./alert-help.js";
 import * as api from "./api.js";
 import { h, replace, calmly } from "./dom.js";
 import { amount, count, isKnown, missing, money, time } from "./format.js";
@@ -96,7 +97,7 @@ function columns(campaignOf) {
         h("span", { class: "sub" }, where(row, campaignOf(row))),
       ],
     },
-    { label: "What was seen", class: "text", cell: row => row.text },
+    { label: "What was seen, and what to do", class: "text", cell: row => [row.text, advice(row)] },
     { label: "State", cell: row => Words(row.state) },
     { label: "At stake", note: "money at risk", class: "n", cell: row => stake(row) },
     { label: "Opened", class: "when", cell: row => time(row.opened_at, campaignOf(row)?.time_zone || "UTC") },
@@ -119,6 +120,16 @@ function where(row, campaign) {
     campaign?.name && campaign.name !== row.campaign_id
       ? ` \u00b7 ${row.campaign_id} \u00b7 ${row.account_id}`
       : ` \u00b7 ${row.account_id}`,
+  ];
+}
+
+/** What Paceline does by itself, and what is left for a person. */
+function advice(row) {
+  const known = help(row.kind);
+  if (!known || row.state === "resolved") return null;
+  return [
+    h("span", { class: "sub" }, h("b", {}, "Paceline: "), known.does === "None." ? "does nothing by itself." : known.does),
+    h("span", { class: "sub" }, h("b", {}, "You: "), known.todo),
   ];
 }
 

@@ -6,6 +6,7 @@ import * as api from "./api.js";
 import { back } from "./back.js";
 import { breakdown } from "./breakdown.js";
 import { dayChart, figures } from "./campaign-day.js";
+import { flightChart, hasFlight } from "./campaign-flight.js";
 import { alerts, holders, nothing, tiles } from "./campaign-facts.js";
 import { changing } from "./chart.js";
 import { calmly, h, replace } from "./dom.js";
@@ -36,12 +37,16 @@ export function mount(root, route, signal) {
     alerts: h("div", {}),
     chart: h("div", { class: "plot" }),
     figures: h("div", {}),
+    flight: h("section", { hidden: true }),
+    flightChart: h("div", { class: "plot" }),
   };
+  parts.flight.append(h("h2", {}, "Through the flight"), parts.flightChart);
   const open = new Set([route.query.get("command")].filter(Boolean));
   const line = commandList(open);
   const kpis = kpiCharts(path, signal);
   const values = breakdown(path, signal);
   const day = changing(parts.chart, signal);
+  const flight = changing(parts.flightChart, signal);
   root.append(h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Portfolio"), ` / ${account}`), head);
   replace(head, h("h1", { tabindex: "-1", "data-focus": "h1" }, campaign));
 
@@ -49,6 +54,7 @@ export function mount(root, route, signal) {
     parts.tiles,
     parts.nothing,
     h("section", {}, parts.title, parts.chart, parts.figures),
+    parts.flight,
     kpis.element,
     values.element,
     h("section", {}, h("h2", {}, "Commands, and why"), line.element),
@@ -56,7 +62,7 @@ export function mount(root, route, signal) {
     parts.alerts,
     parts.holders,
   ];
-  const draw = ({ one, series }) => {
+  const draw = ({ one, series, days }) => {
     replace(head, heading(one));
     replace(parts.title, "Spend against plan", h("small", {}, `${one.currency}, ${one.time_zone || "UTC"} time`));
     replace(parts.tiles, tiles(one));
@@ -74,6 +80,14 @@ export function mount(root, route, signal) {
       one.commands?.[0]?.command_id,
       one.alerts?.[0]?.updated_at,
     ]);
+    parts.flight.hidden = !days;
+    if (days)
+      flight.draw(JSON.stringify([days, one.forecast_flight, one.flight_budget_micros]), () => {
+        const options = flightChart(one, days);
+        if (!options)
+          parts.flightChart.replaceChildren(empty("Nothing of the flight is spent yet.", "Its line begins with the first closed window."));
+        return options;
+      });
     day.draw(sign, () => {
       if (trace.length > 1) return dayChart(one, trace);
       parts.chart.replaceChildren(
@@ -86,7 +100,8 @@ export function mount(root, route, signal) {
     const [one, series] = await Promise.all([api.get(path, signal), api.get(`${path}/series?window=hour`, signal)]);
     kpis.hours(series, one);
     values.refresh();
-    return { one, series };
+    const days = hasFlight(one) ? (await api.get(`${path}/series?window=day`, signal)).points : null;
+    return { one, series, days };
   };
   const reread = reading(root, signal, read, (data, place) => {
     if (!parts.tiles.isConnected) {

@@ -171,7 +171,7 @@ function filters(filter, change) {
   const search = h("input", {
     id: "q",
     type: "search",
-    placeholder: "Name or id",
+    placeholder: "Name or id (press / to come here)",
     value: filter.q,
     "aria-keyshortcuts": "/",
     autocomplete: "off",

@@ -35,7 +35,7 @@ export function mount(root, route, signal) {
   const commits = liveTable({
     caption: "Transactions",
     columns: commitColumns(),
-    keyOf: row => `${row.stage} ${row.result}`,
+    keyOf: row => row.stage,
   });
   const newest = section("The newest dead letters", samples);
   const matching = liveTable({ caption: "Matching", columns: matchingColumns(), keyOf: row => row.what });
@@ -89,7 +89,7 @@ export function mount(root, route, signal) {
         (data.stage1 ?? []).filter(one => one.count > 0),
         empty("Nothing has been matched or forgotten yet."),
       );
-      commits.set(data.transactions, empty("No transaction yet."));
+      commits.set(byStage(data.transactions), empty("No transaction yet."));
     },
   );
   const timer = setInterval(reread, REREAD_MS);
@@ -243,6 +243,15 @@ const commitColumns = () => [
     class: "name",
     cell: row => [Words(row.stage), h("span", { class: "sub" }, STAGES[row.stage] ?? "")],
   },
-  { label: "Result", cell: row => Words(row.result) },
-  { label: "Transactions", class: "n", cell: row => count(row.count) },
+  { label: "Committed", class: "n", cell: row => count(row.committed ?? 0) },
+  { label: "Aborted", note: "taken back whole", class: "n", cell: row => count(row.aborted ?? 0) },
+  { label: "Fatal", note: "ends the process", class: "n", cell: row => count(row.fatal ?? 0) },
 ];
+
+/** A row for each stage, with its results side by side. */
+function byStage(transactions) {
+  const stages = new Map();
+  for (const { stage, result, count } of transactions)
+    stages.set(stage, { ...stages.get(stage), stage, [result]: count });
+  return [...stages.values()];
+}

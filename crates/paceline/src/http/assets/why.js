@@ -17,13 +17,14 @@ import {
 } from "./format.js";
 import { Words, guardEdit, term, words } from "./words.js";
 
-/** "Bid 0.34 → 0.32 GBP", "Pause". */
+/** "Bid 0.34 → 0.32 GBP", "Factor of device mobile 100.0 % → 108.0 %", "Pause". */
 export function title(command) {
   const name =
     Words(command.kind) +
     (command.target?.level && command.target.level !== "campaign"
       ? ` of ${command.target.level} ${command.target.id}`
-      : "");
+      : "") +
+    (command.dimension ? ` of ${words(command.dimension.name)} ${command.dimension.value}` : "");
   const before = command.expected_previous ?? {};
   if (isKnown(command.value_micros)) {
     const from = isKnown(before.value_micros) ? `${amount(before.value_micros, command.currency)} \u2192 ` : "";
