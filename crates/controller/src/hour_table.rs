@@ -11,11 +11,11 @@
 use crate::calendar::{Calendar, Day};
 use crate::campaign::Live;
 use crate::picture::local_day;
+use crate::worth::{self, Worth, kept_after};
 use model::fact::CampaignSpec;
 use model::output::Term;
 use model::time::{DAY_MS, HOUR_MS, Millis};
-use policy::arithmetic::half_to_even;
-use policy::modifier::{self, Evidence, Measured, Proven};
+use policy::modifier::{self, Measured, Proven};
 use policy::settings::Modifiers as Settings;
 use policy::target::SeenShare;
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ pub struct ByHour {
     begun: Millis,
     days: Vec<ClickDay>,
     fresh: [Fresh; HOURS],
-    cells: [Cell; HOURS],
+    cells: [Worth; HOURS],
     /// Until when was seen what the last evaluation saw.
     seen_until: Option<Millis>,
     /// Local date of the last evaluation.
@@ -91,16 +91,6 @@ struct Fresh {
     spend_micros: i64,
 }
 
-/// What was seen before, decayed, and what it proves.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Cell {
-    exposure: f32,
-    worth: f32,
-    squares: f32,
-    spend: f32,
-    evidence: Evidence,
-}
-
 impl ByHour {
     /// Begun with the first event that is counted.
     pub fn new(begun: Millis) -> Self {
@@ -108,7 +98,7 @@ impl ByHour {
             begun,
             days: Vec::new(),
             fresh: [Fresh::default(); HOURS],
-            cells: [Cell::default(); HOURS],
+            cells: [Worth::default(); HOURS],
             seen_until: None,
             evaluated: None,
             wanted: Vec::new(),
@@ -183,7 +173,7 @@ impl ByHour {
 
     /// Mean square of single worths over their mean, over all hours.
     pub fn unit(&self) -> Option<f64> {
-        let sum = |of: fn(&Cell) -> f32| self.cells.iter().map(|cell| f64::from(of(cell))).sum::<f64>();
+        let sum = |of: fn(&Measured) -> f64| self.cells.iter().map(|cell| of(&cell.measured())).sum::<f64>();
         let unit = sum(|cell| cell.squares) / sum(|cell| cell.worth);
         (unit > 0.0 && unit.is_finite()).then_some(unit)
     }
@@ -224,18 +214,11 @@ impl ByHour {
 
     /// What speaks for the factors, for explanations: the hours whose factor is not that of the others.
     pub fn terms(&self, settings: &Settings) -> Vec<Term> {
-        let milli = |x: f64| half_to_even(x * 1e3).unwrap_or(i64::MAX);
         let evidence = self.cells.map(|cell| cell.evidence);
         let on = modifier::proven(&evidence, settings);
         let rates = modifier::rates_over_mean(&self.cells.map(|cell| cell.measured()));
-        let mut terms = Vec::new();
-        for hour in (0..HOURS).filter(|hour| on[*hour] != Proven::No) {
-            let mut term = |what: &str, value| terms.push(Term { name: format!("hour_{hour:02}_{what}"), value });
-            term("clicks_matured_milli", milli(f64::from(self.cells[hour].exposure)));
-            term("rate_over_mean_ppm", policy::arithmetic::ppm(rates[hour]));
-            term("e_value_milli", milli(evidence[hour].e_value().min(1e12)));
-        }
-        terms
+        let told = (0..HOURS).filter(|hour| on[*hour] != Proven::No);
+        told.flat_map(|hour| self.cells[hour].terms(&format!("hour_{hour:02}"), "clicks", rates[hour])).collect()
     }
 
     /// Heap memory.
@@ -271,7 +254,7 @@ impl ByHour {
     }
 
     fn count(&mut self, matured: &[f64; HOURS], passed: Millis, by_value: bool, settings: &Settings) {
-        let kept = libm::exp2(-(passed.min(365 * DAY_MS) as f64) / settings.half_life_ms.max(1) as f64);
+        let kept = kept_after(passed, settings.half_life_ms);
         for ((cell, fresh), matured) in self.cells.iter_mut().zip(&mut self.fresh).zip(matured) {
             let fresh = std::mem::take(fresh);
             let conversions = fresh.conversions_micro as f64 / 1e6;
@@ -280,11 +263,8 @@ impl ByHour {
             } else {
                 (conversions, conversions)
             };
-            let add = |sum: &mut f32, new: f64| *sum = (f64::from(*sum) * kept + new) as f32;
-            add(&mut cell.exposure, *matured);
-            add(&mut cell.worth, worth);
-            add(&mut cell.squares, squares);
-            add(&mut cell.spend, fresh.spend_micros as f64 / 1e6);
+            let spend = fresh.spend_micros as f64 / 1e6;
+            cell.add(&worth::Fresh { matured: *matured, worth, squares, spend }, kept);
         }
     }
 
@@ -292,17 +272,6 @@ impl ByHour {
     fn forget_oldest(&mut self) {
         if self.days.len() > DAYS_KEPT {
             self.days.remove(0);
-        }
-    }
-}
-
-impl Cell {
-    fn measured(&self) -> Measured {
-        Measured {
-            exposure: f64::from(self.exposure),
-            worth: f64::from(self.worth),
-            squares: f64::from(self.squares),
-            spend: f64::from(self.spend),
         }
     }
 }

@@ -61,6 +61,7 @@ mod tests;
 mod underperformer;
 mod value_cap;
 mod view;
+mod worth;
 
 pub use belief::Counters;
 pub use breakdown::{Breakdown, DayOfDimension, Part, Sums as DimensionSums};
