@@ -2,6 +2,8 @@
 //! evaluated once a day (section 7). A bid for clicks is worth what a click brings, one for impressions what an impression
 //! brings, so there a value that is clicked more often counts for more.
 //!
+//! A day of which some part is declared not to be learned from is left out as a whole.
+//!
 //! What always holds: it is belief, and the same whether anything is decided or not; a day counts once it is over; a
 //! conversion is counted once, when it is first seen, at the value of its click; an event counts by what of its conversions
 //! became visible since the evaluation before. Adding up the values of a dimension gives the campaign, so what was put
@@ -45,6 +47,8 @@ pub struct ByValue {
     seen_until: Option<Millis>,
     /// Local date of the last evaluation.
     evaluated: Option<i32>,
+    /// What came since the last evaluation is not to be learned: other days are left out than were then.
+    is_spoiled: bool,
 }
 
 /// By value.
@@ -76,6 +80,8 @@ pub struct Look<'a> {
     pub unit: Option<f64>,
     /// Whether what came can be believed.
     pub is_believed: bool,
+    /// Whether a stretch has times that must not be learned from.
+    pub is_excluded: &'a dyn Fn(Millis, Millis) -> bool,
     /// Numbers of the policy.
     pub settings: &'a Settings,
 }
@@ -103,6 +109,11 @@ impl ByValue {
         self.seen_until.unwrap_or(Millis::MIN)
     }
 
+    /// Days that may be learned from have changed.
+    pub fn spoil(&mut self) {
+        self.is_spoiled = true;
+    }
+
     /// The daily evaluation: what was newly seen is counted, tested and turned into factors.
     pub fn evaluate(&mut self, look: &Look<'_>, breakdown: &Breakdown, spec: &CampaignSpec) {
         if self.evaluated.is_none() {
@@ -113,6 +124,8 @@ impl ByValue {
         if look.seen_until <= before {
             return;
         }
+        let is_believed = look.is_believed && !std::mem::take(&mut self.is_spoiled);
+        let look = &Look { is_believed, ..*look };
         let next_from = self.from.max(look.date.saturating_sub(DAYS_LOOKED_AT));
         let kept = kept_after(look.seen_until.saturating_sub(before), look.settings.half_life_ms);
         for (name, cells) in STEERED.into_iter().zip(&mut self.dimensions) {
@@ -166,7 +179,7 @@ fn news(
     for day in days {
         let start = Millis::from(day.start) * MINUTE_MS;
         let end = look.calendar.day_of(start).end;
-        if end > look.seen_until {
+        if end > look.seen_until || (look.is_excluded)(start, end) {
             continue;
         }
         let share = |until: Millis| {

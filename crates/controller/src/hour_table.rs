@@ -33,7 +33,8 @@ pub fn has_factors(spec: &CampaignSpec) -> bool {
 
 /// The dimension's name, as a specification may forbid it.
 pub const DIMENSION: &str = "hour";
-const HOURS: usize = 24;
+/// Hours of a day.
+pub const HOURS: usize = 24;
 /// Clicks of older days have shown nearly all.
 const DAYS_KEPT: usize = 14;
 
@@ -49,6 +50,8 @@ pub struct ByHour {
     seen_until: Option<Millis>,
     /// Local date of the last evaluation.
     evaluated: Option<i32>,
+    /// What came since the last evaluation is not to be learned.
+    is_spoiled: bool,
     /// Factors that are wanted; empty where all are 1.
     wanted: Vec<f64>,
     /// What hours spent under the factors in force, beside what the plan thought.
@@ -101,6 +104,7 @@ impl ByHour {
             cells: [Worth::default(); HOURS],
             seen_until: None,
             evaluated: None,
+            is_spoiled: false,
             wanted: Vec::new(),
             response: [Response::default(); HOURS],
         }
@@ -165,6 +169,25 @@ impl ByHour {
         }
     }
 
+    /// Nothing that was clicked in a stretch is to be learned, nor what came since the last evaluation: it may be of that
+    /// stretch. What was evaluated before it was told stays, and is forgotten as all is.
+    pub fn exclude(&mut self, from: Millis, to: Millis) {
+        self.is_spoiled = true;
+        for day in &mut self.days {
+            for (hour, clicks) in day.clicks.iter_mut().enumerate() {
+                let start = day.start.saturating_add(hour as Millis * HOUR_MS);
+                if start < to && from < start.saturating_add(HOUR_MS) {
+                    *clicks = 0;
+                }
+            }
+        }
+    }
+
+    /// Whether something that came since the last evaluation is not to be learned.
+    pub fn is_spoiled(&self) -> bool {
+        self.is_spoiled
+    }
+
     /// Whether the day's instant has come.
     pub fn is_due(&self, day: &Day, now: Millis, settings: &Settings) -> bool {
         let instant = day.start.saturating_add(settings.local_hour.clamp(0, 23) * HOUR_MS);
@@ -188,6 +211,7 @@ impl ByHour {
         self.evaluated = Some(date);
         self.seen_until = Some(seen_until.max(self.seen_until()));
         self.fresh = [Fresh::default(); HOURS];
+        self.is_spoiled = false;
     }
 
     /// The daily evaluation: what was newly seen is counted, tested and turned into factors.
@@ -277,7 +301,7 @@ impl ByHour {
 }
 
 /// 0 to 23, as the wall clock has it; a day on which the clock was set is looked at hour by hour.
-fn local_hour(calendar: &Calendar, day: &Day, at: Millis) -> usize {
+pub fn local_hour(calendar: &Calendar, day: &Day, at: Millis) -> usize {
     let by_length = || (at.saturating_sub(day.start).div_euclid(HOUR_MS)).clamp(0, HOURS as i64 - 1) as usize;
     if day.end.saturating_sub(day.start) == DAY_MS {
         return by_length();
