@@ -633,7 +633,10 @@ impl Desk<'_> {
             desk.ruling = (!terms.is_empty()).then(|| rules::Ruling { mode: Mode::Auto, terms, text: String::new() });
             let issued = match (&approved.action, &proposal.table) {
                 (Action::SetModifierTable, Some(table)) => desk.submit_persons_hours(case, table, reason, true),
-                (Action::SetModifier, _) => desk.submit_approved_value(case, &proposal),
+                (Action::SetModifier, _) => match (&proposal.dimension, proposal.value_ppm) {
+                    (Some(of), Some(ppm)) => desk.submit_persons_value(case, of, ppm, reason, true),
+                    _ => false,
+                },
                 _ => desk.submit_proposal(case, lever, &approved),
             };
             if let Some(command) = desk.outputs.adjustments.last_mut().filter(|_| issued) {

@@ -108,6 +108,10 @@ impl FactorSlot {
         if ack.result != "applied" {
             // What was refused holds nothing that could end.
             last.issued.fallback = last.issued.fallback.filter(|_| last.is_pending);
+            // What is found there is what the next command has to expect: a lease may have ended on the way.
+            if let ("conflict", Some(found), 0..=1) = (ack.result.as_str(), ack.found_value_ppm, self.confirmed.len()) {
+                self.confirmed = vec![found];
+            }
             return Answer::Refused;
         }
         self.confirmed.clone_from(&last.table);

@@ -79,7 +79,7 @@ pub struct CampaignSummary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Hold {
-    /// bid, hours, budget, state.
+    /// bid, hours, modifiers, budget, state.
     pub lever: &'static str,
     /// A pause's holder, or `person` for a value that somebody else set.
     pub holder: &'static str,
@@ -222,7 +222,15 @@ impl<'a> View<'a> {
             since,
             until: Some(until),
         });
-        pauses.chain(values).chain(table).collect()
+        let factors = ledger.values.values().filter_map(|slot| slot.taken_back_at).max();
+        let factors = factors.map(|since| (since, since.saturating_add(gates.override_hold_ms)));
+        let factors = factors.filter(|(_, until)| self.now() < *until).map(|(since, until)| Hold {
+            lever: "modifiers",
+            holder: Holder::Person.as_str(),
+            since,
+            until: Some(until),
+        });
+        pauses.chain(values).chain(table).chain(factors).collect()
     }
 
     /// All campaigns that have a specification, by account and id.

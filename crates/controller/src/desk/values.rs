@@ -85,6 +85,12 @@ impl Desk<'_> {
         if !is_worth_a_command(&to_ppm(&[wanted]), &[told], &case.settings.modifiers) {
             return;
         }
+        let is_over = key.0 == WEATHER && wanted == 1.0;
+        let hold_ms = case.settings.gates.override_hold_ms;
+        let is_taken_back = slot.taken_back_at.is_some_and(|at| self.now.saturating_sub(at) < hold_ms);
+        if is_taken_back && !is_over {
+            return self.note(WORD, WhyNothing::HumanOverride.as_str());
+        }
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
         if ledger.is_some_and(CampaignLedger::is_paused) {
             return self.note(WORD, "paused");
@@ -97,7 +103,7 @@ impl Desk<'_> {
         if key.0 != WEATHER && !self.is_time_for(case, &slot) {
             return self.note(WORD, "waits_for_the_instant");
         }
-        self.submit_value(case, key, wanted, false);
+        self.submit_value(case, key, wanted, (Reason::Modifiers, false));
     }
 
     /// At the instant of the day; one that was lost, or whose lease ran out, at any time.
@@ -108,25 +114,31 @@ impl Desk<'_> {
         has_lapsed || self.is_value_lost(case, slot) || (instant..instant.saturating_add(WINDOW_MS)).contains(&since)
     }
 
-    /// A person's approval of a factor passes the guard again.
-    pub(super) fn submit_approved_value(&mut self, case: &Case<'_>, proposal: &Adjustment) -> bool {
-        let (Some(of), Some(ppm)) = (&proposal.dimension, proposal.value_ppm) else { return false };
+    /// A factor that a person asks for, by an approval or by taking the last one back, passes the guard like any other.
+    pub(super) fn submit_persons_value(
+        &mut self,
+        case: &Case<'_>,
+        of: &Dimension,
+        ppm: i64,
+        reason: Reason,
+        approved: bool,
+    ) -> bool {
         let key = (of.name.clone(), of.value.clone());
-        self.submit_value(case, &key, ppm as f64 / WHOLE_PPM as f64, true)
+        self.submit_value(case, &key, ppm as f64 / WHOLE_PPM as f64, (reason, approved))
     }
 
-    fn submit_value(&mut self, case: &Case<'_>, key: &Key, wanted: f64, approved: bool) -> bool {
+    fn submit_value(&mut self, case: &Case<'_>, key: &Key, wanted: f64, (reason, approved): (Reason, bool)) -> bool {
         let slot = self.value_slot(case, key);
         let settings = self.bounds_of(case, &key.0);
         // A bound that another dimension has moved is no reason to go past what nothing is proven of.
         let wanted = [wanted.clamp(settings.product_least.min(1.0), settings.product_most.max(1.0))];
         let before = [self.value_in_force(case, &slot)];
-        let reason = if approved { Reason::Person } else { Reason::Modifiers };
         let proposal = Proposal { action: Action::SetModifier, reason, group_sum_micros: None, approved };
         // A weather that comes back finds the factor that it had.
         let reached = [slot.reached];
         let known = if slot.reached > 0 && slot.lapsed.is_empty() { &reached[..] } else { &slot.lapsed };
-        let view = FactorView { wanted: &wanted, in_force: &before, known, settings: &settings };
+        let is_over = key.0 == WEATHER && wanted == [1.0];
+        let view = FactorView { wanted: &wanted, in_force: &before, known, is_over, settings: &settings };
         let limits = self.limits_of_value(case, (&key.0, wanted[0]), &slot, reason);
         let ledger_view = self.view_of_value(case, &slot);
         match check_factors(&proposal, &view, &limits, &ledger_view, self.now) {
@@ -223,7 +235,8 @@ impl Desk<'_> {
         // Weather keeps no hours: it begins at the pace of bids, and its end waits for nothing.
         let of_weather = (dimension == WEATHER)
             .then(|| if wanted == 1.0 { 0 } else { case.picture.profile.cadence_ms(Actuator::Bid) });
-        let cool_down_ms = match (self.is_value_lost(case, slot) || case.approved, has_lapsed) {
+        let by_person = case.approved || reason == Reason::Undo;
+        let cool_down_ms = match (self.is_value_lost(case, slot) || by_person, has_lapsed) {
             (true, _) => 0,
             (false, _) if of_weather.is_some() => of_weather.unwrap_or(0),
             (false, true) => RETRY_MS,

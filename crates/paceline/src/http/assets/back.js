@@ -4,7 +4,12 @@ import { isKnown, moneyText, percent } from "./format.js";
 import { Words } from "./words.js";
 
 /** One sentence without its full stop. */
-export function back({ kind, from_micros: from, to_micros: to, from_table_ppm: now, to_table_ppm: then, currency }) {
+export function back({ kind, from_micros: from, to_micros: to, from_table_ppm: now, to_table_ppm: then, currency, ...of }) {
+  if (of.dimension) {
+    const { dimension, from_ppm, to_ppm } = of;
+    const ad = `${dimension.name} ${dimension.value}`;
+    return `The factor of ${ad} goes from ${percent(from_ppm, 0)} back to ${percent(to_ppm, 0)}`;
+  }
   if (then?.length) return `All factors by hour go back to those before. Now: ${hourly(now)}. Then: ${hourly(then)}`;
   if (!isKnown(to)) return kind === "pause" ? "The campaign is paused again" : "The campaign runs again";
   return `${Words(kind)} goes from ${moneyText(from, currency)} back to ${moneyText(to, currency)}`;
