@@ -17,8 +17,8 @@ use crate::rows;
 use crate::seen::Seen;
 pub use crate::shared::entry;
 use crate::shared::{Shared, SharedMap};
-use crate::surroundings::Spoken;
 use crate::stats::Outcome;
+use crate::surroundings::Spoken;
 use crate::target::Development;
 use model::fact::{CampaignSpec, ContextSignal, Correction, EntitySpec, Fact, StatsReport};
 use model::journal::{Delta, JournalRecord, NO_TOUCH};
@@ -542,7 +542,8 @@ impl Belief {
             }
             self.counters.late = self.counters.late.and(late);
             let touched = delta.touch_minute.saturating_mul(MINUTE_MS);
-            if delta.touch_minute != NO_TOUCH && !live.around().is_excluded(touched, touched.saturating_add(MINUTE_MS)) {
+            if delta.touch_minute != NO_TOUCH && !live.around().is_excluded(touched, touched.saturating_add(MINUTE_MS))
+            {
                 delays.note((delta.minute - delta.touch_minute) * MINUTE_MS, delta.last_conversions_micro);
             }
         }

@@ -363,7 +363,8 @@ impl ByWeather {
             self.told.push((word.into(), Cell::default()));
             return Some(self.told.len() as u8);
         }
-        let is_gone = |weather: u8| self.days.iter().flat_map(|day| &day.events).all(|events| events.weather != weather);
+        let is_gone =
+            |weather: u8| self.days.iter().flat_map(|day| &day.events).all(|events| events.weather != weather);
         let gone = (1..=WORDS_MAX as u8).find(|weather| is_gone(*weather))?;
         self.told[usize::from(gone) - 1] = (word.into(), Cell::default());
         Some(gone)
@@ -425,7 +426,9 @@ mod tests {
         let weather = lived(14, showers, |_, rain| if rain { 100 } else { 50 });
         assert!((1.7..=2.0).contains(&weather.wanted("rain")), "{}", weather.wanted("rain"));
         assert_eq!(weather.wanted("snow"), 1.0);
-        assert!(weather.terms("rain").iter().any(|term| term.name == "weather_e_value_milli" && term.value > 1_000_000));
+        assert!(
+            weather.terms("rain").iter().any(|term| term.name == "weather_e_value_milli" && term.value > 1_000_000)
+        );
     }
 
     #[test]

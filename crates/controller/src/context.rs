@@ -244,7 +244,11 @@ impl Context {
                 continue;
             }
             let parts = [(span.from, span.to.min(from)), (span.from.max(to), span.to)];
-            kept.extend(parts.into_iter().filter(|(from, to)| from < to).map(|(from, to)| Span { from, to, ..span.clone() }));
+            kept.extend(parts.into_iter().filter(|(from, to)| from < to).map(|(from, to)| Span {
+                from,
+                to,
+                ..span.clone()
+            }));
         }
         kept.push(new);
         kept.sort_by_key(|span| span.from);
@@ -336,7 +340,11 @@ mod tests {
         assert!(told(&context, &[("DEX".into(), 1.0)]).is_empty() && told(&context, &[]).is_empty());
         context.hear(&weather("snow", "DE-BE", (3, 4)), 0);
         assert_eq!(told(&context, &at_home)[2].2, "snow", "the region knows better than the country");
-        assert_eq!(told(&context, &[("DE-BE".into(), 0.4), ("FR".into(), 0.6)]), Vec::new(), "not where most clicks are");
+        assert_eq!(
+            told(&context, &[("DE-BE".into(), 0.4), ("FR".into(), 0.6)]),
+            Vec::new(),
+            "not where most clicks are"
+        );
     }
 
     #[test]

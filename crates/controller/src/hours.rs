@@ -218,8 +218,8 @@ impl Hours {
         let evidence = self.evidence(live, end, &settings.tracking);
         // Clicks that are not people's bring nothing, and that is no fault of the tracking.
         // Nor is what people say is not to be believed.
-        let is_doubted = self.day.iter().any(|hour| hour.is_doubted)
-            || live.around().is_excluded(end.saturating_sub(DAY_MS), end);
+        let is_doubted =
+            self.day.iter().any(|hour| hour.is_doubted) || live.around().is_excluded(end.saturating_sub(DAY_MS), end);
         if !is_doubted || self.tracking.is_open() {
             let tracked = self.tracking.observe(&evidence, settings, now);
             if let (Change::Resolved(_), Some((from, Some(to)))) = (tracked, self.tracking.exclusion()) {

@@ -272,7 +272,8 @@ impl Pacing {
             let seen = around.development?.seen_share(picture.seen_until, settings);
             let breaks = self.hours.as_ref().map_or(&[][..], |hours| hours.breaks());
             let cells = live.cells.as_ref();
-            let cells = cells.map(|cells| cells.by_age(&live.calendar, picture.seen_until, &seen, breaks, live.around()));
+            let cells =
+                cells.map(|cells| cells.by_age(&live.calendar, picture.seen_until, &seen, breaks, live.around()));
             let input = target::Input {
                 cells: cells.unwrap_or_default(),
                 log_bid: target.log_bid,
@@ -288,7 +289,8 @@ impl Pacing {
                 target.told = Some(Told::of(&step));
             }
         }
-        let (season, bounds) = (live.log_season(picture.now), (live.spec.bid_min_micros, ceiling(&live.spec, around.ledger)));
+        let (season, bounds) =
+            (live.log_season(picture.now), (live.spec.bid_min_micros, ceiling(&live.spec, around.ledger)));
         let in_season = target::in_season(target.log_bid, season, bounds);
         target.note_in_force(in_force.saturating_sub(in_season.saturating_sub(target.log_bid)));
         live.lacks_credits().ok().map(|()| in_season)

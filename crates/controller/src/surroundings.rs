@@ -75,6 +75,22 @@ impl Surroundings {
         self.excluded.iter().any(|(start, end)| *start < to && from < *end)
     }
 
+    /// What holds at an instant, in sentences; `factor` is that of the weather.
+    pub fn said_at(&self, at: Millis, factor: f64) -> Vec<String> {
+        let of = |lifts: &[Lift]| Some(Lift::at(lifts, at)).filter(|factor| *factor != 1.0);
+        let weather = self.weather_at(at).map(|word| match factor == 1.0 {
+            true => format!("the weather is {word}; no factor follows from it"),
+            false => format!("the weather is {word}; it has the factor {factor:.2} on the bid"),
+        });
+        let event = of(&self.events).map(|times| format!("{times:.2} times as much traffic is expected"));
+        let season =
+            of(&self.seasons).map(|times| format!("a click is expected to bring {times:.2} times as many conversions"));
+        let excluded = self.is_excluded(at, at.saturating_add(1));
+        let excluded = excluded.then(|| "nothing is learned from what is clicked now".to_owned());
+        let frozen = self.frozen_until(at).map(|_| "people want no changes; nothing leaves but stops".to_owned());
+        [weather, event, season, excluded, frozen].into_iter().flatten().collect()
+    }
+
     /// Until when nothing is to be changed.
     pub fn frozen_until(&self, at: Millis) -> Option<Millis> {
         let holding = self.frozen.iter().filter(|(from, to)| (*from..*to).contains(&at));
@@ -91,10 +107,7 @@ fn share_of(scope: &Scope, places: &[(Box<str>, f32)]) -> f32 {
 }
 
 /// In each stretch the weather under which the most clicks are made, if that is at least half of them.
-fn prevailing<'s>(
-    weather: impl Iterator<Item = (&'s Scope, &'s [Span])>,
-    places: &[(Box<str>, f32)],
-) -> Vec<Span> {
+fn prevailing<'s>(weather: impl Iterator<Item = (&'s Scope, &'s [Span])>, places: &[(Box<str>, f32)]) -> Vec<Span> {
     let mut said: Vec<(&Scope, &[Span])> = weather.collect();
     // The narrowest first: it knows best.
     said.sort_by_key(|(scope, _)| std::cmp::Reverse(scope.narrowness()));
@@ -209,5 +222,6 @@ mod tests {
         assert_eq!(Lift::at(&around.seasons, 15), 0.5);
         assert!(around.is_excluded(19, 30) && !around.is_excluded(20, 30) && around.excluded.len() == 1);
         assert_eq!((around.frozen_until(10), around.frozen_until(20)), (Some(20), None));
+        assert_eq!((around.said_at(15, 1.0).len(), around.said_at(20, 1.0).len()), (4, 0));
     }
 }

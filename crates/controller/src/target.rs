@@ -10,9 +10,9 @@
 //! event is counted: a feed that is an hour late shifts it by an hour); single values where one minute brings several
 //! conversions of one minute of clicks (they count as equal).
 
-use crate::calendar::{Calendar, minute_index};
 use crate::by_value::may_steer;
 use crate::by_weather::{self, ByWeather};
+use crate::calendar::{Calendar, minute_index};
 use crate::campaign::Live;
 use crate::hour_table::{ByHour, are_followed};
 use crate::measures::{CONVERSIONS, CREDITS_CONVERSION_TIME};

@@ -12,6 +12,7 @@ use crate::measures::{NONE, net_spend};
 use crate::paths::Paths;
 use crate::pools;
 use crate::rows;
+use crate::surroundings::Spoken;
 use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
@@ -336,6 +337,16 @@ impl<'a> View<'a> {
             breakdown: live.and_then(|live| live.breakdown.clone()),
             paths: account.paths.clone(),
         }
+    }
+
+    /// What people and feeds say of the world around a campaign now, in sentences.
+    pub fn said_around(self, account_id: &str, campaign_id: &str) -> Vec<String> {
+        let live = self.belief().campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
+        let Some(live) = live else { return Vec::new() };
+        let of = Spoken { account_id, campaign_id, channel: &live.spec.channel };
+        let around = self.belief().context.around(of, &live.places);
+        let factor = live.pacing.weather_factor(around.weather_at(self.now()));
+        around.said_at(self.now(), factor)
     }
 
     /// Halts in force, the widest first.

@@ -467,7 +467,8 @@ impl Kind {
 
 /// The kinds that a campaign's world tells apart; one where it tells none.
 pub(crate) fn kinds_of(world: &CampaignWorld) -> Vec<Kind> {
-    let one = Kind { share: 1.0, clicks: 1.0, conversion: 1.0, device: "", geo: String::new(), placement: "", creative: "" };
+    let one =
+        Kind { share: 1.0, clicks: 1.0, conversion: 1.0, device: "", geo: String::new(), placement: "", creative: "" };
     if is_alike(world) {
         return vec![one];
     }
@@ -505,11 +506,7 @@ pub(crate) fn kinds_of(world: &CampaignWorld) -> Vec<Kind> {
 }
 
 /// Each kind in as many equal parts as there are names.
-fn split(
-    kinds: &[Kind],
-    names: &[&'static str],
-    part: impl Fn(Kind, usize, &'static str) -> Kind,
-) -> Vec<Kind> {
+fn split(kinds: &[Kind], names: &[&'static str], part: impl Fn(Kind, usize, &'static str) -> Kind) -> Vec<Kind> {
     let mut parts = Vec::new();
     for kind in kinds {
         for (at, name) in names.iter().enumerate() {

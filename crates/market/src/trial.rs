@@ -370,7 +370,8 @@ impl Trial {
     /// Whether clicks differ by anything that factors can follow.
     pub fn has_differences(&self) -> bool {
         let differs = |values: &[TrialValue]| values.iter().any(|value| value.conversion != 1.0);
-        let by_value = [&self.devices, &self.geos, &self.placements, &self.creatives].into_iter().any(|values| differs(values));
+        let by_value =
+            [&self.devices, &self.geos, &self.placements, &self.creatives].into_iter().any(|values| differs(values));
         let by_weather = self.weather.as_ref().is_some_and(|weather| weather.clicks * weather.conversion != 1.0);
         !self.hours.is_empty() || by_value || by_weather
     }

@@ -106,13 +106,10 @@ fn by_day(score: &Score) -> String {
     let share = |day: &DayScore| {
         (day.own_table_conversions - day.flat_conversions) / (day.table_conversions - day.flat_conversions).max(1e-9)
     };
-    let days = score
-        .days
-        .iter()
-        .map(|day| {
-            let weather = format!("{}x{:.2}", day.weather, day.under_weather);
-            format!("{}+{}/{}+{}/{weather}/{:.2}", day.hours_off, day.values_off, day.tables, day.modifiers, share(day))
-        });
+    let days = score.days.iter().map(|day| {
+        let weather = format!("{}x{:.2}", day.weather, day.under_weather);
+        format!("{}+{}/{}+{}/{weather}/{:.2}", day.hours_off, day.values_off, day.tables, day.modifiers, share(day))
+    });
     format!("seed {}: {}", score.seed, days.collect::<Vec<_>>().join(" "))
 }
 
@@ -138,7 +135,8 @@ fn gains(name: &str, scores: &[Score], twins: &[Score]) -> String {
     };
     let strict = middle(scores.iter().map(|score| score.days[DAY].share_of_hour_gain()));
     let tables = middle(scores.iter().map(|score| score.days.iter().map(|day| day.tables).sum::<u64>() as f64));
-    let values = middle(scores.iter().map(|score| score.days.iter().map(|day| day.modifiers + day.weather).sum::<u64>() as f64));
+    let values =
+        middle(scores.iter().map(|score| score.days.iter().map(|day| day.modifiers + day.weather).sum::<u64>() as f64));
     let is_off = |day: &DayScore| day.hours_off + day.values_off > 0;
     let first = scores.iter().map(|score| score.days.iter().position(is_off).map_or(99, |day| day + 1));
     let spend = middle(scores.iter().map(|score| score.days[DAY].share()));
@@ -166,7 +164,9 @@ fn no_effect(name: &str, scores: &[Score]) -> String {
     let values = scores.iter().filter(|score| score.days.iter().any(|day| day.modifiers > 0)).count();
     let weather = scores.iter().filter(|score| score.days.iter().any(|day| day.weather > 0)).count();
     let count = scores.len();
-    format!("| {name} | a factor in {any} of {count} campaigns, of a value in {values}, of a weather in {weather} | {share:.2} % of hours off 1 |")
+    format!(
+        "| {name} | a factor in {any} of {count} campaigns, of a value in {values}, of a weather in {weather} | {share:.2} % of hours off 1 |"
+    )
 }
 
 /// A tenth, half and nine tenths.

@@ -229,7 +229,9 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         expected_spend = spend_now;
         let compared = hindsight.as_ref().filter(|_| trial.has_differences());
         let own = world.market().buyer().state(&spec.campaign_id).cloned().unwrap_or_default();
-        let compared = compared.and_then(|h| h.at_spend(at, day_spend, spec.bid_max_micros, &own, seen.under_weather)).unwrap_or_default();
+        let compared = compared
+            .and_then(|h| h.at_spend(at, day_spend, spec.bid_max_micros, &own, seen.under_weather))
+            .unwrap_or_default();
         days.push(DayScore {
             expected_spend_micros: day_spend,
             flat_conversions: compared[0].conversions,

@@ -56,7 +56,9 @@ impl Desk<'_> {
     /// The weather that holds now, if it has a factor.
     fn add_weather(&self, case: &Case<'_>, wanted: &mut BTreeMap<Key, f64>) {
         let Some(by_weather) = &case.live.by_weather else { return };
-        let Some(word) = case.live.around().weather_at(self.now).filter(|_| self.may_send(case, WEATHER)) else { return };
+        let Some(word) = case.live.around().weather_at(self.now).filter(|_| self.may_send(case, WEATHER)) else {
+            return;
+        };
         let (key, factor) = ((WEATHER.to_owned(), word.to_owned()), by_weather.wanted(word));
         if factor != 1.0 && factor > 0.0 && (wanted.len() < FACTORS_MAX || wanted.contains_key(&key)) {
             wanted.insert(key, factor);

@@ -183,7 +183,8 @@ fn said_around(case: &Case<'_>) -> Vec<Term> {
     let lifts = lifts.into_iter().map(|(name, lifts)| (name, factor(lifts))).filter(|(_, ppm)| *ppm != WHOLE_PPM);
     let factor = around.weather_at(now).map(|word| (word, case.pacing.weather_factor(Some(word))));
     let factor = factor.filter(|(_, factor)| *factor != 1.0);
-    let weather = factor.map(|(word, factor)| term(&format!("weather_{word}_factor_ppm"), policy::arithmetic::ppm(factor)));
+    let weather =
+        factor.map(|(word, factor)| term(&format!("weather_{word}_factor_ppm"), policy::arithmetic::ppm(factor)));
     let is_excluded = around.is_excluded(now, now.saturating_add(1));
     let excluded = is_excluded.then(|| term("data_excluded", 1));
     lifts.map(|(name, ppm)| term(name, ppm)).chain(weather).chain(excluded).collect()

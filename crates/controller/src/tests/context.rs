@@ -89,7 +89,8 @@ fn a_factor_is_told_in_the_desired_state_and_one_alone_is_taken_back() {
     days = days.steps(1, |_| 60);
     let sent = of_weather(&days)[0].clone();
     let desired = days.world.outputs.iter().flat_map(|outputs| &outputs.desired);
-    let values: Vec<_> = desired.flat_map(|(_, state)| &state.values).filter(|value| value.dimension.is_some()).collect();
+    let values: Vec<_> =
+        desired.flat_map(|(_, state)| &state.values).filter(|value| value.dimension.is_some()).collect();
     let first = values.first().expect("a factor is in the desired state");
     assert_eq!((&first.dimension, first.wanted_ppm, first.confirmed_ppm), (&sent.dimension, sent.value_ppm, None));
     assert!(values.iter().any(|value| value.confirmed_ppm == sent.value_ppm && value.confirmed_at.is_some()));

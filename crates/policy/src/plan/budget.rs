@@ -42,7 +42,12 @@ pub struct DayBudgets<'a> {
 }
 
 /// The budget of today, from the whole day; `Hold::NoBudget` where none is given.
-pub fn budget_of_day(budgets: &DayBudgets<'_>, weights: &Weights, open: &OpenHours, settings: &Plan) -> Result<i64, Hold> {
+pub fn budget_of_day(
+    budgets: &DayBudgets<'_>,
+    weights: &Weights,
+    open: &OpenHours,
+    settings: &Plan,
+) -> Result<i64, Hold> {
     let mut least = budgets.daily_micros.map(|daily| daily.max(0));
     let periods = [budgets.weekly, budgets.monthly, budgets.flight];
     // Weights share out periods only, and most campaigns have a daily budget alone.
@@ -59,12 +64,7 @@ pub fn budget_of_day(budgets: &DayBudgets<'_>, weights: &Weights, open: &OpenHou
 
 /// remaining x g(today) / sum of g over the days left, between half and one and a half flat averages; the last day takes
 /// what is left, up to two averages.
-fn share_of_period(
-    period: &Period,
-    budgets: &DayBudgets<'_>,
-    by_day: &[f64; 7],
-    settings: &Plan,
-) -> Result<i64, Hold> {
+fn share_of_period(period: &Period, budgets: &DayBudgets<'_>, by_day: &[f64; 7], settings: &Plan) -> Result<i64, Hold> {
     let weekday = budgets.weekday;
     let lift = |day: usize| budgets.lifts_ppm.get(day).map_or(1.0, |ppm| (*ppm).max(0) as f64 / WHOLE_PPM as f64);
     let left = period.budget_micros.saturating_sub(period.spent_before_today_micros).max(0);
@@ -79,8 +79,7 @@ fn share_of_period(
         let last = by_day[(usize::from(weekday % 7) + ((period.days_left - 1) % 7) as usize) % 7];
         let today = whole_today * today_inside * lift(0);
         let of_last = usize::try_from(period.days_left - 1).map_or(1.0, lift);
-        let coming = sum_of_days(weekday, period.days_left, by_day)
-            + declared(budgets, period.days_left, by_day)
+        let coming = sum_of_days(weekday, period.days_left, by_day) + declared(budgets, period.days_left, by_day)
             - whole_today * (1.0 - today_inside) * lift(0)
             - last * (1.0 - last_inside) * of_last;
         if coming <= 0.0 {
@@ -89,9 +88,10 @@ fn share_of_period(
         // The bounds hold for whole days; a short first or last day shifts the average of all.
         let (low, high) = match is_whole {
             // What people expect of a day may go beyond what is usual for days.
-            true => {
-                (settings.day_share_min * average * lift(0).min(1.0), settings.day_share_max * average * lift(0).max(1.0))
-            }
+            true => (
+                settings.day_share_min * average * lift(0).min(1.0),
+                settings.day_share_max * average * lift(0).max(1.0),
+            ),
             false => (0.0, f64::MAX),
         };
         // A day on which the campaign is closed gets nothing, whatever the lower bound says.

@@ -62,7 +62,8 @@ impl DayPlan {
         // A flight shorter than the tail still has a plan.
         let tail_ms = settings.tail_ms.min(last_ms.saturating_sub(start_ms) / 2).max(0);
         let end_ms = last_ms.saturating_sub(tail_ms);
-        let mut plan = DayPlan { parts: parts(hours, weights, open, lifts), start_ms, end_ms, before_start: 0.0, whole: 0.0 };
+        let mut plan =
+            DayPlan { parts: parts(hours, weights, open, lifts), start_ms, end_ms, before_start: 0.0, whole: 0.0 };
         plan.before_start = plan.weight_until(start_ms);
         plan.whole = plan.weight_until(end_ms) - plan.before_start;
         if plan.whole > 0.0 && plan.whole.is_finite() && start_ms < end_ms { Ok(plan) } else { Err(Hold::DayClosed) }
@@ -149,7 +150,8 @@ impl Lift {
     /// What lifts make of an instant together.
     pub fn at(lifts: &[Lift], at_ms: Millis) -> f64 {
         let holding = lifts.iter().filter(|lift| (lift.from_ms..lift.to_ms).contains(&at_ms));
-        let factor: f64 = holding.map(|lift| lift.factor).filter(|factor| factor.is_finite() && *factor > 0.0).product();
+        let factor: f64 =
+            holding.map(|lift| lift.factor).filter(|factor| factor.is_finite() && *factor > 0.0).product();
         factor.clamp(LIFT_BOUNDS.0, LIFT_BOUNDS.1)
     }
 
@@ -259,8 +261,8 @@ mod tests {
         let day = zone.day_of(SUNDAY);
         let lifts = [Lift { from_ms: SUNDAY + 6 * HOUR + HOUR / 2, to_ms: SUNDAY + 8 * HOUR, factor: 3.0 }];
         let hours = zone.local_hours(&day);
-        let plan =
-            DayPlan::lifted(&day, &hours, &[1.0; 168], &OpenHours::ALWAYS, (0, None), &lifts, &Plan::default()).unwrap();
+        let plan = DayPlan::lifted(&day, &hours, &[1.0; 168], &OpenHours::ALWAYS, (0, None), &lifts, &Plan::default())
+            .unwrap();
         let whole = 23.75 + 2.0 * 1.5;
         assert!((plan.share_by(SUNDAY + 6 * HOUR + HOUR / 2) - 6.5 / whole).abs() < 1e-12);
         assert!((plan.share_by(SUNDAY + 7 * HOUR) - (6.5 + 1.5) / whole).abs() < 1e-12);
