@@ -277,15 +277,19 @@ impl Belief {
             let bid = policy::arithmetic::half_to_even(base as f64 * factor).unwrap_or(base);
             let elasticity = settings.pressure.elasticity;
             let reference = live.spec.bid_micros;
-            let expected_more = |count: i64| policy::arithmetic::half_to_even(count as f64 / event).unwrap_or(count);
-            let impressions = expected_more(at_equal_bid(row.impressions, bid, reference, elasticity));
+            // What people expected of the hour is no habit either.
+            let usually = |count: i64| match event == 1.0 {
+                true => count,
+                false => policy::arithmetic::half_to_even(count as f64 / event).unwrap_or(count),
+            };
+            let impressions = usually(at_equal_bid(row.impressions, bid, reference, elasticity));
             let of_week = hour.hour_of_week();
             let has_table = live.by_hour.is_some() && !live.pacing.hour_factors.is_empty();
             let has_factors = has_table || live.by_weather.is_some();
             let expected =
                 has_factors.then(|| channel.shape.weights(&settings.plan)[of_week] * libm::pow(factor, elasticity));
             // Spend moves with one power more of the bid than impressions do.
-            let spent = expected_more(at_equal_bid(row.spend_micros, base, reference, elasticity + 1.0));
+            let spent = usually(at_equal_bid(row.spend_micros, base, reference, elasticity + 1.0));
             let noted = expected.map(|expected| (of_week % 24, expected, spent, row.clicks));
             let noted_weather = expected.filter(|_| live.by_weather.is_some());
             let noted_weather = noted_weather.map(|expected| (word.map(str::to_owned), expected, spent, row.billable));
@@ -317,7 +321,8 @@ impl Belief {
 
     /// Once a minute: signals whose time of issue has come, and what is over.
     pub fn tend_context(&mut self, now: Millis) {
-        if *self.context == Context::default() {
+        // Nothing is written where nothing is due: the context stays shared with a frozen state.
+        if !self.context.is_due(now) {
             return;
         }
         let context = Arc::make_mut(&mut self.context);

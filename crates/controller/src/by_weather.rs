@@ -237,7 +237,7 @@ impl ByWeather {
 
     /// The factor that a weather wants; 1 for one of which nothing is proven.
     pub fn wanted(&self, word: &str) -> f64 {
-        self.cell(word).map_or(1.0, |cell| f64::from(cell.wanted)).max(0.0).clamp(0.0, 100.0)
+        self.cell(word).map(|cell| f64::from(cell.wanted)).filter(|factor| *factor > 0.0).unwrap_or(1.0)
     }
 
     /// What speaks for the factor of a weather, for explanations.

@@ -149,6 +149,12 @@ impl Context {
         }
     }
 
+    /// Whether something waits whose time has come, or may be over.
+    pub fn is_due(&self, now: Millis) -> bool {
+        let is_ripe = self.waiting.first_key_value().is_some_and(|((at, _), _)| *at <= now);
+        is_ripe || !self.is_empty() && now.saturating_sub(self.tidied) >= DAY_MS
+    }
+
     /// Signals whose time of issue has come, in order.
     pub fn ripe(&mut self, now: Millis) -> Vec<ContextSignal> {
         let mut ripe = Vec::new();

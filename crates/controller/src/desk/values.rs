@@ -234,13 +234,14 @@ impl Desk<'_> {
         reason: Reason,
     ) -> Limits<'l> {
         let has_lapsed = slot.last.as_ref().is_some_and(|last| last.has_lapsed);
-        // Weather keeps no hours: it begins at the pace of bids, and its end waits for nothing.
-        let of_weather = (dimension == WEATHER)
-            .then(|| if wanted == 1.0 { 0 } else { case.picture.profile.cadence_ms(Actuator::Bid) });
         let by_person = case.approved || reason == Reason::Undo;
-        let cool_down_ms = match (self.is_value_lost(case, slot) || by_person, has_lapsed) {
-            (true, _) => 0,
-            (false, _) if of_weather.is_some() => of_weather.unwrap_or(0),
+        let is_urgent = self.is_value_lost(case, slot) || by_person;
+        // Weather keeps no hours: it begins at the pace of bids, and its end waits for nothing.
+        let cool_down_ms = match (dimension == WEATHER, has_lapsed) {
+            _ if is_urgent => 0,
+            (true, _) if wanted == 1.0 => 0,
+            (true, true) => HOUR_MS,
+            (true, false) => case.picture.profile.cadence_ms(Actuator::Bid),
             (false, true) => RETRY_MS,
             (false, false) => COOL_DOWN_MS,
         };

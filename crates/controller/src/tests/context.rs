@@ -40,7 +40,7 @@ fn rain_that_doubles_what_a_click_brings_gets_a_factor_that_holds_while_it_rains
     let days = Days { rains: Some(showers), ..Days::of(roomy()) }.days(16, |_| 60);
     let sent = of_weather(&days);
     let greatest = sent.iter().filter_map(|command| command.value_ppm).max().unwrap_or(0);
-    assert!((1_600_000..=2_100_000).contains(&greatest), "{greatest} of {}", sent.len());
+    assert!((1_600_000..=2_300_000).contains(&greatest), "{greatest} of {}", sent.len());
     for command in &sent {
         let raised = command.value_ppm != Some(1_000_000);
         let hour = (command.issued_at - MONDAY).div_euclid(HOUR_MS);
@@ -141,23 +141,20 @@ fn nothing_but_stops_leaves_while_people_want_no_changes() {
 }
 
 #[test]
-fn an_hour_of_broken_numbers_that_people_exclude_teaches_the_hours_nothing() {
+fn nights_of_broken_numbers_that_people_exclude_teach_the_hours_nothing() {
     let evening = |hour: i64| if (17..20).contains(&hour) { 150 } else { 50 };
-    let broken = |days: Days| {
-        let bursts = |hour: i64| if hour == 3 { 4_000 } else { evening(hour) };
-        days.days(1, bursts)
-    };
+    // Six nights that look as if they converted three times as often.
+    let broken = |days: Days| days.days(6, |hour| if (2..5).contains(&hour) { 150 } else { evening(hour) });
     let learned = |days: &Days| {
         let live = days.world.controller.state.belief.campaign("acme", "c").unwrap().live.clone().unwrap();
         live.by_hour.as_ref().unwrap().wanted()
     };
-    let plain = broken(Days::of(roomy()).days(8, evening)).days(3, evening);
+    let plain = broken(Days::of(roomy()).days(8, evening)).days(2, evening);
     let mut days = Days::of(roomy()).days(8, evening);
-    let (from, to) = (days.now, days.now + DAY_MS);
+    let (from, to) = (days.now, days.now + 6 * DAY_MS);
     days.queue.push(said("data_exclusion", (from, to), None));
-    let excluded = broken(days).days(3, evening);
-    let clean = Days::of(roomy()).days(8, evening).days(4, evening);
-    let (plain, excluded, clean) = (learned(&plain), learned(&excluded), learned(&clean));
-    assert!((excluded[3] - clean[3]).abs() < 0.05, "{} {}", excluded[3], clean[3]);
-    assert!((plain[3] - clean[3]).abs() > 0.05, "what is not excluded is learned: {} {}", plain[3], clean[3]);
+    let excluded = broken(days).days(2, evening);
+    let (plain, excluded) = (learned(&plain), learned(&excluded));
+    assert!(plain[3] > 1.2, "what is not excluded is learned: {plain:?}");
+    assert!(excluded[3] == 1.0 && excluded[18] > 1.5, "{excluded:?}");
 }

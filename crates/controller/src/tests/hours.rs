@@ -67,8 +67,8 @@ impl Days {
             let hours_since = |at: Millis| (at - MONDAY).div_euclid(HOUR_MS);
             let rains = |at: Millis| self.rains.is_some_and(|rains| rains(hours_since(at)));
             let micro = 12 * 1_000 * rate_milli(hour) * if rains(touched) { 2 } else { 1 };
-            if self.now % HOUR_MS == 0 && rains(self.now) {
-                self.queue.push(rain(self.now));
+            if hours_since(self.now) != hours_since(self.now - STEP) && rains(self.now) {
+                self.queue.push(rain(self.now.div_euclid(HOUR_MS) * HOUR_MS));
             }
             let mut rows = vec![touches("c", self.now - MINUTE_MS, 30, 12, 4 * EUR)];
             rows.extend((touched > MONDAY).then(|| credit("c", self.now - MINUTE_MS, touched, micro, 40 * micro)));
