@@ -592,8 +592,8 @@ fn placements_and_creatives_convert_as_the_trial_says_and_the_buyer_takes_their_
     };
     let scenario = trial.market(5).scenario;
     let mut market = Market::new(scenario.clone(), 5);
-    let mut by_placement = std::collections::BTreeMap::<String, [u32; 2]>::new();
-    let mut placement_of = std::collections::BTreeMap::new();
+    let mut by_placement = BTreeMap::<String, [u32; 2]>::new();
+    let mut placement_of = BTreeMap::new();
     market.advance(scenario.end_ms, &mut |emitted: Emitted<'_>| match emitted.record {
         Record::Click(click) => {
             let placement = click.placement.clone().unwrap_or_default();
