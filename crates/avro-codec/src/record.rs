@@ -44,6 +44,7 @@ macro_rules! records {
         pub(crate) const RELEASES: &[(RecordName, u32, &str)] = &[
             $((RecordName::$name, 1, include_str!(concat!("../../../schemas/history/", $file, "/1.avsc"))),)*
             (RecordName::JournalRecord, 2, include_str!("../../../schemas/history/journal_record/2.avsc")),
+            (RecordName::DesiredState, 2, include_str!("../../../schemas/history/desired_state/2.avsc")),
         ];
     };
 }

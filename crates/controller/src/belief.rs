@@ -5,6 +5,7 @@
 
 use crate::campaign::{Campaign, Granularity, Jumped, Late, Live, RowKey};
 use crate::channel::Channel;
+use crate::context::{Context, Heard, Scope};
 use crate::experiments::Running;
 use crate::group::Group;
 use crate::ledger::{AccountLedger, Ledger};
@@ -17,14 +18,15 @@ use crate::seen::Seen;
 pub use crate::shared::entry;
 use crate::shared::{Shared, SharedMap};
 use crate::stats::Outcome;
+use crate::surroundings::Spoken;
 use crate::target::Development;
-use model::fact::{CampaignSpec, Correction, EntitySpec, Fact, StatsReport};
+use model::fact::{CampaignSpec, ContextSignal, Correction, EntitySpec, Fact, StatsReport};
 use model::journal::{Delta, JournalRecord, NO_TOUCH};
 use model::output::KpiRow;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::{Finding, SpecNumbers, jumps};
 use policy::detect::discovery::Incidents;
-use policy::plan::{Shape, at_equal_bid};
+use policy::plan::{Lift, Shape, at_equal_bid};
 use policy::settings::{Anomaly, Policy};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +39,8 @@ pub struct Belief {
     pub accounts: SharedMap<String, Shared<Account>>,
     /// What waits for a specification.
     pub quarantine: Quarantine,
+    /// What was said of the world.
+    pub context: Arc<Context>,
     /// What was counted aside.
     pub counters: Counters,
     /// Earliest end of an unpublished window of a campaign whose watermark is the events'.
@@ -97,6 +101,8 @@ pub struct Counters {
     pub refused_reports: i64,
     /// Corrections sent twice.
     pub repeated_corrections: i64,
+    /// Signals of `ads.context` that were not understood, or found no room.
+    pub refused_signals: i64,
     /// Specifications naming an unknown time zone.
     pub unknown_time_zones: i64,
 }
@@ -233,12 +239,23 @@ impl Belief {
         let first = |row: &&KpiRow| row.granularity == "hour" && row.revision == 1 && row.basis == "conversion_time";
         for row in rows.iter().filter(first) {
             let Some(account) = self.accounts.get_mut(&row.account_id).map(|account| &mut **account) else { continue };
+            let is_stale = |live: &Live| live.surroundings.is_none() && !self.context.is_empty();
+            let known = account.campaigns.get(row.campaign_id.as_str());
+            if known.and_then(|known| known.live.as_deref()).is_some_and(is_stale)
+                && let Some(live) = account.campaigns.get_mut(row.campaign_id.as_str()).and_then(Campaign::live_mut)
+            {
+                live.renew_surroundings(&self.context, &row.account_id, &row.campaign_id);
+            }
             let Some(live) =
                 account.campaigns.get(row.campaign_id.as_str()).and_then(|campaign| campaign.live.as_ref())
             else {
                 continue;
             };
             if matches!(live.pacing.pace, Pace::Paused | Pace::Exhausted) {
+                continue;
+            }
+            let around = live.around();
+            if around.is_excluded(row.window_start, row.window_end) {
                 continue;
             }
             let Some(zone) = live.calendar.zone_at(row.window_start) else { continue };
@@ -252,27 +269,89 @@ impl Belief {
                 continue;
             }
             let base = bid_at(&row.account_id, &row.campaign_id, middle).unwrap_or(live.spec.bid_micros);
-            // What the hour's own factor won is no traffic either.
-            let factor = crate::factors::of_hour(&live.pacing.hour_factors, hour.hour_of_week());
+            // What the hour's own factor won is no traffic either, nor what the weather's did.
+            let word = around.weather_at(middle);
+            let of_weather = live.pacing.weather_factor(word);
+            let factor = crate::factors::of_hour(&live.pacing.hour_factors, hour.hour_of_week()) * of_weather;
+            let event = Lift::mean(&around.events, row.window_start, row.window_end);
             let bid = policy::arithmetic::half_to_even(base as f64 * factor).unwrap_or(base);
             let elasticity = settings.pressure.elasticity;
             let reference = live.spec.bid_micros;
-            let impressions = at_equal_bid(row.impressions, bid, reference, elasticity);
+            // What people expected of the hour is no habit either.
+            let usually = |count: i64| match event == 1.0 {
+                true => count,
+                false => policy::arithmetic::half_to_even(count as f64 / event).unwrap_or(count),
+            };
+            let impressions = usually(at_equal_bid(row.impressions, bid, reference, elasticity));
             let of_week = hour.hour_of_week();
-            let has_factors = live.by_hour.is_some() && !live.pacing.hour_factors.is_empty();
+            let has_table = live.by_hour.is_some() && !live.pacing.hour_factors.is_empty();
+            let has_factors = has_table || live.by_weather.is_some();
             let expected =
                 has_factors.then(|| channel.shape.weights(&settings.plan)[of_week] * libm::pow(factor, elasticity));
             // Spend moves with one power more of the bid than impressions do.
-            let spent = at_equal_bid(row.spend_micros, base, reference, elasticity + 1.0);
+            let spent = usually(at_equal_bid(row.spend_micros, base, reference, elasticity + 1.0));
             let noted = expected.map(|expected| (of_week % 24, expected, spent, row.clicks));
+            let noted_weather = expected.filter(|_| live.by_weather.is_some());
+            let noted_weather = noted_weather.map(|expected| (word.map(str::to_owned), expected, spent, row.billable));
             channel.shape.record_hour(of_week, row.window_end, impressions, 1.0, &settings.plan);
             channel.hours_learned = channel.hours_learned.saturating_add(1);
-            if let Some((hour, expected, spent, events)) = noted
+            if let Some((word, expected, spent, events)) = noted_weather
+                && let Some(campaign) = account.campaigns.get_mut(row.campaign_id.as_str())
+                && let Some(by_weather) = campaign.live_mut().and_then(|live| live.by_weather.as_mut())
+            {
+                Arc::make_mut(by_weather).note_spend(word.as_deref(), expected, spent, events);
+            }
+            if let Some((hour, expected, spent, events)) = noted.filter(|_| has_table)
                 && let Some(campaign) = account.campaigns.get_mut(row.campaign_id.as_str())
                 && let Some(by_hour) = campaign.live_mut().and_then(|live| live.by_hour.as_mut())
             {
                 by_hour.note_spend(hour, expected, spent, events);
             }
+        }
+    }
+
+    /// Takes what is said of the world, and what was said for now.
+    pub fn hear_context(&mut self, signal: &ContextSignal, now: Millis) {
+        match Arc::make_mut(&mut self.context).hear(signal, now) {
+            Heard::Changed(scopes, excluded) => self.spread(&scopes, &excluded),
+            Heard::Refused => self.counters.refused_signals += 1,
+            Heard::Nothing | Heard::Waits => {}
+        }
+    }
+
+    /// Once a minute: signals whose time of issue has come, and what is over.
+    pub fn tend_context(&mut self, now: Millis) {
+        // Nothing is written where nothing is due: the context stays shared with a frozen state.
+        if !self.context.is_due(now) {
+            return;
+        }
+        let context = Arc::make_mut(&mut self.context);
+        let ripe = context.ripe(now);
+        if context.tidy(now) {
+            self.spread(&[Scope::default()], &[]);
+        }
+        ripe.iter().for_each(|signal| self.hear_context(signal, now));
+    }
+
+    /// Campaigns that a word may concern make their surroundings anew; their learners leave out what is excluded.
+    fn spread(&mut self, scopes: &[Scope], excluded: &[(Millis, Millis)]) {
+        let mut met: Vec<(String, Arc<str>)> = Vec::new();
+        for (account_id, account) in self.accounts.iter() {
+            for (campaign_id, campaign) in account.campaigns.iter() {
+                let meets = |live: &Live| {
+                    let of = Spoken { account_id, campaign_id, channel: &live.spec.channel };
+                    let is_at = |scope: &Scope| live.places.iter().any(|(place, _)| scope.covers(place));
+                    scopes.iter().any(|scope| scope.is_for(of) && (scope.geo.is_none() || is_at(scope)))
+                };
+                if campaign.live.as_deref().is_some_and(meets) {
+                    met.push((account_id.clone(), campaign_id.clone()));
+                }
+            }
+        }
+        for (account_id, campaign_id) in met {
+            let Some(live) = self.live_mut(&account_id, &campaign_id) else { continue };
+            live.forget_surroundings();
+            excluded.iter().for_each(|(from, to)| live.exclude(*from, *to));
         }
     }
 
@@ -449,6 +528,7 @@ impl Belief {
             });
         };
         let Some(live) = campaign.live_mut() else { return };
+        live.renew_surroundings(&self.context, owner[0], owner[1]);
         for (conversion_type, delta) in rows {
             if !sensible(delta) {
                 self.counters.malformed_deltas += 1;
@@ -466,7 +546,9 @@ impl Belief {
                 }
             }
             self.counters.late = self.counters.late.and(late);
-            if delta.touch_minute != NO_TOUCH {
+            let touched = delta.touch_minute.saturating_mul(MINUTE_MS);
+            if delta.touch_minute != NO_TOUCH && !live.around().is_excluded(touched, touched.saturating_add(MINUTE_MS))
+            {
                 delays.note((delta.minute - delta.touch_minute) * MINUTE_MS, delta.last_conversions_micro);
             }
         }

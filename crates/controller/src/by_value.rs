@@ -2,6 +2,8 @@
 //! evaluated once a day (section 7). A bid for clicks is worth what a click brings, one for impressions what an impression
 //! brings, so there a value that is clicked more often counts for more.
 //!
+//! A day of which some part is declared not to be learned from is left out as a whole.
+//!
 //! What always holds: it is belief, and the same whether anything is decided or not; a day counts once it is over; a
 //! conversion is counted once, when it is first seen, at the value of its click; an event counts by what of its conversions
 //! became visible since the evaluation before. Adding up the values of a dimension gives the campaign, so what was put
@@ -14,11 +16,11 @@
 
 use crate::breakdown::{Breakdown, DayOfDimension};
 use crate::calendar::Calendar;
+use crate::worth::{Fresh, Worth, kept_after};
 use model::fact::CampaignSpec;
 use model::marginal::{NOT_KEPT, OTHER, dimension_named};
 use model::output::Term;
-use model::time::{DAY_MS, MINUTE_MS, Millis};
-use policy::arithmetic::{half_to_even, ppm};
+use model::time::{MINUTE_MS, Millis};
 use policy::modifier::{self, Evidence, Measured, Proven};
 use policy::settings::Modifiers as Settings;
 use policy::target::SeenShare;
@@ -45,22 +47,20 @@ pub struct ByValue {
     seen_until: Option<Millis>,
     /// Local date of the last evaluation.
     evaluated: Option<i32>,
+    /// What came since the last evaluation is not to be learned: other days are left out than were then.
+    is_spoiled: bool,
 }
 
 /// By value.
 type Cells = BTreeMap<Box<str>, Cell>;
 
-/// What was seen of one value, decayed, what it proves, and the factor that follows.
+/// What was seen of one value, and the factor that follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Cell {
     /// Credits and their value, of touches from `from` on, that were counted.
     counted: [i64; 2],
-    exposure: f32,
-    worth: f32,
-    squares: f32,
-    spend: f32,
+    worth: Worth,
     wanted: f32,
-    evidence: Evidence,
 }
 
 /// What an evaluation looks at.
@@ -80,6 +80,8 @@ pub struct Look<'a> {
     pub unit: Option<f64>,
     /// Whether what came can be believed.
     pub is_believed: bool,
+    /// Whether a stretch has times that must not be learned from.
+    pub is_excluded: &'a dyn Fn(Millis, Millis) -> bool,
     /// Numbers of the policy.
     pub settings: &'a Settings,
 }
@@ -107,6 +109,11 @@ impl ByValue {
         self.seen_until.unwrap_or(Millis::MIN)
     }
 
+    /// Days that may be learned from have changed.
+    pub fn spoil(&mut self) {
+        self.is_spoiled = true;
+    }
+
     /// The daily evaluation: what was newly seen is counted, tested and turned into factors.
     pub fn evaluate(&mut self, look: &Look<'_>, breakdown: &Breakdown, spec: &CampaignSpec) {
         if self.evaluated.is_none() {
@@ -117,9 +124,10 @@ impl ByValue {
         if look.seen_until <= before {
             return;
         }
+        let is_believed = look.is_believed && !std::mem::take(&mut self.is_spoiled);
+        let look = &Look { is_believed, ..*look };
         let next_from = self.from.max(look.date.saturating_sub(DAYS_LOOKED_AT));
-        let passed = look.seen_until.saturating_sub(before).min(365 * DAY_MS) as f64;
-        let kept = libm::exp2(-passed / look.settings.half_life_ms.max(1) as f64);
+        let kept = kept_after(look.seen_until.saturating_sub(before), look.settings.half_life_ms);
         for (name, cells) in STEERED.into_iter().zip(&mut self.dimensions) {
             let Some(number) = dimension_named(name).filter(|_| may_steer(spec, name)) else {
                 cells.clear();
@@ -146,16 +154,11 @@ impl ByValue {
         let Some(at) = STEERED.iter().position(|name| *name == dimension) else { return Vec::new() };
         let cells = &self.dimensions[at];
         let Some(nth) = cells.keys().position(|text| &**text == value) else { return Vec::new() };
-        let measured: Vec<Measured> = cells.values().map(Cell::measured).collect();
-        let milli = |x: f64| half_to_even(x * 1e3).unwrap_or(i64::MAX);
-        let evidence = cells.get(value).map_or(0.0, |cell| cell.evidence.e_value());
-        let term = |what: &str, value| Term { name: format!("{dimension}_{what}"), value };
-        vec![
-            term("events_matured_milli", milli(measured[nth].exposure)),
-            term("rate_over_mean_ppm", ppm(modifier::shrunk_over_mean(&measured)[nth])),
-            term("e_value_milli", milli(evidence.min(1e12))),
-            term("values", cells.len() as i64),
-        ]
+        let measured: Vec<Measured> = cells.values().map(|cell| cell.worth.measured()).collect();
+        let over_mean = modifier::shrunk_over_mean(&measured)[nth];
+        let terms = cells.get(value).map(|cell| cell.worth.terms(dimension, "events", over_mean));
+        let values = Term { name: format!("{dimension}_values"), value: cells.len() as i64 };
+        terms.into_iter().flatten().chain([values]).collect()
     }
 
     /// Heap memory.
@@ -176,7 +179,7 @@ fn news(
     for day in days {
         let start = Millis::from(day.start) * MINUTE_MS;
         let end = look.calendar.day_of(start).end;
-        if end > look.seen_until {
+        if end > look.seen_until || (look.is_excluded)(start, end) {
             continue;
         }
         let share = |until: Millis| {
@@ -232,48 +235,32 @@ fn take(cells: &mut Cells, mut by_value: BTreeMap<String, News>, kept: f64, look
             continue;
         }
         if !is_other {
-            cell.evidence.take(news.fresh[0], all_seen, news.matured / all_matured, look.settings);
+            cell.worth.evidence.take(news.fresh[0], all_seen, news.matured / all_matured, look.settings);
         }
-        cell.add(&news, kept, look.unit);
+        cell.worth.add(&news.fresh_worth(look.unit), kept);
     }
     want(cells, look.settings);
 }
 
 fn want(cells: &mut Cells, settings: &Settings) {
     let told: Vec<Evidence> =
-        cells.iter().filter(|(text, _)| &***text != OTHER).map(|(_, cell)| cell.evidence).collect();
+        cells.iter().filter(|(text, _)| &***text != OTHER).map(|(_, cell)| cell.worth.evidence).collect();
     let mut proven = modifier::proven(&told, settings).into_iter();
     let proven: Vec<Proven> = cells
         .keys()
         .map(|text| if &**text == OTHER { Proven::No } else { proven.next().unwrap_or_default() })
         .collect();
-    let measured: Vec<Measured> = cells.values().map(Cell::measured).collect();
+    let measured: Vec<Measured> = cells.values().map(|cell| cell.worth.measured()).collect();
     let factors = modifier::value_factors(&measured, &proven, settings);
     for (cell, factor) in cells.values_mut().zip(factors) {
         cell.wanted = factor as f32;
     }
 }
 
-impl Cell {
-    fn add(&mut self, news: &News, kept: f64, unit: Option<f64>) {
-        let [conversions, value] = news.fresh;
+impl News {
+    fn fresh_worth(&self, unit: Option<f64>) -> Fresh {
+        let [conversions, value] = self.fresh;
         let (worth, squares) = unit.map_or((conversions, conversions), |unit| (value, value * unit));
-        let add = |sum: &mut f32, new: f64| {
-            let new = f64::from(*sum) * kept + new.max(0.0);
-            *sum = if new.is_finite() { new as f32 } else { 0.0 };
-        };
-        add(&mut self.exposure, news.matured);
-        add(&mut self.worth, worth);
-        add(&mut self.squares, squares);
-        add(&mut self.spend, news.spend);
-    }
-
-    fn measured(&self) -> Measured {
-        Measured {
-            exposure: f64::from(self.exposure),
-            worth: f64::from(self.worth),
-            squares: f64::from(self.squares),
-            spend: f64::from(self.spend),
-        }
+        Fresh { matured: self.matured, worth: worth.max(0.0), squares: squares.max(0.0), spend: self.spend }
     }
 }

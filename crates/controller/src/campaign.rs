@@ -6,7 +6,8 @@
 //! hours keeps them longer than the lateness that is promised.
 
 use crate::breakdown::Breakdown;
-use crate::by_value::ByValue;
+use crate::by_value::{ByValue, may_steer};
+use crate::by_weather::{self, ByWeather};
 use crate::calendar::{Calendar, Day, minute_index};
 use crate::ceilings::Promise;
 use crate::desk::RuleSaid;
@@ -17,6 +18,7 @@ use crate::picture::Outlook;
 use crate::quiet::Quiet;
 use crate::seen::Seen;
 use crate::stats::{Hearing, Outcome, Stats, Told};
+use crate::surroundings::Surroundings;
 use crate::target::{Cells, goal};
 use model::fact::{CampaignSpec, Correction, StatsReport};
 use model::journal::{Delta, NO_TOUCH};
@@ -90,6 +92,15 @@ pub struct Live {
     pub by_hour: Option<Box<ByHour>>,
     /// What clicks were worth by the values of dimensions, for campaigns with a goal; shared with a frozen state.
     pub by_value: Option<Arc<ByValue>>,
+    /// What billable events were worth by weather, for campaigns with a goal at whose places one was told; shared likewise.
+    pub by_weather: Option<Arc<ByWeather>>,
+    /// Where clicks are made, with their parts, the greatest first; as of the last daily evaluation.
+    pub places: Vec<(Box<str>, f32)>,
+    /// Local date of that.
+    pub places_asked: Option<i32>,
+    /// What is said around the campaign; made anew where something was said.
+    #[serde(skip)]
+    pub surroundings: Option<Arc<Surroundings>>,
     /// Four weeks by dimension, and credits by model; shared with a frozen state until they change.
     pub breakdown: Option<Arc<Breakdown>>,
     /// Local date on which what goes together with first touches was looked at last.
@@ -425,6 +436,8 @@ impl Live {
             + self.cells.as_ref().map_or(0, |cells| cells.held_bytes())
             + self.by_hour.as_ref().map_or(0, |by_hour| by_hour.held_bytes())
             + self.by_value.as_ref().map_or(0, |by_value| by_value.held_bytes())
+            + self.by_weather.as_ref().map_or(0, |by_weather| by_weather.held_bytes())
+            + self.places.iter().map(|(place, _)| place.len() + size_of::<(Box<str>, f32)>()).sum::<usize>()
             + self.stats.as_ref().map_or(0, |stats| stats.held_bytes())
             + self.breakdown.as_ref().map_or(0, |breakdown| breakdown.held_bytes())
             + self.plans.capacity() * size_of::<(i32, i64)>()
@@ -452,9 +465,12 @@ impl Live {
             self.by_hour = None;
         }
         if !has_factors(&self.spec) {
-            self.by_value = None;
+            (self.by_value, self.by_weather) = (None, None);
         }
-        (self.outlook, self.quiet) = (None, None);
+        if !may_steer(&self.spec, by_weather::DIMENSION) {
+            self.by_weather = None;
+        }
+        self.forget_surroundings();
     }
 
     /// Sums of another currency must not meet: panes and totals begin anew, revisions go on.
@@ -472,7 +488,7 @@ impl Live {
         self.promise = None;
         self.plans.clear();
         (self.cells, self.pacing.target, self.by_hour) = (None, None, None);
-        (self.breakdown, self.by_value) = (None, None);
+        (self.breakdown, self.by_value, self.by_weather) = (None, None, None);
         if let Some(hours) = &mut self.pacing.hours {
             hours.restart();
         }

@@ -100,6 +100,7 @@ impl Controller {
         if minute {
             // Before anything is decided: a rebuild has the same ledger here.
             let State { belief, ledger, positions, now, .. } = &mut self.state;
+            belief.tend_context(*now);
             belief.tend_pools(ledger, &self.policy, *now, positions.watermark());
         }
         self.stir();
@@ -280,7 +281,8 @@ impl Controller {
             }
             Fact::Halt(halt) => self.halt(halt, round),
             Fact::Decision(decision) => self.hear_or_confirm(decision, round),
-            Fact::CampaignSpec(_) | Fact::PolicyVersion(_) | Fact::ContextSignal(_) => {}
+            Fact::ContextSignal(signal) => belief.hear_context(signal, moment.now),
+            Fact::CampaignSpec(_) | Fact::PolicyVersion(_) => {}
         }
     }
 

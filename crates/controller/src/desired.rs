@@ -1,4 +1,4 @@
-//! Desired states: every value now in force of a campaign, and the lease that keeps an account's raises alive.
+//! Desired states: every value and factor now in force of a campaign, and the lease that keeps an account's raises alive.
 //!
 //! What always holds: a desired state is a copy of the ledger and tells nothing that commands and answers did not; only a
 //! lease is a fact of its own. Without its renewal every raise ends at its fallback, so silence never raises spend.
@@ -6,10 +6,11 @@
 use crate::belief::Stamp;
 use crate::campaign::{FLIGHT, Live};
 use crate::desk::target;
-use crate::ledger::{AccountLedger, CampaignLedger, Lever};
+use crate::factors::FactorSlot;
+use crate::ledger::{AccountLedger, CampaignLedger, Lever, TABLE_KIND, VALUE_KIND};
 use crate::measures::{NONE, net_spend};
 use crate::slot::Slot;
-use model::output::{DesiredState, DesiredValue, Fallback, LedgerTotals, Term};
+use model::output::{DesiredState, DesiredValue, Dimension, Fallback, LedgerTotals, Term};
 use model::time::Millis;
 
 /// Key of an account's lease.
@@ -33,10 +34,16 @@ pub fn of_campaign(
         let holders = if lever == Lever::State { ledger.holders.words() } else { Vec::new() };
         Some(DesiredValue { holders, ..value })
     });
+    let of_values = ledger.values.iter().map(|((name, value), slot)| {
+        let dimension = Dimension { name: name.clone(), value: value.clone() };
+        (Some(dimension), slot)
+    });
+    let factors = std::iter::once((None, &ledger.hours)).chain(of_values);
+    let factors = factors.filter_map(|(dimension, slot)| factor(campaign_id, live, account, slot, dimension));
     DesiredState {
         account_id: account_id.to_owned(),
         campaign_id: Some(campaign_id.to_owned()),
-        values: values.collect(),
+        values: values.chain(factors).collect(),
         sequence: ledger.sequence,
         lease_until: account.lease_until,
         ledger: totals(live, account, ledger, now),
@@ -80,7 +87,38 @@ fn value(campaign_id: &str, live: &Live, account: &AccountLedger, slot: &Slot, k
         sequence: last.sequence,
         lease_until: account.lease_end(last),
         fallback: last.fallback.map(|(value, when)| Fallback { value_micros: Some(value), when }),
-        holders: Vec::new(),
+        ..DesiredValue::default()
+    })
+}
+
+/// Factors by hour where there is no dimension, else that of one of its values.
+fn factor(
+    campaign_id: &str,
+    live: &Live,
+    account: &AccountLedger,
+    slot: &FactorSlot,
+    dimension: Option<Dimension>,
+) -> Option<DesiredValue> {
+    let last = slot.last.as_ref()?;
+    let is_of_value = dimension.is_some();
+    // After a lease what holds is what silence left; after a refusal what was confirmed.
+    let wanted = if last.is_pending { &last.table } else { &slot.confirmed };
+    let one = |table: &[i64]| table.first().copied().filter(|_| is_of_value);
+    let whole = |table: &Vec<i64>| Some(table.clone()).filter(|table| !is_of_value && !table.is_empty());
+    Some(DesiredValue {
+        target: target(campaign_id, &live.spec),
+        kind: if is_of_value { VALUE_KIND } else { TABLE_KIND }.to_owned(),
+        dimension,
+        confirmed_at: slot.confirmed_at,
+        command_id: last.issued.command_id.clone(),
+        sequence: last.issued.sequence,
+        lease_until: account.lease_end(&last.issued),
+        fallback: last.issued.fallback.map(|(_, when)| Fallback { value_micros: None, when }),
+        wanted_ppm: one(wanted),
+        confirmed_ppm: one(&slot.confirmed),
+        wanted_table: whole(wanted),
+        confirmed_table: whole(&slot.confirmed),
+        ..DesiredValue::default()
     })
 }
 

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 
 /// What ended is remembered so long.
 const IDLE_MS: Millis = 2 * DAY_MS;
+/// What a weather's factor was is remembered so long.
+const REMEMBERED_MS: Millis = 28 * DAY_MS;
 
 /// The life of one table. Empty tables are tables of ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,10 @@ pub struct FactorSlot {
     pub shown: Option<(Vec<i64>, Millis)>,
     /// When a person last took a table back.
     pub taken_back_at: Option<Millis>,
+    /// Of a weather, the last factor other than 1 that was confirmed; 0 before the first.
+    pub reached: i64,
+    /// When the last factor was confirmed.
+    pub confirmed_at: Option<Millis>,
 }
 
 /// An issued table.
@@ -48,6 +54,8 @@ pub struct IssuedTable {
     pub is_pending: bool,
     /// The lease has run out.
     pub has_lapsed: bool,
+    /// It holds while a weather does.
+    pub is_of_weather: bool,
 }
 
 impl FactorSlot {
@@ -80,6 +88,7 @@ impl FactorSlot {
             before,
             is_pending: true,
             has_lapsed: false,
+            is_of_weather: command.dimension.as_ref().is_some_and(|of| of.name == crate::by_weather::DIMENSION),
         });
         if command.reason == Reason::Undo.as_str() {
             self.taken_back_at = Some(command.issued_at);
@@ -99,11 +108,19 @@ impl FactorSlot {
         if ack.result != "applied" {
             // What was refused holds nothing that could end.
             last.issued.fallback = last.issued.fallback.filter(|_| last.is_pending);
+            // What is found there is what the next command has to expect: a lease may have ended on the way.
+            if let ("conflict", Some(found), 0..=1) = (ack.result.as_str(), ack.found_value_ppm, self.confirmed.len()) {
+                self.confirmed = vec![found];
+            }
             return Answer::Refused;
         }
         self.confirmed.clone_from(&last.table);
         self.lapsed.clear();
         self.confirmed_sequence = last.issued.sequence;
+        self.confirmed_at = Some(now);
+        if last.is_of_weather && self.confirmed != [WHOLE_PPM] {
+            self.reached = self.confirmed.first().copied().unwrap_or(0);
+        }
         self.unsure_most = 0;
         Answer::Applied(ack.applied_at.unwrap_or(now).saturating_sub(last.issued.issued_at).max(0))
     }
@@ -172,7 +189,9 @@ impl FactorSlot {
     /// a lease that ended are remembered meanwhile, so that the one is not asked for again at once and the other comes back; so is
     /// a person's word.
     pub fn is_idle(&self, now: Millis) -> bool {
-        let is_quiet = |last: &IssuedTable| !last.is_pending && now.saturating_sub(last.issued.issued_at) >= IDLE_MS;
+        // A weather that comes back within weeks finds its factor.
+        let idle_ms = if self.reached > 0 { REMEMBERED_MS } else { IDLE_MS };
+        let is_quiet = |last: &IssuedTable| !last.is_pending && now.saturating_sub(last.issued.issued_at) >= idle_ms;
         let shown = self.shown.iter().flat_map(|(table, _)| table);
         let is_past = |at: Millis| now.saturating_sub(at) >= IDLE_MS;
         self.last.as_ref().is_none_or(is_quiet)

@@ -11,11 +11,11 @@
 use crate::calendar::{Calendar, Day};
 use crate::campaign::Live;
 use crate::picture::local_day;
+use crate::worth::{self, Worth, kept_after};
 use model::fact::CampaignSpec;
 use model::output::Term;
 use model::time::{DAY_MS, HOUR_MS, Millis};
-use policy::arithmetic::half_to_even;
-use policy::modifier::{self, Evidence, Measured, Proven};
+use policy::modifier::{self, Measured, Proven};
 use policy::settings::Modifiers as Settings;
 use policy::target::SeenShare;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,8 @@ pub fn has_factors(spec: &CampaignSpec) -> bool {
 
 /// The dimension's name, as a specification may forbid it.
 pub const DIMENSION: &str = "hour";
-const HOURS: usize = 24;
+/// Hours of a day.
+pub const HOURS: usize = 24;
 /// Clicks of older days have shown nearly all.
 const DAYS_KEPT: usize = 14;
 
@@ -44,11 +45,13 @@ pub struct ByHour {
     begun: Millis,
     days: Vec<ClickDay>,
     fresh: [Fresh; HOURS],
-    cells: [Cell; HOURS],
+    cells: [Worth; HOURS],
     /// Until when was seen what the last evaluation saw.
     seen_until: Option<Millis>,
     /// Local date of the last evaluation.
     evaluated: Option<i32>,
+    /// What came since the last evaluation is not to be learned.
+    is_spoiled: bool,
     /// Factors that are wanted; empty where all are 1.
     wanted: Vec<f64>,
     /// What hours spent under the factors in force, beside what the plan thought.
@@ -91,16 +94,6 @@ struct Fresh {
     spend_micros: i64,
 }
 
-/// What was seen before, decayed, and what it proves.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-struct Cell {
-    exposure: f32,
-    worth: f32,
-    squares: f32,
-    spend: f32,
-    evidence: Evidence,
-}
-
 impl ByHour {
     /// Begun with the first event that is counted.
     pub fn new(begun: Millis) -> Self {
@@ -108,9 +101,10 @@ impl ByHour {
             begun,
             days: Vec::new(),
             fresh: [Fresh::default(); HOURS],
-            cells: [Cell::default(); HOURS],
+            cells: [Worth::default(); HOURS],
             seen_until: None,
             evaluated: None,
+            is_spoiled: false,
             wanted: Vec::new(),
             response: [Response::default(); HOURS],
         }
@@ -175,6 +169,25 @@ impl ByHour {
         }
     }
 
+    /// Nothing that was clicked in a stretch is to be learned, nor what came since the last evaluation: it may be of that
+    /// stretch. What was evaluated before it was told stays, and is forgotten as all is.
+    pub fn exclude(&mut self, from: Millis, to: Millis) {
+        self.is_spoiled = true;
+        for day in &mut self.days {
+            for (hour, clicks) in day.clicks.iter_mut().enumerate() {
+                let start = day.start.saturating_add(hour as Millis * HOUR_MS);
+                if start < to && from < start.saturating_add(HOUR_MS) {
+                    *clicks = 0;
+                }
+            }
+        }
+    }
+
+    /// Whether something that came since the last evaluation is not to be learned.
+    pub fn is_spoiled(&self) -> bool {
+        self.is_spoiled
+    }
+
     /// Whether the day's instant has come.
     pub fn is_due(&self, day: &Day, now: Millis, settings: &Settings) -> bool {
         let instant = day.start.saturating_add(settings.local_hour.clamp(0, 23) * HOUR_MS);
@@ -183,7 +196,7 @@ impl ByHour {
 
     /// Mean square of single worths over their mean, over all hours.
     pub fn unit(&self) -> Option<f64> {
-        let sum = |of: fn(&Cell) -> f32| self.cells.iter().map(|cell| f64::from(of(cell))).sum::<f64>();
+        let sum = |of: fn(&Measured) -> f64| self.cells.iter().map(|cell| of(&cell.measured())).sum::<f64>();
         let unit = sum(|cell| cell.squares) / sum(|cell| cell.worth);
         (unit > 0.0 && unit.is_finite()).then_some(unit)
     }
@@ -198,6 +211,7 @@ impl ByHour {
         self.evaluated = Some(date);
         self.seen_until = Some(seen_until.max(self.seen_until()));
         self.fresh = [Fresh::default(); HOURS];
+        self.is_spoiled = false;
     }
 
     /// The daily evaluation: what was newly seen is counted, tested and turned into factors.
@@ -224,18 +238,11 @@ impl ByHour {
 
     /// What speaks for the factors, for explanations: the hours whose factor is not that of the others.
     pub fn terms(&self, settings: &Settings) -> Vec<Term> {
-        let milli = |x: f64| half_to_even(x * 1e3).unwrap_or(i64::MAX);
         let evidence = self.cells.map(|cell| cell.evidence);
         let on = modifier::proven(&evidence, settings);
         let rates = modifier::rates_over_mean(&self.cells.map(|cell| cell.measured()));
-        let mut terms = Vec::new();
-        for hour in (0..HOURS).filter(|hour| on[*hour] != Proven::No) {
-            let mut term = |what: &str, value| terms.push(Term { name: format!("hour_{hour:02}_{what}"), value });
-            term("clicks_matured_milli", milli(f64::from(self.cells[hour].exposure)));
-            term("rate_over_mean_ppm", policy::arithmetic::ppm(rates[hour]));
-            term("e_value_milli", milli(evidence[hour].e_value().min(1e12)));
-        }
-        terms
+        let told = (0..HOURS).filter(|hour| on[*hour] != Proven::No);
+        told.flat_map(|hour| self.cells[hour].terms(&format!("hour_{hour:02}"), "clicks", rates[hour])).collect()
     }
 
     /// Heap memory.
@@ -271,7 +278,7 @@ impl ByHour {
     }
 
     fn count(&mut self, matured: &[f64; HOURS], passed: Millis, by_value: bool, settings: &Settings) {
-        let kept = libm::exp2(-(passed.min(365 * DAY_MS) as f64) / settings.half_life_ms.max(1) as f64);
+        let kept = kept_after(passed, settings.half_life_ms);
         for ((cell, fresh), matured) in self.cells.iter_mut().zip(&mut self.fresh).zip(matured) {
             let fresh = std::mem::take(fresh);
             let conversions = fresh.conversions_micro as f64 / 1e6;
@@ -280,11 +287,8 @@ impl ByHour {
             } else {
                 (conversions, conversions)
             };
-            let add = |sum: &mut f32, new: f64| *sum = (f64::from(*sum) * kept + new) as f32;
-            add(&mut cell.exposure, *matured);
-            add(&mut cell.worth, worth);
-            add(&mut cell.squares, squares);
-            add(&mut cell.spend, fresh.spend_micros as f64 / 1e6);
+            let spend = fresh.spend_micros as f64 / 1e6;
+            cell.add(&worth::Fresh { matured: *matured, worth, squares, spend }, kept);
         }
     }
 
@@ -296,19 +300,8 @@ impl ByHour {
     }
 }
 
-impl Cell {
-    fn measured(&self) -> Measured {
-        Measured {
-            exposure: f64::from(self.exposure),
-            worth: f64::from(self.worth),
-            squares: f64::from(self.squares),
-            spend: f64::from(self.spend),
-        }
-    }
-}
-
 /// 0 to 23, as the wall clock has it; a day on which the clock was set is looked at hour by hour.
-fn local_hour(calendar: &Calendar, day: &Day, at: Millis) -> usize {
+pub fn local_hour(calendar: &Calendar, day: &Day, at: Millis) -> usize {
     let by_length = || (at.saturating_sub(day.start).div_euclid(HOUR_MS)).clamp(0, HOURS as i64 - 1) as usize;
     if day.end.saturating_sub(day.start) == DAY_MS {
         return by_length();

@@ -21,6 +21,7 @@ use crate::pacing::{Around, assumed_bid};
 use crate::picture::Picture;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::anomaly::*;
+use policy::plan::Lift;
 use policy::settings::{Anomaly, Tracking};
 use policy::target::SeenShare;
 use serde::{Deserialize, Serialize};
@@ -199,11 +200,14 @@ impl Hours {
             exposed: exposed as f32,
             clicks: u32::try_from(sums[CLICKS].max(0)).unwrap_or(u32::MAX),
             due_clicks: due_clicks as f32,
-            is_doubted: self.clicks.is_open(),
+            is_doubted: self.clicks.is_open() || live.around().is_excluded(start, end),
         };
         if self.day.len() >= HOURS_OF_DAY {
             let learned = self.day.remove(0);
-            self.learn(&learned, end.saturating_sub(DAY_MS + HOUR_MS), &settings.anomaly.tracking);
+            let began = end.saturating_sub(DAY_MS + HOUR_MS);
+            if !live.around().is_excluded(began, began.saturating_add(HOUR_MS)) {
+                self.learn(&learned, began, &settings.anomaly.tracking);
+            }
         }
         self.day.reserve_exact(HOURS_OF_DAY - self.day.len());
         self.day.push(hour);
@@ -213,7 +217,9 @@ impl Hours {
     fn judge_evidence(&mut self, live: &Live, end: Millis, now: Millis, settings: &Anomaly, changes: &mut Vec<Change>) {
         let evidence = self.evidence(live, end, &settings.tracking);
         // Clicks that are not people's bring nothing, and that is no fault of the tracking.
-        let is_doubted = self.day.iter().any(|hour| hour.is_doubted);
+        // Nor is what people say is not to be believed.
+        let is_doubted =
+            self.day.iter().any(|hour| hour.is_doubted) || live.around().is_excluded(end.saturating_sub(DAY_MS), end);
         if !is_doubted || self.tracking.is_open() {
             let tracked = self.tracking.observe(&evidence, settings, now);
             if let (Change::Resolved(_), Some((from, Some(to)))) = (tracked, self.tracking.exclusion()) {
@@ -354,7 +360,10 @@ fn exposure(live: &Live, seen: &SeenShare, end: Millis) -> f64 {
             let oldest = at.saturating_sub(from);
             if oldest <= 0 { 0.0 } else { seen.between(oldest.saturating_sub(length).max(0), oldest) }
         };
-        sum += clicks as f64 * (by(end) - by(end.saturating_sub(HOUR_MS))).max(0.0);
+        // A declared season makes more conversions due of the same clicks.
+        let seasons = &live.around().seasons;
+        let season = if seasons.is_empty() { 1.0 } else { Lift::mean(seasons, from, from.saturating_add(length)) };
+        sum += clicks as f64 * season * (by(end) - by(end.saturating_sub(HOUR_MS))).max(0.0);
     }
     sum
 }

@@ -10,9 +10,9 @@
 //! the policy is asked, and whatever leaves has passed the guard and is in the ledger. An amount is counted once, or it
 //! is counted as dropped.
 //!
-//! Missing on purpose: targets that a platform follows by itself, modifiers by hour of the week and by weather, exploration
+//! Missing on purpose: targets that a platform follows by itself, modifiers by hour of the week, exploration
 //! of anything but budgets (the policy leaves their places); invalid traffic by placement (no input says it); lowering a platform's
-//! daily budget before midnight (it is lowered after); context signals; rebuilding a ledger from desired states
+//! daily budget before midnight (it is lowered after); rebuilding a ledger from desired states
 //! alone; snapshots in chunks (one state is one piece of bytes).
 
 mod alerts;
@@ -22,10 +22,12 @@ mod belief;
 mod breakdown;
 mod by_minute;
 mod by_value;
+mod by_weather;
 mod calendar;
 mod campaign;
 mod ceilings;
 mod channel;
+mod context;
 mod controller;
 mod desired;
 mod desk;
@@ -55,12 +57,14 @@ mod shared;
 mod situation;
 mod slot;
 mod stats;
+mod surroundings;
 mod target;
 #[cfg(test)]
 mod tests;
 mod underperformer;
 mod value_cap;
 mod view;
+mod worth;
 
 pub use belief::Counters;
 pub use breakdown::{Breakdown, DayOfDimension, Part, Sums as DimensionSums};

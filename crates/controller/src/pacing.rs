@@ -57,6 +57,8 @@ pub struct Pacing {
     pub ack_missing: AckMissing,
     /// Factors on the bid by hour that are in force, by the ledger; empty for none.
     pub hour_factors: Vec<i64>,
+    /// Factors that were last in force under each weather, by the ledger; empty for none.
+    pub weather_factors: Vec<(Box<str>, i64)>,
     /// What costs money is not reported any more.
     feed: FeedSilent,
     /// Rows that are judged by closed hours, from the first hour with events.
@@ -182,6 +184,12 @@ impl Pacing {
         changes
     }
 
+    /// The factor that holds, or last held, under a weather; 1 for one that had none.
+    pub fn weather_factor(&self, word: Option<&str>) -> f64 {
+        let known = self.weather_factors.iter().find(|(known, _)| word == Some(&**known));
+        known.map_or(1.0, |(_, ppm)| (*ppm).max(0) as f64 / model::WHOLE_PPM as f64)
+    }
+
     /// Whether raises are held for an hour: prices or clicks are not what they were.
     pub fn holds_raises(&self, settings: &Settings, now: Millis) -> bool {
         self.hours.as_ref().is_some_and(|hours| hours.holds_raises(&settings.anomaly, now))
@@ -264,7 +272,8 @@ impl Pacing {
             let seen = around.development?.seen_share(picture.seen_until, settings);
             let breaks = self.hours.as_ref().map_or(&[][..], |hours| hours.breaks());
             let cells = live.cells.as_ref();
-            let cells = cells.map(|cells| cells.by_age(&live.calendar, picture.seen_until, &seen, breaks));
+            let cells =
+                cells.map(|cells| cells.by_age(&live.calendar, picture.seen_until, &seen, breaks, live.around()));
             let input = target::Input {
                 cells: cells.unwrap_or_default(),
                 log_bid: target.log_bid,
@@ -280,8 +289,11 @@ impl Pacing {
                 target.told = Some(Told::of(&step));
             }
         }
-        target.note_in_force(in_force);
-        live.lacks_credits().ok().map(|()| target.log_bid)
+        let (season, bounds) =
+            (live.log_season(picture.now), (live.spec.bid_min_micros, ceiling(&live.spec, around.ledger)));
+        let in_season = target::in_season(target.log_bid, season, bounds);
+        target.note_in_force(in_force.saturating_sub(in_season.saturating_sub(target.log_bid)));
+        live.lacks_credits().ok().map(|()| in_season)
     }
 
     /// The rows that say how the day will end.

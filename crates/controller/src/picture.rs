@@ -15,7 +15,7 @@ use model::WHOLE_PPM;
 use model::output::WindowSums;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::hold::Hold;
-use policy::plan::{DayBudgets, DayPlan, HOURS_OF_WEEK, OpenHours, Period, Shape, Weights};
+use policy::plan::{DayBudgets, DayPlan, HOURS_OF_WEEK, Lift, OpenHours, Period, Shape, Weights};
 use policy::plan::{budget_of_day, tiny, without_history};
 use policy::pressure::{self, Exposure, ExposureInput, Rate, rate_window_ms};
 use policy::profile::{DayBudget, Profile};
@@ -74,6 +74,7 @@ pub struct Outlook {
     /// The numbers of the policy that it is made with: an experiment's arm or verdict changes them in mid-day.
     numbers: (policy::settings::Plan, f64),
     hour_factors: Vec<i64>,
+    weather_factors: Vec<(Box<str>, i64)>,
     /// The plan, or why there is none.
     pub plan: Result<Arc<DayPlan>, Hold>,
 }
@@ -130,7 +131,8 @@ impl Picture {
         let seen_until = watermark.unwrap_or(now).min(now).div_euclid(MINUTE_MS) * MINUTE_MS;
         let today = live.days.get(day.index()).unwrap_or(NONE);
         let (spent_day, events_day) = (net_spend(&today), today[BILLABLE]);
-        let budgets = budgets(live, &day, spent_day, scene);
+        let declared = declared_days(live, &day);
+        let budgets = DayBudgets { lifts_ppm: &declared, ..budgets(live, &day, spent_day, scene) };
         let periods = [budgets.weekly, budgets.monthly, budgets.flight].into_iter().flatten();
         let left = periods.map(|period| period.budget_micros.saturating_sub(period.spent_before_today_micros));
         let flight_left = spec.flight_budget_micros.map(|all| {
@@ -139,7 +141,7 @@ impl Picture {
         });
         let own_left = left.chain(flight_left).min();
         let own_budget = day_budget(live, &day, &budgets, scene);
-        let group = scene.shared.map(|group| group_budgets(group, live, &day));
+        let group = scene.shared.map(|group| DayBudgets { lifts_ppm: &declared, ..group_budgets(group, live, &day) });
         let (asked, period_left) = match &group {
             Some(group) => group_budget(group, scene),
             None => (own_budget, own_left),
@@ -347,7 +349,8 @@ impl Outlook {
         let (plan, elasticity) = &kept.numbers;
         let numbers = (&scene.settings.plan, &scene.settings.pressure.elasticity);
         let is_same = kept.key == Self::key(live, scene) && (plan, elasticity) == numbers;
-        (is_same && kept.hour_factors == live.pacing.hour_factors).then_some(kept)
+        let is_same = is_same && kept.hour_factors == live.pacing.hour_factors;
+        (is_same && kept.weather_factors == live.pacing.weather_factors).then_some(kept)
     }
 
     fn made(live: &Live, scene: &Scene<'_>) -> Outlook {
@@ -356,6 +359,7 @@ impl Outlook {
             key: Self::key(live, scene),
             numbers: (scene.settings.plan.clone(), scene.settings.pressure.elasticity),
             hour_factors: live.pacing.hour_factors.clone(),
+            weather_factors: live.pacing.weather_factors.clone(),
             plan: day_plan(live, &day, scene).map(Arc::new),
         }
     }
@@ -375,19 +379,52 @@ fn day_plan(live: &Live, day: &Day, scene: &Scene<'_>) -> Result<DayPlan, Hold> 
     if let Some(group) = scene.shared {
         let span = (Millis::MIN, None);
         let weights = group_weights(group, live, scene);
-        return DayPlan::new(
+        return DayPlan::lifted(
             &local,
             &zone.local_hours(&local),
             &weights,
             &OpenHours::ALWAYS,
             span,
+            &live.around().events,
             &scene.settings.plan,
         );
     }
     let span = (live.spec.flight_start, live.spec.flight_end);
     let weights = with_factors(weights(scene), live, scene.settings.pressure.elasticity);
-    DayPlan::new(&local, &zone.local_hours(&local), &weights, &open_hours(live), span, &scene.settings.plan)
+    let (hours, lifts) = (zone.local_hours(&local), lifts(live, scene.settings.pressure.elasticity));
+    DayPlan::lifted(&local, &hours, &weights, &open_hours(live), span, &lifts, &scene.settings.plan)
 }
+
+/// Times in which more, or less, is planned to be spent than the hours of the day say: events that people declared, and
+/// weathers, by the factor that holds in them and what they were seen to do.
+fn lifts(live: &Live, elasticity: f64) -> Vec<Lift> {
+    let around = live.around();
+    let mut lifts = around.events.clone();
+    let Some(by_weather) = &live.by_weather else { return lifts };
+    lifts.extend(around.weather.iter().map(|span| {
+        let of_factor = libm::pow(live.pacing.weather_factor(Some(&span.word)), elasticity);
+        Lift { from_ms: span.from, to_ms: span.to, factor: of_factor * by_weather.response(&span.word) }
+    }));
+    lifts
+}
+
+/// How much of each day's traffic people expect, from today on; nothing where no event lies ahead.
+fn declared_days(live: &Live, day: &Day) -> Vec<i64> {
+    let events = &live.around().events;
+    let Some(last) = events.iter().map(|event| event.to_ms).max().filter(|end| *end > day.start) else {
+        return Vec::new();
+    };
+    let mut declared = Vec::new();
+    let mut of = live.calendar.day_of(day.start);
+    while of.start < last && declared.len() < DECLARED_DAYS_MAX && of.end > of.start {
+        declared.push(policy::arithmetic::ppm(Lift::mean(events, of.start, of.end)));
+        of = live.calendar.day_of(of.end);
+    }
+    declared
+}
+
+/// Two months: the longest of the periods that budgets are shared out in, and more.
+const DECLARED_DAYS_MAX: usize = 62;
 
 /// Weights of all members' open hours: where one of them may spend, the shared budget may.
 fn group_weights(group: &Group<'_>, live: &Live, scene: &Scene<'_>) -> Weights {
@@ -403,7 +440,7 @@ fn group_weights(group: &Group<'_>, live: &Live, scene: &Scene<'_>) -> Weights {
 }
 
 /// The budgets that all members share, as of today.
-fn group_budgets(group: &Group<'_>, live: &Live, day: &Day) -> DayBudgets {
+fn group_budgets(group: &Group<'_>, live: &Live, day: &Day) -> DayBudgets<'static> {
     let (first, last) = day.month_dates();
     let monthly = group.monthly_micros.map(|budget_micros| Period {
         budget_micros,
@@ -417,7 +454,7 @@ fn group_budgets(group: &Group<'_>, live: &Live, day: &Day) -> DayBudgets {
 }
 
 /// B of the shared budget, and what its month leaves.
-fn group_budget(budgets: &DayBudgets, scene: &Scene<'_>) -> (Result<i64, Hold>, Option<i64>) {
+fn group_budget(budgets: &DayBudgets<'_>, scene: &Scene<'_>) -> (Result<i64, Hold>, Option<i64>) {
     let left = |period: Period| period.budget_micros.saturating_sub(period.spent_before_today_micros);
     let today = budget_of_day(budgets, FLAT, &OpenHours::ALWAYS, &scene.settings.plan);
     (today, budgets.monthly.map(left))
@@ -459,7 +496,7 @@ fn bounded(
 }
 
 /// B of the campaign's own budgets: the smallest.
-fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets, scene: &Scene<'_>) -> Result<i64, Hold> {
+fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets<'_>, scene: &Scene<'_>) -> Result<i64, Hold> {
     let by_day_only = budgets.weekly.is_none() && budgets.monthly.is_none() && budgets.flight.is_none();
     // Weights share out periods; a daily budget needs none.
     let weights = if by_day_only { FLAT } else { &weights(scene) };
@@ -544,7 +581,7 @@ pub fn local_day(day: &Day) -> LocalDay {
 }
 
 /// The budgets as of today.
-fn budgets(live: &Live, day: &Day, spent_day: i64, scene: &Scene<'_>) -> DayBudgets {
+fn budgets(live: &Live, day: &Day, spent_day: i64, scene: &Scene<'_>) -> DayBudgets<'static> {
     let spec = &live.spec;
     let budgets = DayBudgets {
         daily_micros: scene.given_micros.or(spec.daily_budget_micros),

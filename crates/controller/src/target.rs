@@ -10,10 +10,13 @@
 //! event is counted: a feed that is an hour late shifts it by an hour); single values where one minute brings several
 //! conversions of one minute of clicks (they count as equal).
 
+use crate::by_value::may_steer;
+use crate::by_weather::{self, ByWeather};
 use crate::calendar::{Calendar, minute_index};
 use crate::campaign::Live;
 use crate::hour_table::{ByHour, are_followed};
 use crate::measures::{CONVERSIONS, CREDITS_CONVERSION_TIME};
+use crate::surroundings::Surroundings;
 use crate::value_cap::Values;
 use model::WHOLE_PPM;
 use model::fact::CampaignSpec;
@@ -22,9 +25,11 @@ use model::output::Term;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::arithmetic::{LogBid, NAT, ratio};
 use policy::hold::Hold;
+use policy::plan::Lift;
 use policy::settings::Target as Settings;
 use policy::target::{BUCKETS, Cell, Cpa, Roas, SeenShare, Step, Target, bucket_of};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use window::panes::Panes;
 
 /// The target that a campaign's bid follows, `None` for the strategies without one.
@@ -109,7 +114,7 @@ impl TargetLoop {
         Self { log_bid, evaluated_at: None, cap: log_bid, told: None }
     }
 
-    /// Notes the bid in force.
+    /// Notes the bid in force, what a declared season adds to it left out.
     pub fn note_in_force(&mut self, in_force: LogBid) {
         self.cap = if in_force > self.log_bid.saturating_add(OBEYED) { in_force } else { self.log_bid };
     }
@@ -182,13 +187,15 @@ impl Cells {
     }
 
     /// What had happened by `seen_until`, newest first: hours of today and yesterday, whole days before.
-    /// What should have arrived in one of the `breaks` of the tracking is not waited for.
+    /// What should have arrived in one of the `breaks` of the tracking is not waited for; what people declared of the times
+    /// of the clicks, is in it.
     pub fn by_age(
         &self,
         calendar: &Calendar,
         seen_until: Millis,
         seen: &SeenShare,
         breaks: &[(Millis, Millis)],
+        around: &Surroundings,
     ) -> Vec<Cell> {
         let today = calendar.day_of(seen_until).start;
         let yesterday = calendar.day_of(today.saturating_sub(1)).start;
@@ -205,7 +212,11 @@ impl Cells {
             .map(|(from, length, sums)| {
                 let (oldest, youngest) = (seen_until - from, (seen_until - from - length).max(0));
                 let lost: f64 = breaks.iter().map(|span| lost_share(from, length, *span, seen)).sum();
-                cell(oldest, &sums, (seen.between(youngest, oldest) - lost).max(0.0))
+                let to = from.saturating_add(length);
+                let share = (seen.between(youngest, oldest) - lost).max(0.0);
+                let share = if around.is_excluded(from, to) { 0.0 } else { share };
+                let season = if around.seasons.is_empty() { 1.0 } else { Lift::mean(&around.seasons, from, to) };
+                Cell { log_season: libm::log(season), ..cell(oldest, &sums, share) }
             })
             .collect();
         cells.reverse();
@@ -233,6 +244,7 @@ fn cell(begun_ago_ms: Millis, sums: &[i64; MEASURES], seen_share: f64) -> Cell {
         capped_micros: sums[CAPPED],
         capped_times_cap: sums[CAPPED_TIMES_CAP],
         seen_share,
+        log_season: 0.0,
     }
 }
 
@@ -290,6 +302,8 @@ impl Development {
     }
 
     /// F, as far as the clicks until `seen_until` show it.
+    ///
+    /// Clicks of a campaign's data exclusion are not in it if the exclusion was told before they came.
     pub fn seen_share(&self, seen_until: Millis, settings: &Settings) -> SeenShare {
         let buckets = |counts: [i64; COUNTS]| std::array::from_fn(|bucket| counts[bucket]);
         let cells: Vec<_> = self
@@ -330,8 +344,14 @@ impl Live {
                 let cap = self.pacing.target.as_ref().map(|target| target.cap).or_else(|| self.first_cap());
                 let cells = self.cells.get_or_insert_with(|| Box::new(Cells::new(at)));
                 cells.touch(&self.calendar, at, delta.spend_micros, delta.clicks, cap);
+            }
+            if self.around().is_excluded(at, at.saturating_add(MINUTE_MS)) {
+                return;
+            }
+            if has_target {
                 development.note_clicks(at, delta.clicks);
             }
+            self.touch_weather(delta, at);
             if follows_hours {
                 let by_hour = self.by_hour.get_or_insert_with(|| Box::new(ByHour::new(at)));
                 by_hour.touch(&self.calendar, at, delta.clicks, delta.spend_micros);
@@ -350,10 +370,28 @@ impl Live {
         if let Some(cells) = self.cells.as_mut().filter(|_| has_target) {
             cells.credit(&self.calendar, touched, credits, value);
         }
+        if self.around().is_excluded(touched, touched.saturating_add(MINUTE_MS)) {
+            return;
+        }
+        if let Some(by_weather) = self.by_weather.as_mut() {
+            let word = self.surroundings.as_ref().and_then(|around| around.weather_at(touched));
+            Arc::make_mut(by_weather).credit(&self.calendar, touched, word, credits, value);
+        }
         if let Some(by_hour) = self.by_hour.as_mut().filter(|_| follows_hours) {
             by_hour.credit(&self.calendar, touched, credits, value);
         }
         development.note_credits(touched, at.saturating_sub(touched), credits, has_target);
+    }
+
+    /// Counts events by weather, from the first that was told at the campaign's places on.
+    fn touch_weather(&mut self, delta: &Delta, at: Millis) {
+        let Some(around) = self.surroundings.as_ref().filter(|around| !around.weather.is_empty()) else { return };
+        if !may_steer(&self.spec, by_weather::DIMENSION) {
+            return;
+        }
+        let by_weather = Arc::make_mut(self.by_weather.get_or_insert_with(|| Arc::new(ByWeather::new(at))));
+        let counts = [delta.clicks, delta.impressions];
+        by_weather.touch(&self.calendar, at, around.weather_at(at), counts, delta.spend_micros);
     }
 
     /// The bid of the specification: what the loop begins with.

@@ -89,7 +89,7 @@ impl Watched {
         }
         let seen = development.seen_share(picture.seen_until, &around.settings.target);
         let breaks = hours.map_or(&[][..], Hours::breaks);
-        let cells = cells.by_age(&live.calendar, picture.seen_until, &seen, breaks);
+        let cells = cells.by_age(&live.calendar, picture.seen_until, &seen, breaks, live.around());
         let reach = picture.seen_until.saturating_sub(self.begun);
         let of_epoch = cells.iter().filter(|cell| cell.begun_ago_ms <= reach);
         let (matured, conversions) = of_epoch.fold((0.0, 0_i64), |(matured, conversions), cell| {

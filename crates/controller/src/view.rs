@@ -12,6 +12,7 @@ use crate::measures::{NONE, net_spend};
 use crate::paths::Paths;
 use crate::pools;
 use crate::rows;
+use crate::surroundings::Spoken;
 use model::fact::CampaignSpec;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
@@ -79,7 +80,7 @@ pub struct CampaignSummary {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Hold {
-    /// bid, hours, budget, state.
+    /// bid, hours, modifiers, budget, state.
     pub lever: &'static str,
     /// A pause's holder, or `person` for a value that somebody else set.
     pub holder: &'static str,
@@ -222,7 +223,15 @@ impl<'a> View<'a> {
             since,
             until: Some(until),
         });
-        pauses.chain(values).chain(table).collect()
+        let factors = ledger.values.values().filter_map(|slot| slot.taken_back_at).max();
+        let factors = factors.map(|since| (since, since.saturating_add(gates.override_hold_ms)));
+        let factors = factors.filter(|(_, until)| self.now() < *until).map(|(since, until)| Hold {
+            lever: "modifiers",
+            holder: Holder::Person.as_str(),
+            since,
+            until: Some(until),
+        });
+        pauses.chain(values).chain(table).chain(factors).collect()
     }
 
     /// All campaigns that have a specification, by account and id.
@@ -328,6 +337,16 @@ impl<'a> View<'a> {
             breakdown: live.and_then(|live| live.breakdown.clone()),
             paths: account.paths.clone(),
         }
+    }
+
+    /// What people and feeds say of the world around a campaign now, in sentences.
+    pub fn said_around(self, account_id: &str, campaign_id: &str) -> Vec<String> {
+        let live = self.belief().campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
+        let Some(live) = live else { return Vec::new() };
+        let of = Spoken { account_id, campaign_id, channel: &live.spec.channel };
+        let around = self.belief().context.around(of, &live.places);
+        let factor = live.pacing.weather_factor(around.weather_at(self.now()));
+        around.said_at(self.now(), factor)
     }
 
     /// Halts in force, the widest first.

@@ -246,6 +246,8 @@ impl Recipe {
             conversion_by_hour: Vec::new(),
             conversion_by_device: Vec::new(),
             conversion_by_geo: Vec::new(),
+            conversion_by_placement: Vec::new(),
+            conversion_by_creative: Vec::new(),
             nurtured_share: 0.3,
         }
     }
@@ -311,6 +313,8 @@ fn owned(shop: &Shop, id: &str, name: &str, per_hour: f64, start_ms: Millis, end
         conversion_by_hour: Vec::new(),
         conversion_by_device: Vec::new(),
         conversion_by_geo: Vec::new(),
+        conversion_by_placement: Vec::new(),
+        conversion_by_creative: Vec::new(),
         nurtured_share: 0.0,
     }
 }

@@ -3,9 +3,9 @@
 //! The class of actions: one bid a day, chosen with full knowledge of the day's opportunities and prices but not of
 //! single auctions; under a target also one cap for the whole time. All figures are expected values.
 
-use crate::auction::Auction;
+use crate::auction::{Auction, Billing};
 use crate::buyer::state::CampaignState;
-use crate::lane::{Kind, Lane, Offers, kinds_of};
+use crate::lane::{Kind, Lane, Offered, Offers, kinds_of};
 use crate::scenario::Scenario;
 use model::time::Millis;
 
@@ -78,6 +78,8 @@ impl Hindsight {
         }
     }
 
+    /// `under_weather` is the factor that the ad buyer has in force while there is a weather.
+    ///
     /// At a day's spend and always one bid: without factors, with the best fixed ones by hour and kind of opportunity, and
     /// with those that an ad buyer has in force (a table of 24, if any). Bids in proportion to some power of the rate hold the best: in a second-price auction
     /// the first power.
@@ -87,19 +89,23 @@ impl Hindsight {
         spend_micros: f64,
         bid_max_micros: i64,
         own: &CampaignState,
+        under_weather: f64,
     ) -> Option<[Outcome; 3]> {
         let day = self.days.get(day)?;
-        let at = |factor: &dyn Fn(f64, usize, &Kind) -> f64| {
+        let at = |factor: &dyn Fn(&Offered, &Kind) -> f64| {
             let outcome = |bid: f64| self.of_day_by(day, bid, factor);
             outcome(greatest(bid_max_micros as f64, |bid| outcome(bid).spend_micros <= spend_micros))
         };
         let by_power = |step: u32| {
             let power = f64::from(step) * 2.0 / f64::from(POWERS);
-            at(&|conversion, _, _| libm::pow(conversion.max(1e-9), power))
+            at(&|offered, kind| libm::pow(self.worth(offered, kind).max(1e-9), power))
         };
         let best = (0..=POWERS).map(by_power).max_by(|one, other| one.conversions.total_cmp(&other.conversions))?;
-        let of_buyer = |_, hour: usize, kind: &Kind| own.modifier(kind.device, &kind.geo, hour);
-        Some([at(&|_, _, _| 1.0), best, at(&of_buyer)])
+        let of_buyer = |offered: &Offered, kind: &Kind| {
+            let of_weather = if offered.is_weather { under_weather } else { 1.0 };
+            own.modifier_in_any_weather(&kind.ad(offered.hour)) * of_weather
+        };
+        Some([at(&|_, _| 1.0), best, at(&of_buyer)])
     }
 
     /// A day with the one bid that spends its budget, or the highest.
@@ -116,15 +122,24 @@ impl Hindsight {
     }
 
     fn of_day(&self, day: &OfferedDay, bid: f64) -> Outcome {
-        self.of_day_by(day, bid, &|_, _, _| 1.0)
+        self.of_day_by(day, bid, &|_, _| 1.0)
     }
 
-    fn of_day_by(&self, day: &OfferedDay, bid: f64, factor: &dyn Fn(f64, usize, &Kind) -> f64) -> Outcome {
+    /// What a billable event is worth against the others: a click that converts oftener, an impression that is clicked oftener.
+    fn worth(&self, offered: &Offered, kind: &Kind) -> f64 {
+        let of_click = f64::from_bits(offered.conversion) * kind.conversion;
+        match self.auction.billing {
+            Billing::Cpc => of_click,
+            Billing::Cpm => of_click * f64::from_bits(offered.clicks) * kind.clicks,
+        }
+    }
+
+    fn of_day_by(&self, day: &OfferedDay, bid: f64, factor: &dyn Fn(&Offered, &Kind) -> f64) -> Outcome {
         let offers = day.offers.iter().flat_map(|offer| self.kinds.iter().map(move |kind| (offer, kind)));
-        offers.fold(Outcome::default(), |sum, (((price, conversion, hour), count), kind)| {
-            let (count, conversion) = (count * kind.share, f64::from_bits(*conversion) * kind.conversion);
-            let click_rate = self.click_rate * kind.clicks;
-            let odds = self.auction.odds(bid * factor(conversion, *hour, kind), f64::from_bits(*price));
+        offers.fold(Outcome::default(), |sum, ((offered, count), kind)| {
+            let (count, conversion) = (count * kind.share, f64::from_bits(offered.conversion) * kind.conversion);
+            let click_rate = (self.click_rate * kind.clicks * f64::from_bits(offered.clicks)).min(1.0);
+            let odds = self.auction.odds(bid * factor(offered, kind), f64::from_bits(offered.price));
             let clicks = count * odds.win_share * click_rate;
             let rate = (self.conversion_rate * conversion).min(1.0);
             let spend_micros = count * self.auction.mean_spend_micros(&odds, click_rate);

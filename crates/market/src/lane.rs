@@ -4,9 +4,9 @@
 //! not; a lane's course depends on the instants alone, not on how a run is cut into steps.
 
 use crate::auction::{Auction, Billing, Odds};
-use crate::buyer::state::CampaignState;
+use crate::buyer::state::{Ad, CampaignState};
 use crate::random::{Draws, mix, mix_text};
-use crate::scenario::{CampaignWorld, Delay, Scenario, Shock};
+use crate::scenario::{CampaignWorld, Delay, Scenario, Shock, Weather};
 use crate::shape::{LocalShape, share_of};
 use model::event::EventKind;
 use model::time::{HOUR_MS, MINUTE_MS, Millis, minute_of};
@@ -20,6 +20,10 @@ pub(crate) const DEVICES: [&str; 4] = ["mobile", "desktop", "tablet", "tv"];
 const DEVICE_UP_TO: [f64; 4] = [0.55, 0.93, 0.98, 1.0];
 /// Click rate of a device over the campaign's; the mean over the shares is 1.
 const DEVICE_CLICK_FACTOR: [f64; 4] = [0.9, 1.2, 0.98, 0.0];
+/// Creatives, as events name them.
+pub(crate) const CREATIVES: [&str; 3] = ["cr-0", "cr-1", "cr-2"];
+/// Placements, as events name them.
+pub(crate) const PLACEMENTS: [&str; 8] = ["pl-0", "pl-1", "pl-2", "pl-3", "pl-4", "pl-5", "pl-6", "pl-7"];
 /// Click rate of a creative over the campaign's; shown equally often, so the mean is 1.
 const CREATIVE_CLICK_FACTOR: [f64; 3] = [0.7, 1.0, 1.3];
 /// Mean time from impression to click.
@@ -50,11 +54,22 @@ pub(crate) struct Due {
     pub(crate) user: u64,
     pub(crate) device: u8,
     pub(crate) creative: u8,
+    pub(crate) placement: u8,
 }
 
-/// Opportunities by price factor and conversion factor, as bits, so that they can be keys, and by local hour of the day
-/// where hours differ.
-pub(crate) type Offers = BTreeMap<(u64, u64, usize), f64>;
+/// Opportunities by what they have in common.
+pub(crate) type Offers = BTreeMap<Offered, f64>;
+
+/// Price, conversion and click factor as bits, so that they can be keys, local hour of the day where hours differ, and the
+/// place of the weather in the scenario's words and one, 0 for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Offered {
+    pub(crate) price: u64,
+    pub(crate) conversion: u64,
+    pub(crate) clicks: u64,
+    pub(crate) hour: usize,
+    pub(crate) is_weather: bool,
+}
 
 /// Expected values given the market's opportunities and the bids in force, before the luck of each auction and click.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +94,8 @@ pub(crate) struct Lane {
     noise_sd: f64,
     start_ms: Millis,
     shocks: Vec<Shock>,
+    weather: Vec<Weather>,
+    in_weather: bool,
     shape: LocalShape,
     now_hour: LocalHour,
     minute: i64,
@@ -114,6 +131,8 @@ impl Lane {
             noise_sd: scenario.supply_noise_sd,
             start_ms: scenario.start_ms,
             shocks: shocks.cloned().collect(),
+            weather: scenario.weather.clone(),
+            in_weather: false,
             now_hour: shape.hour_at(scenario.start_ms),
             minute: minute_of(scenario.start_ms) - 1,
             price_factor: 1.0,
@@ -176,7 +195,13 @@ impl Lane {
                 days.push((self.day.start_ms, BTreeMap::new()));
             }
             let hour = if self.world.conversion_by_hour.is_empty() { 0 } else { self.now_hour.hour_of_week() % 24 };
-            let factors = (self.price_factor.to_bits(), self.conversion_factor.to_bits(), hour);
+            let factors = Offered {
+                price: self.price_factor.to_bits(),
+                conversion: self.conversion_factor.to_bits(),
+                clicks: self.click_factor.to_bits(),
+                hour,
+                is_weather: self.in_weather,
+            };
             if let Some((_, offers)) = days.last_mut() {
                 *offers.entry(factors).or_default() += self.opportunities.len() as f64;
             }
@@ -204,6 +229,13 @@ impl Lane {
             self.conversion_factor *= shock.conversion_factor;
             self.click_factor *= shock.click_factor;
         }
+        let after = self.weather.partition_point(|weather| weather.from_ms <= start);
+        let weather = after.checked_sub(1).map(|at| &self.weather[at]).filter(|weather| start < weather.to_ms);
+        self.in_weather = weather.is_some();
+        if let Some(weather) = weather {
+            self.click_factor *= weather.click_factor;
+            self.conversion_factor *= weather.conversion_factor;
+        }
         let count = Draws::keyed(self.seed, self.key, COUNT, self.minute as u64).poisson(rate);
         for index in 0..count {
             let mut draws = Draws::keyed(self.seed ^ OPPORTUNITY, self.key, self.minute as u64, u64::from(index));
@@ -221,8 +253,9 @@ impl Lane {
         let user = self.person(&mut draws);
         let device = device_of(draws.unit());
         let origin = Origin { lane: self.number, minute: self.minute, index };
-        let due =
-            Due { at, kind: EventKind::Click, lane: self.number, origin, money_micros: 0, user, device, creative: 0 };
+        let placement = self.placement_of(&origin);
+        let kind = EventKind::Click;
+        let due = Due { at, kind, lane: self.number, origin, money_micros: 0, user, device, creative: 0, placement };
         let Some(auction) = self.world.auction else {
             out.push(due); // An own touch: nothing is bought.
             return;
@@ -230,8 +263,11 @@ impl Lane {
         if !self.bids(at, state) {
             return;
         }
-        let odds = self.odds(&auction, state, device, user);
-        self.expect(&auction, &odds, device, user);
+        // The creative is chosen before the bid, by the draw that follows.
+        let creative = draws.clone().below(CREATIVE_CLICK_FACTOR.len() as u64) as u8;
+        let due = Due { creative, ..due };
+        let odds = self.odds(&auction, state, &due);
+        self.expect(&auction, &odds, &due);
         if price_unit >= odds.win_share {
             return;
         }
@@ -240,15 +276,15 @@ impl Lane {
             Billing::Cpm => (price, 0),
             Billing::Cpc => (0, price),
         };
-        let creative = draws.below(CREATIVE_CLICK_FACTOR.len() as u64) as u8;
-        self.happen(Due { kind: EventKind::Impression, money_micros: shown, creative, ..due }, out);
+        let _ = draws.below(CREATIVE_CLICK_FACTOR.len() as u64);
+        self.happen(Due { kind: EventKind::Impression, money_micros: shown, ..due }, out);
         let click_rate = self.world.click_rate
             * self.click_factor
             * DEVICE_CLICK_FACTOR[usize::from(device)]
             * CREATIVE_CLICK_FACTOR[usize::from(creative)];
         if draws.unit() < click_rate {
             let at = at.saturating_add(500 + (draws.exponential() * CLICK_DELAY_MEAN_MS) as Millis);
-            let click = Due { at, money_micros: clicked, creative, ..due };
+            let click = Due { at, money_micros: clicked, ..due };
             self.pending.push(Reverse(click));
             self.perhaps_convert(click, draws);
         }
@@ -256,7 +292,7 @@ impl Lane {
 
     fn perhaps_convert(&mut self, click: Due, mut draws: Draws) {
         let rate = self.world.conversion_rate * self.conversion_factor;
-        if draws.unit() >= rate * self.conversion_of(click.device, click.user) {
+        if draws.unit() >= rate * self.conversion_of(&click) {
             return;
         }
         let delay = delay_ms(&self.world.delay, &mut draws);
@@ -313,7 +349,7 @@ impl Lane {
     }
 
     /// The odds of the bid in force, modifiers applied; computed anew only where something changed.
-    fn odds(&mut self, auction: &Auction, state: &CampaignState, device: u8, user: u64) -> Odds {
+    fn odds(&mut self, auction: &Auction, state: &CampaignState, due: &Due) -> Odds {
         if !state.is_modified() {
             return match self.odds {
                 Some((bid, factor, odds)) if bid == state.bid_micros && factor == self.price_factor => odds,
@@ -324,28 +360,48 @@ impl Lane {
                 }
             };
         }
-        let geo = geo_of(user, &self.world.geos);
-        let factor = state.modifier(DEVICES[usize::from(device)], geo, self.now_hour.hour_of_week());
+        let factor = state.modifier(&Ad {
+            device: DEVICES[usize::from(due.device)],
+            geo: geo_of(due.user, &self.world.geos),
+            placement: PLACEMENTS[usize::from(due.placement)],
+            creative: CREATIVES[usize::from(due.creative)],
+            hour_of_week: self.now_hour.hour_of_week(),
+        });
         auction.odds(state.bid_micros as f64 * factor, self.price_factor)
     }
 
-    /// Times as many conversions of a click by where it was made, and on what.
-    fn conversion_of(&self, device: u8, user: u64) -> f64 {
-        let (by_device, by_geo) = (&self.world.conversion_by_device, &self.world.conversion_by_geo);
-        if by_device.is_empty() && by_geo.is_empty() {
+    /// Times as many conversions of a click by where it was made, on what, and which ad it was.
+    fn conversion_of(&self, due: &Due) -> f64 {
+        let world = &self.world;
+        if is_alike(world) {
             return 1.0;
         }
-        let of_device = by_device.get(usize::from(device)).copied().unwrap_or(1.0);
-        of_device * by_geo.get(geo_index(user, self.world.geos.len())).copied().unwrap_or(1.0)
+        let of = |factors: &[f64], at: usize| factors.get(at).copied().unwrap_or(1.0);
+        of(&world.conversion_by_device, usize::from(due.device))
+            * of(&world.conversion_by_geo, geo_index(due.user, world.geos.len()))
+            * of(&world.conversion_by_placement, usize::from(due.placement))
+            * of(&world.conversion_by_creative, usize::from(due.creative))
     }
 
-    fn expect(&mut self, auction: &Auction, odds: &Odds, device: u8, user: u64) {
+    /// Eight placements for each campaign, by opportunity; equally often where they differ.
+    fn placement_of(&self, origin: &Origin) -> u8 {
+        let by_order = u64::from(origin.index);
+        let word = if self.world.conversion_by_placement.is_empty() {
+            by_order
+        } else {
+            mix(self.seed ^ mix(origin.minute as u64) ^ by_order)
+        };
+        (word % PLACEMENTS.len() as u64) as u8
+    }
+
+    fn expect(&mut self, auction: &Auction, odds: &Odds, due: &Due) {
         let world = &self.world;
-        let conversion = self.conversion_of(device, user);
+        let conversion = self.conversion_of(due);
         // The mean over devices where they are alike; each its own where factors may tell them apart.
-        let is_alike = world.conversion_by_device.is_empty() && world.conversion_by_geo.is_empty();
-        let of_device = if is_alike { 1.0 } else { DEVICE_CLICK_FACTOR[usize::from(device)] };
-        let click_rate = world.click_rate * self.click_factor * of_device;
+        let of_device = if is_alike(world) { 1.0 } else { DEVICE_CLICK_FACTOR[usize::from(due.device)] };
+        let by_creative = !world.conversion_by_creative.is_empty();
+        let of_creative = if by_creative { CREATIVE_CLICK_FACTOR[usize::from(due.creative)] } else { 1.0 };
+        let click_rate = (world.click_rate * self.click_factor * of_device * of_creative).min(1.0);
         let clicks = odds.win_share * click_rate;
         let conversions = clicks * (world.conversion_rate * self.conversion_factor * conversion).min(1.0);
         self.expected.impressions += odds.win_share;
@@ -381,8 +437,15 @@ fn geo_index(user: u64, geos: usize) -> usize {
     mix(user ^ 0x67_656f) as usize % geos.max(1)
 }
 
-/// A kind of opportunity by device and place: its share, its click and conversion factors; device and place as the buyer
-/// names them.
+/// Whether clicks of all kinds convert alike.
+fn is_alike(world: &CampaignWorld) -> bool {
+    let by = [&world.conversion_by_device, &world.conversion_by_geo];
+    let more = [&world.conversion_by_placement, &world.conversion_by_creative];
+    by.into_iter().chain(more).all(|factors| factors.is_empty())
+}
+
+/// A kind of opportunity by device, place, placement and creative: its share, its click and conversion factors; each as the
+/// buyer names it.
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
     pub(crate) share: f64,
@@ -390,29 +453,68 @@ pub(crate) struct Kind {
     pub(crate) conversion: f64,
     pub(crate) device: &'static str,
     pub(crate) geo: String,
+    pub(crate) placement: &'static str,
+    pub(crate) creative: &'static str,
+}
+
+impl Kind {
+    /// An ad of the kind, as the buyer's factors see it.
+    pub(crate) fn ad(&self, hour_of_week: usize) -> Ad<'_> {
+        let Self { device, geo, placement, creative, .. } = self;
+        Ad { device, geo, placement, creative, hour_of_week }
+    }
 }
 
 /// The kinds that a campaign's world tells apart; one where it tells none.
 pub(crate) fn kinds_of(world: &CampaignWorld) -> Vec<Kind> {
-    if world.conversion_by_device.is_empty() && world.conversion_by_geo.is_empty() {
-        return vec![Kind { share: 1.0, clicks: 1.0, conversion: 1.0, device: "", geo: String::new() }];
+    let one =
+        Kind { share: 1.0, clicks: 1.0, conversion: 1.0, device: "", geo: String::new(), placement: "", creative: "" };
+    if is_alike(world) {
+        return vec![one];
     }
+    let of = |factors: &[f64], at: usize| factors.get(at).copied().unwrap_or(1.0);
     let mut kinds = Vec::new();
     for (device, name) in DEVICES.into_iter().enumerate() {
         let share = DEVICE_UP_TO[device] - device.checked_sub(1).map_or(0.0, |before| DEVICE_UP_TO[before]);
-        let of_device = world.conversion_by_device.get(device).copied().unwrap_or(1.0);
         for (at, geo) in world.geos.iter().enumerate() {
-            let of_geo = world.conversion_by_geo.get(at).copied().unwrap_or(1.0);
             kinds.push(Kind {
                 share: share / world.geos.len() as f64,
                 clicks: DEVICE_CLICK_FACTOR[device],
-                conversion: of_device * of_geo,
+                conversion: of(&world.conversion_by_device, device) * of(&world.conversion_by_geo, at),
                 device: name,
                 geo: geo.clone(),
+                ..one.clone()
             });
         }
     }
+    if !world.conversion_by_placement.is_empty() {
+        kinds = split(&kinds, &PLACEMENTS, |kind, at, name| Kind {
+            conversion: kind.conversion * of(&world.conversion_by_placement, at),
+            placement: name,
+            ..kind
+        });
+    }
+    if !world.conversion_by_creative.is_empty() {
+        kinds = split(&kinds, &CREATIVES, |kind, at, name| Kind {
+            clicks: kind.clicks * CREATIVE_CLICK_FACTOR[at],
+            conversion: kind.conversion * of(&world.conversion_by_creative, at),
+            creative: name,
+            ..kind
+        });
+    }
     kinds
+}
+
+/// Each kind in as many equal parts as there are names.
+fn split(kinds: &[Kind], names: &[&'static str], part: impl Fn(Kind, usize, &'static str) -> Kind) -> Vec<Kind> {
+    let mut parts = Vec::new();
+    for kind in kinds {
+        for (at, name) in names.iter().enumerate() {
+            let share = kind.share / names.len() as f64;
+            parts.push(part(Kind { share, ..kind.clone() }, at, name));
+        }
+    }
+    parts
 }
 
 fn delay_ms(delay: &Delay, draws: &mut Draws) -> Millis {

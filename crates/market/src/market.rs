@@ -12,8 +12,9 @@ use crate::shape::LocalShape;
 use crate::totals::{CampaignTotals, Totals, planned_micros};
 use crate::truth::Truth;
 use model::event::EventKind;
-use model::fact::Fact;
-use model::time::{MINUTE_MS, Millis};
+use model::fact::{ContextSignal, Fact};
+use model::time::{HOUR_MS, MINUTE_MS, Millis};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A running market.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Market {
     truth: Truth,
     sums: Vec<CampaignTotals>,
     events: u64,
+    /// By the time of issue.
+    context: VecDeque<ContextSignal>,
 }
 
 /// Steps are cut here, so that a long run holds a few minutes of events in memory.
@@ -45,6 +48,7 @@ impl Market {
             truth: Truth::new(ids),
             sums: scenario.campaigns.iter().map(|world| CampaignTotals::of(&world.spec)).collect(),
             events: 0,
+            context: told_weather(&scenario),
             scenario,
         }
     }
@@ -89,6 +93,12 @@ impl Market {
         self.buyer.take_feedback(until)
     }
 
+    /// What is said of the weather up to `until`, for `ads.context`, each once: hour by hour, for each place of the campaigns.
+    pub fn take_context(&mut self, until: Millis) -> Vec<Fact> {
+        let count = self.context.partition_point(|signal| signal.issued_at <= until);
+        self.context.drain(..count).map(|signal| Fact::ContextSignal(Box::new(signal))).collect()
+    }
+
     /// Sums per campaign and minute of everything handed out.
     pub fn truth(&self) -> &Truth {
         &self.truth
@@ -127,4 +137,30 @@ impl Market {
             sink.take(Emitted { arrived_at: due.at, record });
         }
     }
+}
+
+/// What a weather service says: each hour of each weather, at each place.
+fn told_weather(scenario: &Scenario) -> VecDeque<ContextSignal> {
+    let places: BTreeSet<&String> = scenario.campaigns.iter().flat_map(|world| &world.geos).collect();
+    let mut told = Vec::new();
+    for weather in &scenario.weather {
+        let mut from = weather.from_ms;
+        while from < weather.to_ms {
+            let to = (from.div_euclid(HOUR_MS) + 1).saturating_mul(HOUR_MS).min(weather.to_ms);
+            told.extend(places.iter().map(|place| ContextSignal {
+                signal_id: format!("{place}/{from}"),
+                kind: "weather".into(),
+                scope: BTreeMap::from([("geo".to_owned(), (*place).clone())]),
+                valid_from: from,
+                valid_to: to,
+                value_ppm: None,
+                text: Some(weather.word.clone()),
+                source: "market".into(),
+                issued_at: from.saturating_sub(weather.told_before_ms),
+            }));
+            from = to;
+        }
+    }
+    told.sort_by_key(|signal| signal.issued_at);
+    told.into()
 }

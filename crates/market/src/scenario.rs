@@ -26,6 +26,9 @@ pub struct Scenario {
     pub buyer: BuyerManners,
     /// Standard deviation of the logarithm of an hour's supply around the shape.
     pub supply_noise_sd: f64,
+    /// Weather at the campaigns' places.
+    #[serde(default)]
+    pub weather: Vec<Weather>,
     /// Worth of one unit of a currency in units of the totals' currency, in parts per million; 1,000,000 where absent.
     pub exchange_ppm: std::collections::BTreeMap<String, i64>,
 }
@@ -50,6 +53,12 @@ pub struct CampaignWorld {
     pub conversion_by_device: Vec<f64>,
     /// By place of `geos`; empty for none.
     pub conversion_by_geo: Vec<f64>,
+    /// By placement (pl-0 to pl-7), which come equally often where this is given; empty for none.
+    #[serde(default)]
+    pub conversion_by_placement: Vec<f64>,
+    /// By creative (cr-0 to cr-2); empty for none.
+    #[serde(default)]
+    pub conversion_by_creative: Vec<f64>,
     /// From click to conversion.
     pub delay: Delay,
     /// purchase, lead, signup, ...
@@ -133,6 +142,23 @@ impl Default for Shock {
     }
 }
 
+/// A weather over all places of all campaigns, told hour by hour.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Weather {
+    /// First instant.
+    pub from_ms: Millis,
+    /// First instant after it.
+    pub to_ms: Millis,
+    /// Its word.
+    pub word: String,
+    /// Times as many clicks per impression.
+    pub click_factor: f64,
+    /// Times as many conversions per click.
+    pub conversion_factor: f64,
+    /// So long before each of its hours it is told; negative for later.
+    pub told_before_ms: Millis,
+}
+
 /// How the ad buyer behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BuyerManners {
@@ -168,6 +194,7 @@ impl Scenario {
             shocks: Vec::new(),
             buyer: BuyerManners::default(),
             supply_noise_sd: 0.1,
+            weather: Vec::new(),
             exchange_ppm: std::collections::BTreeMap::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! Turns events without strings into full records, in place.
 
 use crate::emit::{push_hex, set, some};
-use crate::lane::{DEVICES, Due, Origin, geo_of};
+use crate::lane::{CREATIVES, DEVICES, Due, Origin, PLACEMENTS, geo_of};
 use crate::random::{Draws, mix};
 use crate::scenario::Scenario;
 use model::event::{Click, Conversion, Impression};
@@ -53,7 +53,7 @@ impl Scratch {
         event.event_time = due.at;
         set(&mut event.account_id, &names.spec.account_id);
         set(&mut event.campaign_id, &names.spec.campaign_id);
-        push_creative(some(&mut event.creative_id), due.creative);
+        set(some(&mut event.creative_id), CREATIVES[usize::from(due.creative)]);
         set(&mut event.channel, &names.spec.channel);
         event.platform.clone_from(&names.spec.platform);
         set(&mut event.device, DEVICES[usize::from(due.device)]);
@@ -61,7 +61,7 @@ impl Scratch {
         push_user(&mut event.user_key, due.user, self.seed, self.consent_share);
         event.cost_micros = due.money_micros;
         set(&mut event.currency, &names.spec.currency);
-        push_placement(some(&mut event.placement), &due.origin);
+        set(some(&mut event.placement), PLACEMENTS[usize::from(due.placement)]);
         event
     }
 
@@ -83,8 +83,8 @@ impl Scratch {
             (event.creative_id, event.placement, event.impression_id) = (None, None, None);
             set(some(&mut event.landing), "webinar");
         } else {
-            push_creative(some(&mut event.creative_id), due.creative);
-            push_placement(some(&mut event.placement), &due.origin);
+            set(some(&mut event.creative_id), CREATIVES[usize::from(due.creative)]);
+            set(some(&mut event.placement), PLACEMENTS[usize::from(due.placement)]);
             push_id(some(&mut event.impression_id), 'i', self.tag, due.lane, &due.origin);
             set(some(&mut event.landing), "shop");
         }
@@ -117,17 +117,6 @@ fn push_id(text: &mut String, letter: char, tag: u32, lane: u32, origin: &Origin
         text.push('-');
         push_hex(text, part);
     }
-}
-
-fn push_creative(text: &mut String, creative: u8) {
-    text.push_str("cr-");
-    push_hex(text, u64::from(creative));
-}
-
-/// Eight places for each campaign, by opportunity.
-fn push_placement(text: &mut String, origin: &Origin) {
-    text.push_str("pl-");
-    push_hex(text, u64::from(origin.index) % 8);
 }
 
 /// A person's key, the same in all accounts; none where the person did not consent.

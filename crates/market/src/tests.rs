@@ -547,3 +547,69 @@ fn what_is_on_its_way_settles_at_its_own_time_and_nothing_new_is_made() {
     assert_eq!((handed_out, load.events()), (made, made));
     assert!((60_000..=610_000).contains(&(until - 1_010_000 + 10_000)), "the last is late by 1 to 10 minutes");
 }
+
+#[test]
+fn weather_is_told_before_each_of_its_hours_and_clicks_follow_it() {
+    use crate::{Billing, Trial, TrialWeather};
+    let weather = Some(TrialWeather { clicks: 2.0, ..TrialWeather::default() });
+    let trial =
+        Trial { days: 6, events_a_day: 4_000.0, click_rate: 0.25, billing: Billing::Cpm, weather, ..Trial::default() };
+    let scenario = trial.market(3).scenario;
+    let rains = |at: Millis| scenario.weather.iter().any(|spell| (spell.from_ms..spell.to_ms).contains(&at));
+    let mut market = Market::new(scenario.clone(), 3);
+    let mut counts = [[0_u32; 2]; 2];
+    market.advance(scenario.end_ms, &mut |emitted: Emitted<'_>| {
+        let at = emitted.record.event_time();
+        match emitted.record {
+            Record::Impression(_) => counts[usize::from(rains(at))][0] += 1,
+            Record::Click(_) => counts[usize::from(rains(at))][1] += 1,
+            Record::Conversion(_) => {}
+        }
+    });
+    let rate = |[shown, clicked]: [u32; 2]| f64::from(clicked) / f64::from(shown);
+    let ratio = rate(counts[1]) / rate(counts[0]);
+    assert!((1.85..2.15).contains(&ratio), "{ratio} {counts:?}");
+    let told = market.take_context(scenario.end_ms);
+    let hours: Millis = scenario.weather.iter().map(|spell| (spell.to_ms - spell.from_ms) / HOUR_MS).sum();
+    assert_eq!(told.len() as i64, hours);
+    for fact in &told {
+        let model::fact::Fact::ContextSignal(signal) = fact else { panic!("{fact:?}") };
+        assert!(signal.issued_at < signal.valid_from && rains(signal.valid_from) && signal.scope["geo"] == "DE");
+    }
+    assert!(market.take_context(Millis::MAX).is_empty(), "each is told once");
+}
+
+#[test]
+fn placements_and_creatives_convert_as_the_trial_says_and_the_buyer_takes_their_factors() {
+    use crate::{Trial, TrialValue};
+    let value = |name: &str, conversion| TrialValue { name: name.into(), conversion };
+    let trial = Trial {
+        days: 5,
+        conversion_rate: Some(0.1),
+        placements: vec![value("pl-3", 3.0)],
+        creatives: vec![value("cr-0", 0.0)],
+        ..Trial::default()
+    };
+    let scenario = trial.market(5).scenario;
+    let mut market = Market::new(scenario.clone(), 5);
+    let mut by_placement = BTreeMap::<String, [u32; 2]>::new();
+    let mut placement_of = BTreeMap::new();
+    market.advance(scenario.end_ms, &mut |emitted: Emitted<'_>| match emitted.record {
+        Record::Click(click) => {
+            let placement = click.placement.clone().unwrap_or_default();
+            by_placement.entry(placement.clone()).or_default()[0] += 1;
+            placement_of.insert(click.event_id.clone(), (placement, click.creative_id.clone()));
+        }
+        Record::Conversion(conversion) => {
+            let (placement, creative) = &placement_of[conversion.click_id.as_deref().unwrap_or_default()];
+            assert_ne!(creative.as_deref(), Some("cr-0"), "it never converts");
+            by_placement.entry(placement.clone()).or_default()[1] += 1;
+        }
+        Record::Impression(_) => {}
+    });
+    assert_eq!(by_placement.len(), 8);
+    let rate = |[clicks, conversions]: [u32; 2]| f64::from(conversions) / f64::from(clicks);
+    let others: Vec<f64> = by_placement.iter().filter(|(name, _)| *name != "pl-3").map(|(_, of)| rate(*of)).collect();
+    let mean = others.iter().sum::<f64>() / 7.0;
+    assert!((2.0..4.5).contains(&(rate(by_placement["pl-3"]) / mean)), "{by_placement:?}");
+}

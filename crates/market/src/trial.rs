@@ -5,9 +5,9 @@
 //! What always holds: at the *right bid* the mean day spends the daily budget and brings `events_a_day` billable events.
 
 use crate::auction::{Auction, Billing, Pricing};
-use crate::lane::DEVICES;
+use crate::lane::{CREATIVES, DEVICES, PLACEMENTS};
 use crate::random::{Draws, mix_text};
-use crate::scenario::{BuyerManners, CampaignWorld, Delay, People, Scenario, Shock};
+use crate::scenario::{BuyerManners, CampaignWorld, Delay, People, Scenario, Shock, Weather};
 use crate::shape::LocalShape;
 use model::fact::CampaignSpec;
 use model::time::{DAY_MS, HOUR_MS, Millis};
@@ -33,6 +33,8 @@ pub struct Trial {
     pub click_rate: f64,
     /// How a winner pays.
     pub pricing: Pricing,
+    /// What is paid for; of impressions, `events_a_day` are those.
+    pub billing: Billing,
     /// Standard deviation of the logarithm of an hour's supply around the shape.
     pub hour_noise: f64,
     /// `max_clicks`, `target_cpa`, ...
@@ -49,6 +51,12 @@ pub struct Trial {
     pub devices: Vec<TrialValue>,
     /// Places at which the campaign is shown, equally often; one where none is given.
     pub geos: Vec<TrialValue>,
+    /// Placements (pl-0 to pl-7) whose clicks convert otherwise; they come equally often where some are given.
+    pub placements: Vec<TrialValue>,
+    /// Creatives (cr-0 to cr-2) whose clicks convert otherwise.
+    pub creatives: Vec<TrialValue>,
+    /// A weather that comes and goes, and is told.
+    pub weather: Option<TrialWeather>,
     /// Dimensions that the campaign forbids factors for.
     pub forbidden_dimensions: Vec<String>,
     /// Events reach the topics so late.
@@ -107,6 +115,24 @@ pub struct TrialValue {
     pub conversion: f64,
 }
 
+/// A weather in spells of whole hours, whose lengths the seed draws.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrialWeather {
+    /// Its word.
+    pub word: String,
+    /// Share of the hours under it.
+    pub share: f64,
+    /// Mean length of a spell in hours.
+    pub spell_hours: f64,
+    /// Times as many clicks per impression.
+    pub clicks: f64,
+    /// Times as many conversions per click.
+    pub conversion: f64,
+    /// Each of its hours is told so long before it begins.
+    pub told_minutes_before: f64,
+}
+
 /// A change of the specification.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -130,6 +156,7 @@ impl Default for Trial {
             events_a_day: 3_000.0,
             click_rate: CLICK_RATE,
             pricing: Pricing::SecondPrice,
+            billing: Billing::Cpc,
             hour_noise: 0.1,
             bid_strategy: "max_clicks".into(),
             target_over_cpa: None,
@@ -138,6 +165,9 @@ impl Default for Trial {
             hours: Vec::new(),
             devices: Vec::new(),
             geos: Vec::new(),
+            placements: Vec::new(),
+            creatives: Vec::new(),
+            weather: None,
             forbidden_dimensions: Vec::new(),
             feed_lag_minutes: 0.0,
             buyer_ignores: 0.0,
@@ -160,6 +190,13 @@ impl Default for TrialShock {
             tracked: 1.0,
             feed_dead: false,
         }
+    }
+}
+
+impl Default for TrialWeather {
+    fn default() -> Self {
+        let word = "rain".into();
+        Self { word, share: 0.3, spell_hours: 4.0, clicks: 1.0, conversion: 1.0, told_minutes_before: 10.0 }
     }
 }
 
@@ -210,13 +247,18 @@ impl Trial {
         scenario.people = People { count: 1_000_000, consent_share: 0.8 };
         scenario.supply_noise_sd = self.hour_noise;
         scenario.buyer = BuyerManners { ignored_share: self.buyer_ignores, ..BuyerManners::default() };
+        scenario.weather = self.weather.iter().flat_map(|weather| weather.spells(seed, start_ms, end_ms)).collect();
         scenario.shocks = self.shocks.iter().map(|shock| shock.at(start_ms)).collect();
         let drawn_rate = log_uniform(&mut draws, 0.01, 0.1);
         let conversion_rate = self.conversion_rate.unwrap_or(drawn_rate);
-        let mean_cost = auction.mean_spend_micros(&odds, self.click_rate) / (odds.win_share * self.click_rate);
+        let billable = match self.billing {
+            Billing::Cpc => odds.win_share * self.click_rate,
+            Billing::Cpm => odds.win_share,
+        };
+        let mean_cost = auction.mean_spend_micros(&odds, self.click_rate) / billable;
         let spec = self.spec(&mut draws, right_bid, mean_cost, conversion_rate, &scenario);
         let weight = LocalShape::new(&self.time_zone).weight(start_ms, scenario.end_ms).max(1e-9);
-        let opportunities = self.events_a_day * self.days as f64 / (odds.win_share * self.click_rate);
+        let opportunities = self.events_a_day * self.days as f64 / billable;
         let changes = self.changes(&spec, start_ms);
         scenario.campaigns.push(CampaignWorld {
             spec,
@@ -234,7 +276,9 @@ impl Trial {
             geos: if self.geos.is_empty() { vec!["DE".into()] } else { names(&self.geos) },
             enforces_budget: false,
             conversion_by_hour: self.conversion_by_hour(),
-            conversion_by_device: self.conversion_by_device(),
+            conversion_by_device: by_name(&self.devices, &DEVICES),
+            conversion_by_placement: by_name(&self.placements, &PLACEMENTS),
+            conversion_by_creative: by_name(&self.creatives, &CREATIVES),
             conversion_by_geo: self.geos.iter().map(|geo| geo.conversion).collect(),
             nurtured_share: 0.0,
         });
@@ -271,14 +315,14 @@ impl Trial {
         for _ in 0..TRIES {
             let z = -1.65 + 2.05 * draws.unit();
             let sigma = 0.3 + 1.2 * draws.unit();
-            let auction = Auction::calibrated(self.pricing, Billing::Cpc, right_bid as i64, z, sigma);
+            let auction = Auction::calibrated(self.pricing, self.billing, right_bid as i64, z, sigma);
             let share = auction.odds(right_bid, 1.0).win_share;
             let elasticity = auction.spend_elasticity(right_bid as i64);
             if (WIN_SHARE.0..=WIN_SHARE.1).contains(&share) && (ELASTICITY.0..=ELASTICITY.1).contains(&elasticity) {
                 return auction;
             }
         }
-        Auction::calibrated(self.pricing, Billing::Cpc, right_bid as i64, -0.3, 0.6)
+        Auction::calibrated(self.pricing, self.billing, right_bid as i64, -0.3, 0.6)
     }
 
     fn spec(
@@ -326,18 +370,10 @@ impl Trial {
     /// Whether clicks differ by anything that factors can follow.
     pub fn has_differences(&self) -> bool {
         let differs = |values: &[TrialValue]| values.iter().any(|value| value.conversion != 1.0);
-        !self.hours.is_empty() || differs(&self.devices) || differs(&self.geos)
-    }
-
-    fn conversion_by_device(&self) -> Vec<f64> {
-        if self.devices.is_empty() {
-            return Vec::new();
-        }
-        let factor = |name: &str| {
-            let known = self.devices.iter().find(|value| value.name == name);
-            known.map_or(1.0, |value| value.conversion)
-        };
-        DEVICES.iter().map(|name| factor(name)).collect()
+        let by_value =
+            [&self.devices, &self.geos, &self.placements, &self.creatives].into_iter().any(|values| differs(values));
+        let by_weather = self.weather.as_ref().is_some_and(|weather| weather.clicks * weather.conversion != 1.0);
+        !self.hours.is_empty() || by_value || by_weather
     }
 
     fn conversion_by_hour(&self) -> Vec<f64> {
@@ -362,6 +398,40 @@ impl Trial {
         }
         changes
     }
+}
+
+impl TrialWeather {
+    /// Spells of a seed: whole hours, lengths geometric about their means.
+    fn spells(&self, seed: u64, start_ms: Millis, end_ms: Millis) -> Vec<Weather> {
+        let mut draws = Draws::keyed(seed, mix_text("weather"), 0, 0);
+        let share = self.share.clamp(0.01, 0.99);
+        let dry_hours = self.spell_hours * (1.0 - share) / share;
+        let mut length = |mean: f64| (1.0 + draws.exponential() * (mean - 1.0).max(0.0)) as Millis * HOUR_MS;
+        let mut spells = Vec::new();
+        let mut from_ms = start_ms + length(dry_hours);
+        while from_ms < end_ms {
+            let to_ms = (from_ms + length(self.spell_hours)).min(end_ms);
+            spells.push(Weather {
+                from_ms,
+                to_ms,
+                word: self.word.clone(),
+                click_factor: self.clicks,
+                conversion_factor: self.conversion,
+                told_before_ms: (self.told_minutes_before * 60_000.0) as Millis,
+            });
+            from_ms = to_ms + length(dry_hours);
+        }
+        spells
+    }
+}
+
+/// A factor for each name, 1 where none is given; none at all where no value is.
+fn by_name(values: &[TrialValue], names: &[&str]) -> Vec<f64> {
+    if values.is_empty() {
+        return Vec::new();
+    }
+    let factor = |name: &&str| values.iter().find(|value| value.name == **name).map_or(1.0, |value| value.conversion);
+    names.iter().map(factor).collect()
 }
 
 fn names(values: &[TrialValue]) -> Vec<String> {

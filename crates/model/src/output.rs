@@ -157,6 +157,14 @@ pub struct DesiredValue {
     pub lease_until: Option<Millis>,
     pub fallback: Option<Fallback>,
     pub holders: Vec<String>,
+    #[serde(default)]
+    pub wanted_ppm: Option<i64>,
+    #[serde(default)]
+    pub confirmed_ppm: Option<i64>,
+    #[serde(default)]
+    pub wanted_table: Option<Vec<i64>>,
+    #[serde(default)]
+    pub confirmed_table: Option<Vec<i64>>,
 }
 
 /// Sums and latches that must survive every restart.

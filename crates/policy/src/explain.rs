@@ -234,6 +234,7 @@ pub fn why_nothing(why: WhyNothing) -> &'static str {
         WhyNothing::NoBudget => "The specification gives no budget, so the campaign is only observed.",
         WhyNothing::HumanOverride => "Somebody set another value less than a day ago; it is left alone.",
         WhyNothing::AwaitingAck => "The last command has not been answered yet.",
+        WhyNothing::ChangeFreeze => "People have asked for no changes now; only the hard stop is sent.",
         WhyNothing::Learning => "The platform is learning; only decreases are sent.",
         WhyNothing::IntegrityGap => "Journal and log do not agree; only decreases are sent.",
         WhyNothing::StaleData => "The data are old; only decreases are sent.",

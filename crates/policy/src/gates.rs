@@ -25,6 +25,8 @@ pub struct GateInput<'a> {
     pub apply_ms: Millis,
     /// The platform says that it is learning.
     pub learning: bool,
+    /// People have asked for no changes now.
+    pub change_freeze: bool,
     /// A latched difference between journal and log.
     pub integrity_gap: bool,
     /// T - W; none while a source has not reported.
@@ -108,6 +110,7 @@ pub enum WhyNothing {
     NoBudget,
     HumanOverride,
     AwaitingAck,
+    ChangeFreeze,
     Learning,
     IntegrityGap,
     StaleData,
@@ -131,6 +134,7 @@ pub fn pass(input: &GateInput<'_>, actuator: Actuator, settings: &Settings) -> G
         .or_else(|| without_limits(input, actuator))
         .or_else(|| overridden(input, settings))
         .or_else(|| unanswered(input, settings))
+        .or_else(|| input.change_freeze.then_some((Permission::HardStopOnly, WhyNothing::ChangeFreeze)))
         .or_else(|| input.learning.then_some((Permission::DecreasesOnly, WhyNothing::Learning)))
         .or_else(|| untrusted(input, settings));
     match failed {
@@ -229,6 +233,7 @@ impl WhyNothing {
             WhyNothing::NoBudget => "no_budget",
             WhyNothing::HumanOverride => "human_override",
             WhyNothing::AwaitingAck => "awaiting_ack",
+            WhyNothing::ChangeFreeze => "change_freeze",
             WhyNothing::Learning => "learning",
             WhyNothing::IntegrityGap => "integrity_gap",
             WhyNothing::StaleData => "stale_data",

@@ -43,7 +43,8 @@ pub struct Profile {
     pub modifier_min_ppm: i64,
     /// Greatest modifier.
     pub modifier_max_ppm: i64,
-    /// Dimensions whose values may have a modifier of their own: of device, geo, placement, creative.
+    /// Dimensions whose values may have a modifier of their own: of device, geo, placement, creative, and weather for the
+    /// campaign's bid while it holds.
     pub modifier_dimensions: Vec<String>,
     /// The platform caps a day's spend by itself at the campaign's budget.
     pub caps_day_itself: bool,
@@ -197,7 +198,7 @@ fn bidder() -> Profile {
         budget_changes_per_hour: 0,
         modifier_min_ppm: 300_000,
         modifier_max_ppm: 3_000_000,
-        modifier_dimensions: words(&["device", "geo", "placement", "creative"]),
+        modifier_dimensions: words(&["device", "geo", "placement", "creative", "weather"]),
         caps_day_itself: false,
     }
 }

@@ -3,7 +3,7 @@
 //! `cargo run --release -p replay --example modifiers -- [SEEDS] [FIRST_SEED] [ARM]`; figures stand in
 //! `benches/scores/modifiers.md`.
 
-use market::{Trial, TrialHours, TrialValue};
+use market::{Billing, Trial, TrialHours, TrialValue, TrialWeather};
 use replay::trial::{DayScore, Score, run};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -26,7 +26,7 @@ fn main() {
     }
 }
 
-const DIMENSIONS: [&str; 5] = ["hour", "device", "geo", "placement", "creative"];
+const DIMENSIONS: [&str; 6] = ["hour", "device", "geo", "placement", "creative", "weather"];
 
 fn values(values: &[(&str, f64)]) -> Vec<TrialValue> {
     values.iter().map(|(name, conversion)| TrialValue { name: (*name).into(), conversion: *conversion }).collect()
@@ -51,6 +51,14 @@ fn arms() -> Vec<(&'static str, Trial)> {
             ..Trial::default()
         }
     };
+    // Impressions are paid for, so one that is clicked twice as often is worth twice as much.
+    let rain = |clicks: f64, billing: Billing, days| {
+        let (click_rate, events_a_day) = if billing == Billing::Cpm { (0.25, 6_400.0) } else { (0.25, 2_000.0) };
+        let weather = Some(TrialWeather { clicks, ..TrialWeather::default() });
+        // Of devices and creatives some are clicked oftener, too: they are left out, so that the weather alone is judged.
+        let forbidden_dimensions = ["device", "creative", "placement", "geo", "hour"].map(str::to_owned).to_vec();
+        Trial { billing, click_rate, weather, forbidden_dimensions, ..trial(events_a_day, 1.0, days) }
+    };
     vec![
         ("x3, 100 a day", trial(1_600.0, 3.0, 21)),
         ("x3, 150 a day", trial(2_400.0, 3.0, 21)),
@@ -60,6 +68,12 @@ fn arms() -> Vec<(&'static str, Trial)> {
         ("no effect, 12 places", Trial { geos: places(12, 1.0), ..trial(2_000.0, 1.0, 28) }),
         ("desktop x2", Trial { devices: values(&[("desktop", 2.0)]), ..trial(1_370.0, 1.0, 21) }),
         ("one place of 6 x3", Trial { geos: places(6, 3.0), ..trial(1_500.0, 1.0, 21) }),
+        ("one placement of 8 x3", Trial { placements: values(&[("pl-3", 3.0)]), ..trial(1_600.0, 1.0, 21) }),
+        ("one creative of 3 x2", Trial { creatives: values(&[("cr-1", 2.0)]), ..trial(1_500.0, 1.0, 21) }),
+        ("rain, clicks x2, impressions paid", rain(2.0, Billing::Cpm, 21)),
+        ("rain, clicks x2, clicks paid", rain(2.0, Billing::Cpc, 21)),
+        ("rain without effect, impressions paid", rain(1.0, Billing::Cpm, 28)),
+        ("rain without effect, clicks paid", rain(1.0, Billing::Cpc, 28)),
         ("evening x3 and desktop x2", Trial { devices: values(&[("desktop", 2.0)]), ..trial(1_100.0, 3.0, 21) }),
     ]
 }
@@ -92,10 +106,10 @@ fn by_day(score: &Score) -> String {
     let share = |day: &DayScore| {
         (day.own_table_conversions - day.flat_conversions) / (day.table_conversions - day.flat_conversions).max(1e-9)
     };
-    let days = score
-        .days
-        .iter()
-        .map(|day| format!("{}+{}/{}+{}/{:.2}", day.hours_off, day.values_off, day.tables, day.modifiers, share(day)));
+    let days = score.days.iter().map(|day| {
+        let weather = format!("{}x{:.2}", day.weather, day.under_weather);
+        format!("{}+{}/{}+{}/{weather}/{:.2}", day.hours_off, day.values_off, day.tables, day.modifiers, share(day))
+    });
     format!("seed {}: {}", score.seed, days.collect::<Vec<_>>().join(" "))
 }
 
@@ -121,7 +135,8 @@ fn gains(name: &str, scores: &[Score], twins: &[Score]) -> String {
     };
     let strict = middle(scores.iter().map(|score| score.days[DAY].share_of_hour_gain()));
     let tables = middle(scores.iter().map(|score| score.days.iter().map(|day| day.tables).sum::<u64>() as f64));
-    let values = middle(scores.iter().map(|score| score.days.iter().map(|day| day.modifiers).sum::<u64>() as f64));
+    let values =
+        middle(scores.iter().map(|score| score.days.iter().map(|day| day.modifiers + day.weather).sum::<u64>() as f64));
     let is_off = |day: &DayScore| day.hours_off + day.values_off > 0;
     let first = scores.iter().map(|score| score.days.iter().position(is_off).map_or(99, |day| day + 1));
     let spend = middle(scores.iter().map(|score| score.days[DAY].share()));
@@ -141,13 +156,17 @@ fn gains(name: &str, scores: &[Score], twins: &[Score]) -> String {
 }
 
 fn no_effect(name: &str, scores: &[Score]) -> String {
-    let any = scores.iter().filter(|score| score.days.iter().any(|day| day.tables + day.modifiers > 0)).count();
+    let has_any = |day: &DayScore| day.tables + day.modifiers + day.weather > 0;
+    let any = scores.iter().filter(|score| score.days.iter().any(has_any)).count();
     let off: u64 = scores.iter().flat_map(|score| &score.days).map(|day| day.hours_off).sum();
     let hours = scores.iter().map(|score| score.days.len() * 24).sum::<usize>().max(1);
     let share = 100.0 * off as f64 / hours as f64;
     let values = scores.iter().filter(|score| score.days.iter().any(|day| day.modifiers > 0)).count();
+    let weather = scores.iter().filter(|score| score.days.iter().any(|day| day.weather > 0)).count();
     let count = scores.len();
-    format!("| {name} | a factor in {any} of {count} campaigns, of a value in {values} | {share:.2} % of hours off 1 |")
+    format!(
+        "| {name} | a factor in {any} of {count} campaigns, of a value in {values}, of a weather in {weather} | {share:.2} % of hours off 1 |"
+    )
 }
 
 /// A tenth, half and nine tenths.

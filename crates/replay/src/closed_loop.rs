@@ -138,6 +138,8 @@ impl ClosedLoop {
         self.read(now);
         let feedback = self.market.take_feedback(now);
         self.waiting.extend(feedback.into_iter().map(|fact| ("ads.feedback", fact)));
+        let context = self.market.take_context(now);
+        self.waiting.extend(context.into_iter().map(|fact| ("ads.context", fact)));
         let record = self.close(now);
         let at = JournalPosition { offset: self.journal_offset, timestamp_ms: now };
         self.journal_offset += 1;

@@ -85,6 +85,10 @@ pub struct DayScore {
     pub hours_off: u64,
     /// Factors of single values commanded.
     pub modifiers: u64,
+    /// Factors of a weather commanded, and taken back.
+    pub weather: u64,
+    /// The factor that was last commanded under a weather.
+    pub under_weather: f64,
     /// Values of dimensions whose factor is not 1 at the day's end.
     pub values_off: u64,
     /// Sum of the absolute changes of the logarithm of the bid.
@@ -184,7 +188,7 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
     let mut world = ClosedLoop::new(scenario, seed, policy.or_else(|| policy_of(trial, Method::Linear)), delays);
     let mut changes = market.changes.into_iter().peekable();
     let mut budget_micros = spec.daily_budget_micros.unwrap_or_default();
-    let mut seen = Seen { start_ms, ..Seen::default() };
+    let mut seen = Seen { start_ms, under_weather: 1.0, ..Seen::default() };
     let (mut days, mut spent, mut clicks, mut conversions, mut expected_spend) = (Vec::new(), 0, 0, 0, 0);
     let starts = hindsight.as_ref().map(Hindsight::day_starts).unwrap_or_default();
     for (at, from_ms) in starts.iter().enumerate() {
@@ -225,19 +229,23 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         expected_spend = spend_now;
         let compared = hindsight.as_ref().filter(|_| trial.has_differences());
         let own = world.market().buyer().state(&spec.campaign_id).cloned().unwrap_or_default();
-        let compared = compared.and_then(|h| h.at_spend(at, day_spend, spec.bid_max_micros, &own)).unwrap_or_default();
+        let compared = compared
+            .and_then(|h| h.at_spend(at, day_spend, spec.bid_max_micros, &own, seen.under_weather))
+            .unwrap_or_default();
         days.push(DayScore {
             expected_spend_micros: day_spend,
             flat_conversions: compared[0].conversions,
             table_conversions: compared[1].conversions,
             own_table_conversions: compared[2].conversions,
             hours_off: own.hour_table.iter().filter(|ppm| **ppm != WHOLE_PPM).count() as u64,
-            values_off: own.modifiers.values().filter(|ppm| **ppm != WHOLE_PPM).count() as u64,
+            values_off: own.modifiers.values().filter(|ppm| **ppm != WHOLE_PPM).count() as u64
+                + u64::from(seen.under_weather != 1.0),
             budget_micros,
             spend_micros,
             spend_first_half_micros: half,
             clicks: day_clicks,
             conversions: day_conversions,
+            under_weather: seen.under_weather,
             bid_micros: seen.bid_micros,
             plan_error: plan_error(&hours, budget_micros),
             ..seen.day
@@ -295,6 +303,8 @@ struct Seen {
     alerts: BTreeMap<String, u64>,
     openings: Vec<Opening>,
     bids: Vec<(Millis, i64)>,
+    /// The factor that was last commanded while there was a weather.
+    under_weather: f64,
 }
 
 impl Watch for Seen {
@@ -302,7 +312,13 @@ impl Watch for Seen {
         for command in &outputs.adjustments {
             self.day.commands += 1;
             self.day.tables += u64::from(command.kind == "set_modifier_table");
-            self.day.modifiers += u64::from(command.kind == "set_modifier");
+            let dimension = command.dimension.as_ref().map(|of| of.name.as_str());
+            let of_weather = dimension == Some("weather");
+            self.day.modifiers += u64::from(command.kind == "set_modifier" && !of_weather);
+            self.day.weather += u64::from(of_weather);
+            if let Some(ppm) = command.value_ppm.filter(|ppm| of_weather && *ppm != WHOLE_PPM) {
+                self.under_weather = ppm as f64 / WHOLE_PPM as f64;
+            }
             let Some(value) = command.value_micros.filter(|_| command.kind == "set_bid") else { continue };
             self.day.bid_commands += 1;
             if self.bid_micros > 0 && value > 0 {

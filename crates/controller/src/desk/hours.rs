@@ -104,7 +104,7 @@ impl Desk<'_> {
         let (before, known) = (self.in_force(case, ledger).to_vec(), ledger.hours.lapsed.clone());
         let proposal = Proposal { action: Action::SetModifierTable, reason, group_sum_micros: None, approved };
         let settings = self.bounds_of(case, crate::hour_table::DIMENSION);
-        let view = FactorView { wanted, in_force: &before, known: &known, settings: &settings };
+        let view = FactorView { wanted, in_force: &before, known: &known, is_over: false, settings: &settings };
         let limits = self.limits_of_hours(case, ledger, reason);
         let ledger_view = self.view_of_hours(case, ledger);
         match check_factors(&proposal, &view, &limits, &ledger_view, self.now) {

@@ -57,6 +57,7 @@ impl Desk<'_> {
             unanswered_since_ms: slot.and_then(|slot| slot.pending.as_ref()).map(|pending| pending.issued_at),
             apply_ms: picture.apply_ms,
             learning: ledger.is_some_and(|ledger| ledger.learning),
+            change_freeze: live.around().frozen_until(self.now).is_some(),
             integrity_gap: self.ledger.integrity.is_some(),
             data_age_ms: picture.data_age(),
             feed_period_ms: picture.period_ms,

@@ -6,9 +6,11 @@
 //! set. What is refused is said in a record of `ads.proposals` in state rejected.
 
 use super::{Case, Desk};
-use crate::ledger::{CampaignLedger, Lever, TABLE_KIND};
+use crate::factors::FactorSlot;
+use crate::ledger::{CampaignLedger, Lever, TABLE_KIND, VALUE_KIND};
+use model::WHOLE_PPM;
 use model::fact::Decision;
-use model::output::{Adjustment, Explanation};
+use model::output::{Adjustment, Dimension, Explanation};
 use model::time::{DAY_MS, Millis};
 use policy::explain::Reason;
 use policy::guard::{Action, Proposal};
@@ -23,35 +25,30 @@ pub struct Undo {
     pub issued_at: Millis,
     /// Which value it set.
     pub lever: Lever,
-    /// What the command to come is: set_bid, set_daily_budget, set_modifier_table, pause, resume.
+    /// What the command to come is: set_bid, set_daily_budget, set_modifier_table, set_modifier, pause, resume.
     pub kind: &'static str,
     /// Asked for now; micros, `None` for a state.
     pub from_micros: Option<i64>,
     /// Asked for then; micros, `None` for a state.
     pub to_micros: Option<i64>,
-    /// Factors on the bid by hour, asked for now and then, as wholes; parts per million, empty for all else.
+    /// Factors on the bid by hour, asked for now and then, as wholes; of a single value its one factor. Parts per million,
+    /// empty for all else.
     pub tables: (Vec<i64>, Vec<i64>),
+    /// The dimension and value that a single factor is of.
+    pub dimension: Option<Dimension>,
 }
 
 impl CampaignLedger {
-    /// What can be taken back at an instant: the last command of each lever and the last table, where it changed
-    /// something.
+    /// What can be taken back at an instant: the last command of each lever, the last table and the last factor of each
+    /// value, where it changed something.
     pub fn undos(&self, now: Millis) -> Vec<Undo> {
         let levers = [Lever::Bid, Lever::Budget, Lever::State];
-        levers.into_iter().filter_map(|lever| self.undo_of(lever, now)).chain(self.undo_of_hours(now)).collect()
-    }
-
-    fn undo_of_hours(&self, now: Millis) -> Option<Undo> {
-        let (last, before) = self.hours.way_back(now)?;
-        Some(Undo {
-            command_id: last.issued.command_id.clone(),
-            issued_at: last.issued.issued_at,
-            lever: Lever::Bid,
-            kind: TABLE_KIND,
-            from_micros: None,
-            to_micros: None,
-            tables: (last.table.clone(), before),
-        })
+        let of_values = self.values.iter().filter_map(|((name, value), slot)| {
+            let dimension = Dimension { name: name.clone(), value: value.clone() };
+            undo_of_factors(slot, Some(dimension), now)
+        });
+        let of_hours = undo_of_factors(&self.hours, None, now);
+        levers.into_iter().filter_map(|lever| self.undo_of(lever, now)).chain(of_hours).chain(of_values).collect()
     }
 
     fn undo_of(&self, lever: Lever, now: Millis) -> Option<Undo> {
@@ -65,6 +62,7 @@ impl CampaignLedger {
             from_micros: values.map(|(from, _)| from),
             to_micros: values.map(|(_, to)| to),
             tables: Default::default(),
+            dimension: None,
         };
         match lever {
             Lever::State => Some(undo(if last.value == 0 { "resume" } else { "pause" }, None)),
@@ -75,6 +73,25 @@ impl CampaignLedger {
             }
         }
     }
+}
+
+/// The way back of a table, or of the factor of one value of a dimension.
+fn undo_of_factors(slot: &FactorSlot, dimension: Option<Dimension>, now: Millis) -> Option<Undo> {
+    let (last, before) = slot.way_back(now)?;
+    // The end of a weather is nobody's decision.
+    if last.is_of_weather && last.table == [WHOLE_PPM] {
+        return None;
+    }
+    Some(Undo {
+        command_id: last.issued.command_id.clone(),
+        issued_at: last.issued.issued_at,
+        lever: Lever::Bid,
+        kind: if dimension.is_some() { VALUE_KIND } else { TABLE_KIND },
+        from_micros: None,
+        to_micros: None,
+        tables: (last.table.clone(), before),
+        dimension,
+    })
 }
 
 impl Desk<'_> {
@@ -104,6 +121,9 @@ impl Desk<'_> {
     fn ask_back(&mut self, case: &Case<'_>, undo: &Undo) -> Result<bool, &'static str> {
         if undo.kind == TABLE_KIND {
             return Ok(self.submit_persons_hours(case, &undo.tables.1, Reason::Undo, false));
+        }
+        if let (Some(of), Some(ppm)) = (&undo.dimension, undo.tables.1.first()) {
+            return Ok(self.submit_persons_value(case, of, *ppm, Reason::Undo, false));
         }
         let action = self.action_back(case, undo)?;
         let proposal = Proposal { action, reason: Reason::Undo, group_sum_micros: None, approved: false };
@@ -152,7 +172,9 @@ impl Desk<'_> {
             target: super::target(case.campaign_id, spec),
             kind: undo.kind.to_owned(),
             value_micros: undo.to_micros,
-            table: Some(undo.tables.1.clone()).filter(|table| !table.is_empty()),
+            table: Some(undo.tables.1.clone()).filter(|table| !table.is_empty() && undo.dimension.is_none()),
+            value_ppm: undo.tables.1.first().copied().filter(|_| undo.dimension.is_some()),
+            dimension: undo.dimension.clone(),
             currency: spec.currency.clone(),
             sequence,
             group_id: Some(author.to_owned()),

@@ -3,7 +3,8 @@
 //!
 //! What always holds: the product over dimensions, with that of the hours, stays within the policy's bounds and the highest
 //! bid for every ad, whatever its values; a factor is sent only to a platform whose profile takes the dimension; a value of
-//! which nothing is proven any more goes back to 1. A factor is sent again within the day only where the last was lost or
+//! which nothing is proven any more goes back to 1; that of a weather goes back as soon as the weather is over, and comes at any
+//! time of the day. A factor is sent again within the day only where the last was lost or
 //! its lease ran out.
 
 use super::hours::{COOL_DOWN_MS, RETRY_MS, WINDOW_MS};
@@ -19,11 +20,15 @@ use policy::explain::Reason;
 use policy::gates::{Gate, Permission, WhyNothing};
 use policy::guard::{Action, Checked, FactorView, LedgerView, Limits, Mode, Proposal, Verdict, check_factors};
 use policy::modifier::{is_worth_a_command, to_ppm};
+use policy::profile::Actuator;
 use policy::settings::Modifiers;
 use std::collections::BTreeMap;
 
 /// What "why nothing" calls it.
 const WORD: &str = "modifiers";
+
+/// The dimension whose factors hold for all of the campaign, while a weather does.
+const WEATHER: &str = crate::by_weather::DIMENSION;
 
 /// Dimension and value.
 type Key = (String, String);
@@ -43,7 +48,25 @@ impl Desk<'_> {
     fn wanted_values(&self, case: &Case<'_>) -> BTreeMap<Key, f64> {
         let known = self.ledger.campaign(case.account_id, case.campaign_id).map(|ledger| &ledger.values);
         let mut wanted: BTreeMap<Key, f64> = known.into_iter().flatten().map(|(key, _)| (key.clone(), 1.0)).collect();
-        let Some(by_value) = &case.live.by_value else { return wanted };
+        self.add_weather(case, &mut wanted);
+        self.add_values(case, &mut wanted);
+        wanted
+    }
+
+    /// The weather that holds now, if it has a factor.
+    fn add_weather(&self, case: &Case<'_>, wanted: &mut BTreeMap<Key, f64>) {
+        let Some(by_weather) = &case.live.by_weather else { return };
+        let Some(word) = case.live.around().weather_at(self.now).filter(|_| self.may_send(case, WEATHER)) else {
+            return;
+        };
+        let (key, factor) = ((WEATHER.to_owned(), word.to_owned()), by_weather.wanted(word));
+        if factor != 1.0 && factor > 0.0 && (wanted.len() < FACTORS_MAX || wanted.contains_key(&key)) {
+            wanted.insert(key, factor);
+        }
+    }
+
+    fn add_values(&self, case: &Case<'_>, wanted: &mut BTreeMap<Key, f64>) {
+        let Some(by_value) = &case.live.by_value else { return };
         for dimension in STEERED.into_iter().filter(|name| self.may_send(case, name)) {
             for (value, factor) in by_value.wanted(dimension) {
                 let key = (dimension.to_owned(), value.to_owned());
@@ -52,7 +75,6 @@ impl Desk<'_> {
                 }
             }
         }
-        wanted
     }
 
     fn may_send(&self, case: &Case<'_>, dimension: &str) -> bool {
@@ -65,6 +87,12 @@ impl Desk<'_> {
         if !is_worth_a_command(&to_ppm(&[wanted]), &[told], &case.settings.modifiers) {
             return;
         }
+        let is_over = key.0 == WEATHER && wanted == 1.0;
+        let hold_ms = case.settings.gates.override_hold_ms;
+        let is_taken_back = slot.taken_back_at.is_some_and(|at| self.now.saturating_sub(at) < hold_ms);
+        if is_taken_back && !is_over {
+            return self.note(WORD, WhyNothing::HumanOverride.as_str());
+        }
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
         if ledger.is_some_and(CampaignLedger::is_paused) {
             return self.note(WORD, "paused");
@@ -74,10 +102,10 @@ impl Desk<'_> {
         if gate.permission > needed {
             return self.note(WORD, gate.why.map_or("held", WhyNothing::as_str));
         }
-        if !self.is_time_for(case, &slot) {
+        if key.0 != WEATHER && !self.is_time_for(case, &slot) {
             return self.note(WORD, "waits_for_the_instant");
         }
-        self.submit_value(case, key, wanted, false);
+        self.submit_value(case, key, wanted, (Reason::Modifiers, false));
     }
 
     /// At the instant of the day; one that was lost, or whose lease ran out, at any time.
@@ -88,23 +116,32 @@ impl Desk<'_> {
         has_lapsed || self.is_value_lost(case, slot) || (instant..instant.saturating_add(WINDOW_MS)).contains(&since)
     }
 
-    /// A person's approval of a factor passes the guard again.
-    pub(super) fn submit_approved_value(&mut self, case: &Case<'_>, proposal: &Adjustment) -> bool {
-        let (Some(of), Some(ppm)) = (&proposal.dimension, proposal.value_ppm) else { return false };
+    /// A factor that a person asks for, by an approval or by taking the last one back, passes the guard like any other.
+    pub(super) fn submit_persons_value(
+        &mut self,
+        case: &Case<'_>,
+        of: &Dimension,
+        ppm: i64,
+        reason: Reason,
+        approved: bool,
+    ) -> bool {
         let key = (of.name.clone(), of.value.clone());
-        self.submit_value(case, &key, ppm as f64 / WHOLE_PPM as f64, true)
+        self.submit_value(case, &key, ppm as f64 / WHOLE_PPM as f64, (reason, approved))
     }
 
-    fn submit_value(&mut self, case: &Case<'_>, key: &Key, wanted: f64, approved: bool) -> bool {
+    fn submit_value(&mut self, case: &Case<'_>, key: &Key, wanted: f64, (reason, approved): (Reason, bool)) -> bool {
         let slot = self.value_slot(case, key);
         let settings = self.bounds_of(case, &key.0);
         // A bound that another dimension has moved is no reason to go past what nothing is proven of.
         let wanted = [wanted.clamp(settings.product_least.min(1.0), settings.product_most.max(1.0))];
         let before = [self.value_in_force(case, &slot)];
-        let reason = if approved { Reason::Person } else { Reason::Modifiers };
         let proposal = Proposal { action: Action::SetModifier, reason, group_sum_micros: None, approved };
-        let view = FactorView { wanted: &wanted, in_force: &before, known: &slot.lapsed, settings: &settings };
-        let limits = self.limits_of_value(case, &key.0, &slot, reason);
+        // A weather that comes back finds the factor that it had.
+        let reached = [slot.reached];
+        let known = if slot.reached > 0 && slot.lapsed.is_empty() { &reached[..] } else { &slot.lapsed };
+        let is_over = key.0 == WEATHER && wanted == [1.0];
+        let view = FactorView { wanted: &wanted, in_force: &before, known, is_over, settings: &settings };
+        let limits = self.limits_of_value(case, (&key.0, wanted[0]), &slot, reason);
         let ledger_view = self.view_of_value(case, &slot);
         match check_factors(&proposal, &view, &limits, &ledger_view, self.now) {
             Verdict::Hold(why) => self.note(WORD, why.as_str()),
@@ -189,10 +226,22 @@ impl Desk<'_> {
         }
     }
 
-    fn limits_of_value<'l>(&self, case: &Case<'l>, dimension: &str, slot: &FactorSlot, reason: Reason) -> Limits<'l> {
+    fn limits_of_value<'l>(
+        &self,
+        case: &Case<'l>,
+        (dimension, wanted): (&str, f64),
+        slot: &FactorSlot,
+        reason: Reason,
+    ) -> Limits<'l> {
         let has_lapsed = slot.last.as_ref().is_some_and(|last| last.has_lapsed);
-        let cool_down_ms = match (self.is_value_lost(case, slot) || case.approved, has_lapsed) {
-            (true, _) => 0,
+        let by_person = case.approved || reason == Reason::Undo;
+        let is_urgent = self.is_value_lost(case, slot) || by_person;
+        // Weather keeps no hours: it begins at the pace of bids, and its end waits for nothing.
+        let cool_down_ms = match (dimension == WEATHER, has_lapsed) {
+            _ if is_urgent => 0,
+            (true, _) if wanted == 1.0 => 0,
+            (true, true) => HOUR_MS,
+            (true, false) => case.picture.profile.cadence_ms(Actuator::Bid),
             (false, true) => RETRY_MS,
             (false, false) => COOL_DOWN_MS,
         };
@@ -233,7 +282,9 @@ impl Desk<'_> {
         // The lease's end leaves the least of the factor before, the new one and 1: no one value of micros says it.
         written.fallback = checked.lease_until_ms().map(|when| Fallback { value_micros: None, when });
         written.explanation.text = told(dimension, value, factor, &written.explanation.text);
-        if let Some(by_value) = &case.live.by_value {
+        if let Some(by_weather) = case.live.by_weather.as_ref().filter(|_| dimension == WEATHER) {
+            written.explanation.terms.extend(by_weather.terms(value));
+        } else if let Some(by_value) = &case.live.by_value {
             written.explanation.terms.extend(by_value.terms(dimension, value));
         }
         written
@@ -245,5 +296,6 @@ fn told(dimension: &str, value: &str, factor: Option<i64>, sentence: &str) -> St
     let hundredths = factor.unwrap_or(WHOLE_PPM) / 10_000;
     let (whole, part) = (hundredths / 100, hundredths % 100);
     let says = sentence.split_once(": ").map_or(sentence, |(_, says)| says);
-    format!("Factor {whole}.{part:02} on the bid where {dimension} is {value}: {says}")
+    let when = if dimension == WEATHER { "while the" } else { "where" };
+    format!("Factor {whole}.{part:02} on the bid {when} {dimension} is {value}: {says}")
 }

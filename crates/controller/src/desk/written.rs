@@ -4,11 +4,13 @@ use super::{Case, Desk};
 use crate::experiments::InArm;
 use crate::ledger::Lever;
 use crate::seen::fingerprint;
+use model::WHOLE_PPM;
 use model::fact::CampaignSpec;
 use model::output::*;
 use model::time::{MINUTE_MS, Millis};
 use policy::explain::{Reason, Story, ceiling_sentence, sentence, without};
 use policy::guard::{Checked, Mode};
+use policy::plan::Lift;
 
 impl Desk<'_> {
     /// The full record of a decision.
@@ -172,6 +174,22 @@ fn effect(case: &Case<'_>) -> Option<ExpectedEffect> {
     })
 }
 
+/// What people declared that holds now, and the weather that has a factor.
+fn said_around(case: &Case<'_>) -> Vec<Term> {
+    let (around, now) = (case.live.around(), case.picture.now);
+    let term = |name: &str, value: i64| Term { name: name.to_owned(), value };
+    let factor = |lifts: &[Lift]| policy::arithmetic::ppm(Lift::at(lifts, now));
+    let lifts = [("event_expected_ppm", &around.events), ("seasonality_expected_ppm", &around.seasons)];
+    let lifts = lifts.into_iter().map(|(name, lifts)| (name, factor(lifts))).filter(|(_, ppm)| *ppm != WHOLE_PPM);
+    let factor = around.weather_at(now).map(|word| (word, case.pacing.weather_factor(Some(word))));
+    let factor = factor.filter(|(_, factor)| *factor != 1.0);
+    let weather =
+        factor.map(|(word, factor)| term(&format!("weather_{word}_factor_ppm"), policy::arithmetic::ppm(factor)));
+    let is_excluded = around.is_excluded(now, now.saturating_add(1));
+    let excluded = is_excluded.then(|| term("data_excluded", 1));
+    lifts.map(|(name, ppm)| term(name, ppm)).chain(weather).chain(excluded).collect()
+}
+
 fn terms(case: &Case<'_>) -> Vec<Term> {
     let picture = case.picture;
     let term = |name: &str, value: i64| Term { name: name.to_owned(), value };
@@ -199,5 +217,6 @@ fn terms(case: &Case<'_>) -> Vec<Term> {
     if let Some(target) = &case.pacing.target {
         terms.extend(target.terms());
     }
+    terms.extend(said_around(case));
     terms
 }

@@ -12,7 +12,7 @@ use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 const EUR: i64 = 1_000_000;
 const STEP: Millis = 10 * MINUTE_MS;
 
-fn converting() -> CampaignSpec {
+pub(super) fn converting() -> CampaignSpec {
     CampaignSpec {
         daily_budget_micros: Some(700 * EUR),
         bid_strategy: "max_conversions".into(),
@@ -25,20 +25,22 @@ fn converting() -> CampaignSpec {
 }
 
 /// Twelve clicks for 4 EUR every ten minutes; each cut also credits what clicks of an hour before brought.
-struct Days {
-    world: World,
-    now: Millis,
-    queue: Vec<Fact>,
+pub(super) struct Days {
+    pub(super) world: World,
+    pub(super) now: Millis,
+    pub(super) queue: Vec<Fact>,
     /// What a click on the desktop converts over one on a phone; rows by device come with each cut.
-    desktop: i64,
-    refuses: bool,
-    records: Vec<(Millis, JournalRecord)>,
-    commands: Vec<Adjustment>,
-    proposed: Vec<Adjustment>,
+    pub(super) desktop: i64,
+    pub(super) refuses: bool,
+    /// Hours since the first in which it rains, which is told as they begin, and doubles what a click brings.
+    pub(super) rains: Option<fn(i64) -> bool>,
+    pub(super) records: Vec<(Millis, JournalRecord)>,
+    pub(super) commands: Vec<Adjustment>,
+    pub(super) proposed: Vec<Adjustment>,
 }
 
 impl Days {
-    fn of(spec: CampaignSpec) -> Self {
+    pub(super) fn of(spec: CampaignSpec) -> Self {
         let queue = vec![specified(spec)];
         Days {
             world: World::new(),
@@ -46,6 +48,7 @@ impl Days {
             queue,
             desktop: 1,
             refuses: false,
+            rains: None,
             records: Vec::new(),
             commands: Vec::new(),
             proposed: Vec::new(),
@@ -53,15 +56,20 @@ impl Days {
     }
 
     /// Some days; a click of an hour brings so many thousandths of a conversion.
-    fn days(self, days: i64, rate_milli: impl Fn(i64) -> i64) -> Self {
+    pub(super) fn days(self, days: i64, rate_milli: impl Fn(i64) -> i64) -> Self {
         self.steps(days * DAY_MS / STEP, rate_milli)
     }
 
-    fn steps(mut self, steps: i64, rate_milli: impl Fn(i64) -> i64) -> Self {
+    pub(super) fn steps(mut self, steps: i64, rate_milli: impl Fn(i64) -> i64) -> Self {
         for _ in 0..steps {
             let touched = self.now - MINUTE_MS - HOUR_MS;
             let hour = touched.rem_euclid(DAY_MS) / HOUR_MS;
-            let micro = 12 * 1_000 * rate_milli(hour);
+            let hours_since = |at: Millis| (at - MONDAY).div_euclid(HOUR_MS);
+            let rains = |at: Millis| self.rains.is_some_and(|rains| rains(hours_since(at)));
+            let micro = 12 * 1_000 * rate_milli(hour) * if rains(touched) { 2 } else { 1 };
+            if hours_since(self.now) != hours_since(self.now - STEP) && rains(self.now) {
+                self.queue.push(rain(self.now.div_euclid(HOUR_MS) * HOUR_MS));
+            }
             let mut rows = vec![touches("c", self.now - MINUTE_MS, 30, 12, 4 * EUR)];
             rows.extend((touched > MONDAY).then(|| credit("c", self.now - MINUTE_MS, touched, micro, 40 * micro)));
             let facts = std::mem::take(&mut self.queue);
@@ -93,13 +101,25 @@ impl Days {
         }
     }
 
-    fn factors(&self) -> Vec<&Adjustment> {
+    pub(super) fn factors(&self) -> Vec<&Adjustment> {
         self.commands.iter().filter(|command| command.kind == "set_modifier").collect()
     }
 
     fn tables(&self) -> Vec<&Adjustment> {
         self.commands.iter().filter(|command| command.kind == "set_modifier_table").collect()
     }
+}
+
+fn rain(from: Millis) -> Fact {
+    Fact::ContextSignal(Box::new(model::fact::ContextSignal {
+        signal_id: from.to_string(),
+        kind: "weather".into(),
+        scope: [("account".to_owned(), "acme".to_owned())].into(),
+        valid_from: from,
+        valid_to: from + HOUR_MS,
+        text: Some("rain".into()),
+        ..Default::default()
+    }))
 }
 
 fn answer(command: &Adjustment, refuses: bool) -> Fact {
@@ -231,7 +251,7 @@ fn with_a_table() -> (Days, Adjustment) {
     (days, table)
 }
 
-fn taken_back(command: &Adjustment) -> Fact {
+pub(super) fn taken_back(command: &Adjustment) -> Fact {
     Fact::Decision(Box::new(model::fact::Decision {
         command_id: command.command_id.clone(),
         account_id: command.account_id.clone(),

@@ -3,6 +3,7 @@
 mod anomalies;
 mod anything;
 mod by_dimension;
+mod context;
 mod hours;
 mod kpis;
 mod limits;

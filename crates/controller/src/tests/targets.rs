@@ -176,7 +176,7 @@ fn hours_and_days_hold_each_click_once_in_any_zone() {
             cells.credit(&calendar, at, 500_000, 9);
         }
         let seen = SeenShare::of(&[], &Settings::default().target);
-        let found = cells.by_age(&calendar, until, &seen, &[]);
+        let found = cells.by_age(&calendar, until, &seen, &[], &Default::default());
         assert_eq!(found.iter().map(|cell| cell.clicks).sum::<i64>(), 16 * 144, "{zone}");
         assert_eq!(found.iter().map(|cell| cell.conversions_micro).sum::<i64>(), 16 * 144 * 500_000);
         assert!(found.windows(2).all(|pair| pair[0].begun_ago_ms < pair[1].begun_ago_ms));

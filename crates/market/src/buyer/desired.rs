@@ -83,7 +83,10 @@ fn confirmed(value: &DesiredValue, place: &Place, at: Millis) -> Option<Value> {
             let micros = value.confirmed_micros.filter(|_| value.confirmed_micros == value.wanted_micros)?;
             Some(Value::Micros(Some(micros)))
         }
-        Place::Modifier(..) | Place::HourTable => None, // Desired states carry no such values.
+        Place::Modifier(..) => value.confirmed_ppm.filter(|_| value.confirmed_ppm == value.wanted_ppm).map(Value::Ppm),
+        Place::HourTable => {
+            value.confirmed_table.clone().filter(|_| value.confirmed_table == value.wanted_table).map(Value::Table)
+        }
     }
 }
 

@@ -109,6 +109,10 @@ fn is_table(table: &[i64]) -> bool {
     matches!(table.len(), 24 | 168) && table.iter().all(|ppm| (0..=10 * WHOLE_PPM).contains(ppm))
 }
 
+/// Dimensions whose factors this buyer takes; that of a weather holds for all ads, since it is in force only while the
+/// weather is.
+const FACTORS: [&str; 5] = ["device", "geo", "placement", "creative", "weather"];
+
 /// The place that a kind of command changes; `None` for kinds that this buyer cannot carry out.
 pub(crate) fn place_of(kind: &str, dimension: Option<&Dimension>) -> Option<Place> {
     match (kind, dimension) {
@@ -117,7 +121,7 @@ pub(crate) fn place_of(kind: &str, dimension: Option<&Dimension>) -> Option<Plac
         ("set_flight_budget", None) => Some(Place::FlightBudget),
         ("pause" | "resume", None) => Some(Place::Status),
         ("set_modifier_table", _) => Some(Place::HourTable),
-        ("set_modifier", Some(of)) if matches!(of.name.as_str(), "device" | "geo") => {
+        ("set_modifier", Some(of)) if FACTORS.contains(&of.name.as_str()) => {
             Some(Place::Modifier(of.name.clone(), of.value.clone()))
         }
         _ => None,

@@ -90,8 +90,8 @@ impl CampaignState {
         !(self.modifiers.is_empty() && self.hour_table.is_empty())
     }
 
-    /// The product of the factors that hold for an opportunity.
-    pub(crate) fn modifier(&self, device: &str, geo: &str, hour_of_week: usize) -> f64 {
+    /// The product of the factors that hold for an ad, that of a weather left out.
+    pub(crate) fn modifier_in_any_weather(&self, ad: &Ad<'_>) -> f64 {
         let factor = |name: &str, value: &str| {
             // A map of strings is small here, and asked only where a campaign has modifiers at all.
             let found = self.modifiers.iter().find(|(key, _)| key.0 == name && key.1 == value);
@@ -99,11 +99,34 @@ impl CampaignState {
         };
         let hour = match self.hour_table.len() {
             0 => WHOLE_PPM,
-            length => self.hour_table[hour_of_week % length],
+            length => self.hour_table[ad.hour_of_week % length],
         };
-        [factor("device", device), factor("geo", geo), hour]
+        let values = [("device", ad.device), ("geo", ad.geo), ("placement", ad.placement), ("creative", ad.creative)];
+        values
+            .map(|(name, value)| factor(name, value))
             .iter()
+            .chain([&hour])
             .fold(1.0, |product, &ppm| product * (ppm.max(0) as f64 / WHOLE_PPM as f64))
+    }
+}
+
+/// What factors tell apart.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ad<'a> {
+    pub(crate) device: &'a str,
+    pub(crate) geo: &'a str,
+    pub(crate) placement: &'a str,
+    pub(crate) creative: &'a str,
+    pub(crate) hour_of_week: usize,
+}
+
+impl CampaignState {
+    /// The product of the factors that hold for an ad now.
+    pub(crate) fn modifier(&self, ad: &Ad<'_>) -> f64 {
+        let of_weather = self.modifiers.iter().filter(|((name, _), _)| name == "weather");
+        of_weather.fold(self.modifier_in_any_weather(ad), |product, (_, ppm)| {
+            product * ((*ppm).max(0) as f64 / WHOLE_PPM as f64)
+        })
     }
 }
 

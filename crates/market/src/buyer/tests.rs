@@ -1,5 +1,6 @@
 //! The subscriber's rule as stories, and its invariants under any order of delivery.
 
+use super::state::Ad;
 use super::*;
 use crate::scenario::CampaignWorld;
 use model::output::{DesiredValue, ExpectedPrevious, Fallback, Target};
@@ -328,9 +329,10 @@ fn modifiers_multiply_the_bid() {
     buyer.receive(&Adjustment { table: Some(hours), ..command("set_modifier_table", 2, None) }, 0);
     buyer.settle(HOUR_MS);
     let state = buyer.state("acme-brand").unwrap();
-    assert_eq!(state.modifier("mobile", "DE", 24 + 3), 1.0);
-    assert_eq!(state.modifier("mobile", "DE", 4), 0.5);
-    assert_eq!(state.modifier("desktop", "DE", 27), 2.0);
+    let ad = |device, hour_of_week| Ad { device, geo: "DE", hour_of_week, ..Ad::default() };
+    assert_eq!(state.modifier(&ad("mobile", 24 + 3)), 1.0);
+    assert_eq!(state.modifier(&ad("mobile", 4)), 0.5);
+    assert_eq!(state.modifier(&ad("desktop", 27)), 2.0);
 }
 
 proptest! {

@@ -147,8 +147,11 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
         let state = controller.view();
         let Some(summary) = state.campaigns().find(|summary| summary.campaign_id == campaign) else { continue };
         let view = CampaignView::of(&summary, &state.why(&summary.account_id, campaign));
+        let around = state.said_around(&summary.account_id, campaign);
         if output == Output::Json {
-            return say_json(&json!(view), output);
+            let mut document = json!(view);
+            document["around"] = json!(around);
+            return say_json(&document, output);
         }
         say(&format!(
             "{}/{}: {}, bound by {}",
@@ -168,6 +171,9 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
         }
         for why in &view.why_nothing {
             say(&format!("no command for the {}", why.replace('_', " ")))?;
+        }
+        for said in &around {
+            say(said)?;
         }
         for said in view.rules.iter().filter(|said| said.is_match()) {
             say(&ruling(said, &summary.laws))?;

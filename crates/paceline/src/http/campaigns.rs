@@ -207,7 +207,9 @@ pub async fn one(
     let undo = |undo: &Undo| {
         json!({ "command_id": undo.command_id, "kind": undo.kind, "issued_at": undo.issued_at,
             "from_micros": undo.from_micros, "to_micros": undo.to_micros,
-            "from_table_ppm": table_of(&undo.tables.0), "to_table_ppm": table_of(&undo.tables.1) })
+            "from_table_ppm": table_of(undo, &undo.tables.0), "to_table_ppm": table_of(undo, &undo.tables.1),
+            "dimension": undo.dimension, "from_ppm": factor_of(undo, &undo.tables.0),
+            "to_ppm": factor_of(undo, &undo.tables.1) })
     };
     document["undos"] = entry.undos.iter().map(undo).collect();
     document["rules"] = entry.view.rules.iter().map(|said| in_full(said, &entry.laws)).collect();
@@ -219,8 +221,13 @@ pub async fn one(
 }
 
 /// Factors by hour, or nothing where a command has none.
-pub(super) fn table_of(factors: &[i64]) -> Option<&[i64]> {
-    (!factors.is_empty()).then_some(factors)
+pub(super) fn table_of<'f>(undo: &Undo, factors: &'f [i64]) -> Option<&'f [i64]> {
+    (!factors.is_empty() && undo.dimension.is_none()).then_some(factors)
+}
+
+/// The factor of one value of a dimension, or nothing where a command is of none.
+pub(super) fn factor_of(undo: &Undo, factors: &[i64]) -> Option<i64> {
+    factors.first().copied().filter(|_| undo.dimension.is_some())
 }
 
 /// What a rule said, beside what it says in the policy; nothing where another version of the policy has it no more.

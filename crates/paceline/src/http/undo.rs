@@ -5,7 +5,7 @@
 
 use super::Shared;
 use super::access::{Caller, Deed};
-use super::campaigns::table_of;
+use super::campaigns::{factor_of, table_of};
 use super::problem::{Problem, Told};
 use super::writing::{Reason, accepted_undo, busy, checked, send};
 use crate::published::CampaignEntry;
@@ -91,8 +91,11 @@ fn document(command: &Adjustment, entry: &CampaignEntry, undo: Option<&Undo>) ->
         "kind": undo.map(|undo| undo.kind),
         "from_micros": undo.and_then(|undo| undo.from_micros),
         "to_micros": undo.and_then(|undo| undo.to_micros),
-        "from_table_ppm": undo.and_then(|undo| table_of(&undo.tables.0)),
-        "to_table_ppm": undo.and_then(|undo| table_of(&undo.tables.1)),
+        "from_table_ppm": undo.and_then(|undo| table_of(undo, &undo.tables.0)),
+        "to_table_ppm": undo.and_then(|undo| table_of(undo, &undo.tables.1)),
+        "dimension": undo.and_then(|undo| undo.dimension.as_ref()),
+        "from_ppm": undo.and_then(|undo| factor_of(undo, &undo.tables.0)),
+        "to_ppm": undo.and_then(|undo| factor_of(undo, &undo.tables.1)),
         "goes_as": goes_as,
         "left_alone_hours": is_value.then_some(24),
     })

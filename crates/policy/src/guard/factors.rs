@@ -21,6 +21,8 @@ pub struct FactorView<'a> {
     pub in_force: &'a [i64],
     /// Factors that were in force until their lease ended: to come back to them is no new height. Empty for none.
     pub known: &'a [i64],
+    /// What the factors were for is over, as a weather is: they go back in one step.
+    pub is_over: bool,
     /// Numbers of the policy.
     pub settings: &'a Modifiers,
 }
@@ -63,7 +65,7 @@ fn pass(
         let before = of_hour(view.in_force, hour, view.wanted.len());
         let is_known = !view.known.is_empty();
         let known = if is_known { before.max(of_hour(view.known, hour, view.wanted.len())) } else { before };
-        let factor = bounded(*wanted, (before, known), highest, view.settings, limits, &mut draft)?;
+        let factor = bounded(*wanted, (before, known), highest, view, limits, &mut draft)?;
         growth = growth.max(factor as f64 / before.max(1) as f64);
         draft.factors.push(factor);
     }
@@ -93,12 +95,13 @@ fn bounded(
     wanted: f64,
     (before, known): (i64, i64),
     highest: i64,
-    settings: &Modifiers,
+    view: &FactorView<'_>,
     limits: &Limits<'_>,
     draft: &mut Draft,
 ) -> Result<i64, GuardHold> {
     let ppm = |factor: f64| half_to_even(factor * WHOLE_PPM as f64).map_err(|_| GuardHold::NotFinite);
     let mut factor = ppm(wanted)?;
+    let settings = view.settings;
     let (least, most) = (ppm(settings.product_least)?.max(UNIT_PPM), ppm(settings.product_most)?.min(highest));
     for (limit, edit, over) in [(least, Edit::Floor, false), (most, Edit::Ceiling, true)] {
         if (over && factor > limit) || (!over && factor < limit) {
@@ -112,7 +115,7 @@ fn bounded(
     if factor > before && factor > high {
         factor = high.max(before);
         draft.edited(Edit::StepUp);
-    } else if factor < before && factor < low && before <= most {
+    } else if factor < before && factor < low && before <= most && !view.is_over {
         factor = low.min(before);
         draft.edited(Edit::StepDown);
     }

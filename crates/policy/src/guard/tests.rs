@@ -531,7 +531,7 @@ mod factors {
             group_sum_micros: None,
             approved: false,
         };
-        let view = FactorView { wanted, in_force, known: &[], settings: &Modifiers::default() };
+        let view = FactorView { wanted, in_force, known: &[], is_over: false, settings: &Modifiers::default() };
         check_factors(&proposal, &view, &limits, ledger, now)
     }
 

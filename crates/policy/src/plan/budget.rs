@@ -25,7 +25,7 @@ pub struct Period {
 
 /// The budgets of a campaign as they stand today.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DayBudgets {
+pub struct DayBudgets<'a> {
     /// For each day.
     pub daily_micros: Option<i64>,
     /// Monday to Sunday.
@@ -36,10 +36,18 @@ pub struct DayBudgets {
     pub flight: Option<Period>,
     /// 0 is Monday.
     pub weekday: u8,
+    /// Times as much traffic as usual, as people expect it, today and on the days that follow; parts per million, none
+    /// where nothing is declared.
+    pub lifts_ppm: &'a [i64],
 }
 
 /// The budget of today, from the whole day; `Hold::NoBudget` where none is given.
-pub fn budget_of_day(budgets: &DayBudgets, weights: &Weights, open: &OpenHours, settings: &Plan) -> Result<i64, Hold> {
+pub fn budget_of_day(
+    budgets: &DayBudgets<'_>,
+    weights: &Weights,
+    open: &OpenHours,
+    settings: &Plan,
+) -> Result<i64, Hold> {
     let mut least = budgets.daily_micros.map(|daily| daily.max(0));
     let periods = [budgets.weekly, budgets.monthly, budgets.flight];
     // Weights share out periods only, and most campaigns have a daily budget alone.
@@ -48,7 +56,7 @@ pub fn budget_of_day(budgets: &DayBudgets, weights: &Weights, open: &OpenHours, 
     }
     let by_day = weekday_shares(weights, open);
     for period in periods.into_iter().flatten() {
-        let share = share_of_period(&period, budgets.weekday, &by_day, settings)?;
+        let share = share_of_period(&period, budgets, &by_day, settings)?;
         least = Some(least.map_or(share, |least| least.min(share)));
     }
     least.ok_or(Hold::NoBudget)
@@ -56,7 +64,9 @@ pub fn budget_of_day(budgets: &DayBudgets, weights: &Weights, open: &OpenHours, 
 
 /// remaining x g(today) / sum of g over the days left, between half and one and a half flat averages; the last day takes
 /// what is left, up to two averages.
-fn share_of_period(period: &Period, weekday: u8, by_day: &[f64; 7], settings: &Plan) -> Result<i64, Hold> {
+fn share_of_period(period: &Period, budgets: &DayBudgets<'_>, by_day: &[f64; 7], settings: &Plan) -> Result<i64, Hold> {
+    let weekday = budgets.weekday;
+    let lift = |day: usize| budgets.lifts_ppm.get(day).map_or(1.0, |ppm| (*ppm).max(0) as f64 / WHOLE_PPM as f64);
     let left = period.budget_micros.saturating_sub(period.spent_before_today_micros).max(0);
     let average = period.budget_micros.max(0) as f64 / period.days.max(1) as f64;
     let inside = |ppm: i64| ppm.clamp(0, WHOLE_PPM) as f64 / WHOLE_PPM as f64;
@@ -67,16 +77,21 @@ fn share_of_period(period: &Period, weekday: u8, by_day: &[f64; 7], settings: &P
     } else {
         let whole_today = by_day[usize::from(weekday % 7)];
         let last = by_day[(usize::from(weekday % 7) + ((period.days_left - 1) % 7) as usize) % 7];
-        let today = whole_today * today_inside;
-        let coming = sum_of_days(weekday, period.days_left, by_day)
-            - whole_today * (1.0 - today_inside)
-            - last * (1.0 - last_inside);
+        let today = whole_today * today_inside * lift(0);
+        let of_last = usize::try_from(period.days_left - 1).map_or(1.0, lift);
+        let coming = sum_of_days(weekday, period.days_left, by_day) + declared(budgets, period.days_left, by_day)
+            - whole_today * (1.0 - today_inside) * lift(0)
+            - last * (1.0 - last_inside) * of_last;
         if coming <= 0.0 {
             return Err(Hold::DayClosed);
         }
         // The bounds hold for whole days; a short first or last day shifts the average of all.
         let (low, high) = match is_whole {
-            true => (settings.day_share_min * average, settings.day_share_max * average),
+            // What people expect of a day may go beyond what is usual for days.
+            true => (
+                settings.day_share_min * average * lift(0).min(1.0),
+                settings.day_share_max * average * lift(0).max(1.0),
+            ),
             false => (0.0, f64::MAX),
         };
         // A day on which the campaign is closed gets nothing, whatever the lower bound says.
@@ -94,6 +109,16 @@ fn weekday_shares(weights: &Weights, open: &OpenHours) -> [f64; 7] {
     days
 }
 
+/// What the days left weigh more, or less, than their days of the week do.
+fn declared(budgets: &DayBudgets<'_>, days_left: i64, by_day: &[f64; 7]) -> f64 {
+    let left = usize::try_from(days_left).unwrap_or(0);
+    let days = budgets.lifts_ppm.iter().take(left).enumerate();
+    let more = days.map(|(day, ppm)| {
+        by_day[(usize::from(budgets.weekday) + day) % 7] * ((*ppm).max(0) - WHOLE_PPM) as f64 / WHOLE_PPM as f64
+    });
+    more.sum()
+}
+
 fn sum_of_days(first: u8, count: i64, by_day: &[f64; 7]) -> f64 {
     let week: f64 = by_day.iter().sum();
     let rest: f64 = (0..(count % 7) as usize).map(|day| by_day[(usize::from(first) + day) % 7]).sum();
@@ -107,7 +132,7 @@ mod tests {
 
     const EUR: i64 = 1_000_000;
 
-    fn flat(budgets: DayBudgets) -> Result<i64, Hold> {
+    fn flat(budgets: DayBudgets<'_>) -> Result<i64, Hold> {
         budget_of_day(&budgets, &[1.0; 168], &OpenHours::ALWAYS, &Plan::default())
     }
 
@@ -124,6 +149,18 @@ mod tests {
         assert_eq!(flat(budgets), Ok(30 * EUR));
         assert_eq!(flat(DayBudgets { daily_micros: Some(20 * EUR), ..budgets }), Ok(20 * EUR));
         assert_eq!(flat(DayBudgets::default()), Err(Hold::NoBudget));
+    }
+
+    #[test]
+    fn a_declared_day_gets_what_is_expected_of_it_from_the_others() {
+        let plain = DayBudgets { monthly: month(300, 0, 30, 30), ..Default::default() };
+        let usual = flat(plain).unwrap();
+        // Today is expected to bring three times as much: 3 of 32 parts, beyond what the bounds leave a usual day.
+        assert_eq!(flat(DayBudgets { lifts_ppm: &[3_000_000], ..plain }), Ok(28_125_000));
+        let tomorrow = flat(DayBudgets { lifts_ppm: &[1_000_000, 3_000_000], ..plain }).unwrap();
+        assert_eq!((usual, tomorrow), (10 * EUR, 9_375_000), "today gives its part");
+        assert_eq!(flat(DayBudgets { lifts_ppm: &[0], ..plain }), Ok(0), "nothing is expected");
+        assert!(flat(DayBudgets { lifts_ppm: &[i64::MIN, i64::MAX, 7], ..plain }).is_ok());
     }
 
     #[test]

@@ -27,14 +27,34 @@ struct Part {
 }
 
 impl DayPlan {
-    /// The plan of a day, given its local hours. `from_ms` is the start of the campaign where that is in the day;
-    /// `until_ms` the end of its flight. A day without an open hour is held.
+    /// The plan of a day, given its local hours, by their weights alone.
+    ///
+    /// # Errors
+    /// Those of [`DayPlan::lifted`].
     pub fn new(
         day: &LocalDay,
         hours: &[LocalHour],
         weights: &Weights,
         open: &OpenHours,
+        span: (Millis, Option<Millis>),
+        settings: &Plan,
+    ) -> Result<DayPlan, Hold> {
+        Self::lifted(day, hours, weights, open, span, &[], settings)
+    }
+
+    /// The plan of a day, given its local hours. `from_ms` is the start of the campaign where that is in the day;
+    /// `until_ms` the end of its flight. A day without an open hour is held. Times in `lifts` weigh so many times as
+    /// much as their hours do, whatever of an hour they cover.
+    ///
+    /// # Errors
+    /// The hold of a day in which nothing may be spent.
+    pub fn lifted(
+        day: &LocalDay,
+        hours: &[LocalHour],
+        weights: &Weights,
+        open: &OpenHours,
         (from_ms, until_ms): (Millis, Option<Millis>),
+        lifts: &[Lift],
         settings: &Plan,
     ) -> Result<DayPlan, Hold> {
         let start_ms = day.start_ms.max(from_ms);
@@ -42,7 +62,8 @@ impl DayPlan {
         // A flight shorter than the tail still has a plan.
         let tail_ms = settings.tail_ms.min(last_ms.saturating_sub(start_ms) / 2).max(0);
         let end_ms = last_ms.saturating_sub(tail_ms);
-        let mut plan = DayPlan { parts: parts(hours, weights, open), start_ms, end_ms, before_start: 0.0, whole: 0.0 };
+        let mut plan =
+            DayPlan { parts: parts(hours, weights, open, lifts), start_ms, end_ms, before_start: 0.0, whole: 0.0 };
         plan.before_start = plan.weight_until(start_ms);
         plan.whole = plan.weight_until(end_ms) - plan.before_start;
         if plan.whole > 0.0 && plan.whole.is_finite() && start_ms < end_ms { Ok(plan) } else { Err(Hold::DayClosed) }
@@ -94,18 +115,71 @@ impl DayPlan {
 
 /// Minutes are linear inside an hour; an hour that the clock cut short has its share of the weight, one that it repeats
 /// has it twice.
-fn parts(hours: &[LocalHour], weights: &Weights, open: &OpenHours) -> Vec<Part> {
+fn parts(hours: &[LocalHour], weights: &Weights, open: &OpenHours, lifts: &[Lift]) -> Vec<Part> {
     const HOUR_MS: f64 = 3_600_000.0;
     let mut before = 0.0;
     let mut parts = Vec::with_capacity(hours.len());
     for hour in hours.iter().filter(|hour| hour.start_ms < hour.end_ms) {
         let of_week = hour.hour_of_week();
         let weight = weights.get(of_week).copied().filter(|w| open.is_open(of_week) && w.is_finite() && *w > 0.0);
-        let weight_per_ms = weight.unwrap_or(0.0) / HOUR_MS;
-        parts.push(Part { start_ms: hour.start_ms, end_ms: hour.end_ms, weight_per_ms, before });
-        before += weight_per_ms * hour.end_ms.saturating_sub(hour.start_ms) as f64;
+        let of_hour = weight.unwrap_or(0.0) / HOUR_MS;
+        for (start_ms, end_ms, lift) in lifted(hour.start_ms, hour.end_ms, lifts) {
+            let weight_per_ms = of_hour * lift;
+            parts.push(Part { start_ms, end_ms, weight_per_ms, before });
+            before += weight_per_ms * end_ms.saturating_sub(start_ms) as f64;
+        }
     }
     parts
+}
+
+/// A stretch of time in which the plan weighs otherwise: an event that was declared, a weather with a factor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lift {
+    /// First instant.
+    pub from_ms: Millis,
+    /// First instant after it.
+    pub to_ms: Millis,
+    /// Times as much.
+    pub factor: f64,
+}
+
+/// The least and the most that all lifts together make of a stretch.
+const LIFT_BOUNDS: (f64, f64) = (0.01, 100.0);
+
+impl Lift {
+    /// What lifts make of an instant together.
+    pub fn at(lifts: &[Lift], at_ms: Millis) -> f64 {
+        let holding = lifts.iter().filter(|lift| (lift.from_ms..lift.to_ms).contains(&at_ms));
+        let factor: f64 =
+            holding.map(|lift| lift.factor).filter(|factor| factor.is_finite() && *factor > 0.0).product();
+        factor.clamp(LIFT_BOUNDS.0, LIFT_BOUNDS.1)
+    }
+
+    /// The mean of that over a stretch, by the clock; 1 where the stretch is empty.
+    pub fn mean(lifts: &[Lift], from_ms: Millis, to_ms: Millis) -> f64 {
+        let length = to_ms.saturating_sub(from_ms);
+        if length <= 0 {
+            return 1.0;
+        }
+        let parts = lifted(from_ms, to_ms, lifts);
+        let sum: f64 = parts.iter().map(|(from, to, lift)| to.saturating_sub(*from) as f64 * lift).sum();
+        sum / length as f64
+    }
+}
+
+/// A stretch cut where a lift begins or ends, each part with what holds in it.
+fn lifted(start_ms: Millis, end_ms: Millis, lifts: &[Lift]) -> Vec<(Millis, Millis, f64)> {
+    let meets = |lift: &&Lift| lift.from_ms < end_ms && lift.to_ms > start_ms && lift.from_ms < lift.to_ms;
+    let here: Vec<Lift> = lifts.iter().filter(meets).copied().collect();
+    if here.is_empty() {
+        return vec![(start_ms, end_ms, 1.0)];
+    }
+    let inside = |at: &Millis| (start_ms..end_ms).contains(at);
+    let mut cuts: Vec<Millis> = here.iter().flat_map(|lift| [lift.from_ms, lift.to_ms]).filter(inside).collect();
+    cuts.extend([start_ms, end_ms]);
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts.windows(2).map(|pair| (pair[0], pair[1], Lift::at(&here, pair[0]))).collect()
 }
 
 #[cfg(test)]
@@ -179,6 +253,24 @@ mod tests {
         assert!(!plan_.is_open(SUNDAY + 19 * HOUR) && plan_.is_open(SUNDAY + 9 * HOUR));
         let closed = OpenHours::parse(&"0".repeat(168)).unwrap();
         assert_eq!(plan("UTC", SUNDAY, &closed, (0, None)), Err(Hold::DayClosed));
+    }
+
+    #[test]
+    fn what_is_declared_weighs_as_much_as_was_said_and_no_minute_more() {
+        let zone = Zone::parse("UTC").unwrap();
+        let day = zone.day_of(SUNDAY);
+        let lifts = [Lift { from_ms: SUNDAY + 6 * HOUR + HOUR / 2, to_ms: SUNDAY + 8 * HOUR, factor: 3.0 }];
+        let hours = zone.local_hours(&day);
+        let plan = DayPlan::lifted(&day, &hours, &[1.0; 168], &OpenHours::ALWAYS, (0, None), &lifts, &Plan::default())
+            .unwrap();
+        let whole = 23.75 + 2.0 * 1.5;
+        assert!((plan.share_by(SUNDAY + 6 * HOUR + HOUR / 2) - 6.5 / whole).abs() < 1e-12);
+        assert!((plan.share_by(SUNDAY + 7 * HOUR) - (6.5 + 1.5) / whole).abs() < 1e-12);
+        assert!((plan.share_by(SUNDAY + 9 * HOUR) - (9.0 + 3.0) / whole).abs() < 1e-12);
+        assert!((Lift::mean(&lifts, SUNDAY, SUNDAY + 24 * HOUR) - 27.0 / 24.0).abs() < 1e-12);
+        let absurd = [Lift { from_ms: i64::MIN, to_ms: i64::MAX, factor: f64::NAN }, lifts[0], lifts[0], lifts[0]];
+        assert!((Lift::at(&absurd, SUNDAY + 7 * HOUR) - 27.0).abs() < 1e-9, "what is no number says nothing");
+        assert_eq!((Lift::mean(&absurd, 5, 5), Lift::at(&[], 0)), (1.0, 1.0));
     }
 
     proptest! {

@@ -13,7 +13,7 @@ pub mod tiny;
 
 pub use budget::{DayBudgets, Period, budget_of_day};
 pub use curve::{DAILY_CURVE, without_history};
-pub use day::DayPlan;
+pub use day::{DayPlan, Lift};
 pub use open_hours::{BadOpenHours, OpenHours};
 pub use shape::{Shape, ShapeState, at_equal_bid};
 

@@ -5,9 +5,11 @@
 //! a lower bid; no input gives a bid that is not a number. What a cell remembers is the highest bid that the target
 //! allowed, not the bid that was sent: money that a day bound by its budget bought cheaply is spent on days with room.
 //!
-//! Missing on purpose: seasonality and data exclusions (nobody declares them yet; what a tracking break swallows is taken
-//! off the share that a cell should have shown, before it comes here), a cap on single values, targets that a platform
-//! follows by itself (`set_target`).
+//! What people declare comes in here as they said it: a season makes more conversions due of a cell's clicks, and its factor is
+//! added to the bid outside of the memory ([`in_season`]); a cell in a data exclusion has shown nothing.
+//!
+//! Missing on purpose: what a tracking break swallows (it is taken off the share that a cell should have shown, before it
+//! comes here), a cap on single values, targets that a platform follows by itself (`set_target`).
 
 mod cpa;
 mod curve;
@@ -48,8 +50,10 @@ pub struct Cell {
     pub capped_micros: i64,
     /// That spend times the cap, in micro-nats, divided by a million.
     pub capped_times_cap: i64,
-    /// F: share of its conversions that should have been seen by now.
+    /// F: share of its conversions that should have been seen by now; 0 where nothing may be learned from it.
     pub seen_share: f64,
+    /// ln m: the declared season of its clicks; 0 for none.
+    pub log_season: f64,
 }
 
 /// What one evaluation reads.
@@ -160,6 +164,16 @@ pub fn evaluate(target: &dyn Target, input: &Input, settings: &Settings) -> Resu
     })
 }
 
+/// A declared season is no less than a hundredth and no more than a hundred.
+const LOG_SEASON_MAX: f64 = 4.7;
+
+/// The bid while a season of ln m lasts, within the campaign's bounds: what is remembered stays without it.
+pub fn in_season(bid: LogBid, log_season: f64, (bid_min_micros, bid_max_micros): (i64, i64)) -> LogBid {
+    let season = half_to_even(log_season.clamp(-LOG_SEASON_MAX, LOG_SEASON_MAX) * NAT).unwrap_or(0);
+    let (Ok(low), Ok(high)) = (log_bid(bid_min_micros), log_bid(bid_max_micros)) else { return bid };
+    if season == 0 || low > high { bid } else { bid.saturating_add(season).clamp(low, high) }
+}
+
 fn bounds(input: &Input) -> Result<(LogBid, LogBid), Hold> {
     let (min, max) = (input.bid_min_micros, input.bid_max_micros);
     if min <= 0 || max < min {
@@ -186,7 +200,8 @@ fn window(target: &dyn Target, cells: &[Cell], settings: &Settings) -> Sums {
 
 impl Sums {
     fn add(&mut self, cell: &Cell) {
-        let share = cell.seen_share.min(1.0);
+        let season = libm::exp(cell.log_season.clamp(-LOG_SEASON_MAX, LOG_SEASON_MAX));
+        let share = cell.seen_share.min(1.0) * if season.is_finite() { season } else { 1.0 };
         self.matured_spend_micros += cell.spend_micros as f64 * share;
         self.matured_clicks += cell.clicks.max(0) as f64 * share;
         self.conversions += cell.conversions_micro as f64 / 1e6;

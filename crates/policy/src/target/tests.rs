@@ -38,6 +38,18 @@ fn moved(cells: Vec<Cell>) -> i64 {
 }
 
 #[test]
+fn a_season_makes_more_due_and_lifts_the_bid_outside_of_the_memory() {
+    let usual = evaluate(&CPA, &input(days(10)), &Settings::default()).unwrap();
+    let cells = days(10).into_iter().map(|cell| Cell { log_season: libm::log(2.0), ..cell }).collect();
+    let double = evaluate(&CPA, &input(cells), &Settings::default()).unwrap();
+    assert!((double.due / usual.due - 2.0).abs() < 1e-9 && double.log_bid < usual.log_bid, "{double:?}");
+    assert_eq!(in_season(1_000, libm::log(2.0), (1, i64::MAX)), 1_000 + 693_147);
+    assert_eq!(in_season(1_000, 0.0, (1_000_000, 2_000_000)), 1_000, "no season changes nothing");
+    assert_eq!(in_season(0, f64::NAN, (1, 2)), 0);
+    assert_eq!(in_season(0, 3.0, (1, 1_000_000)), log_bid(1_000_000).unwrap());
+}
+
+#[test]
 fn at_the_target_nothing_moves_and_steps_are_bounded() {
     assert_eq!(moved(days(20)), 0);
     assert_eq!([moved(days(60)), moved(days(5))], [50_000, -100_000]);
@@ -141,7 +153,8 @@ fn a_young_account_is_not_taken_for_a_fast_one() {
 }
 
 fn any_cell() -> impl Strategy<Value = Cell> {
-    (any::<[i64; 8]>(), any::<f64>()).prop_map(|(n, seen_share)| Cell {
+    (any::<[i64; 8]>(), any::<f64>(), any::<f64>()).prop_map(|(n, seen_share, log_season)| Cell {
+        log_season,
         begun_ago_ms: n[0],
         spend_micros: n[1],
         clicks: n[2],

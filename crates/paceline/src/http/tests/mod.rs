@@ -129,6 +129,7 @@ fn undoable(id: &str, kind: &'static str, values: Option<(i64, i64)>) -> control
         from_micros: values.map(|(from, _)| from),
         to_micros: values.map(|(_, to)| to),
         tables: Default::default(),
+        dimension: None,
     }
 }
 

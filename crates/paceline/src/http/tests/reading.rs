@@ -247,3 +247,20 @@ fn mistakes_are_problems() {
     assert_eq!(answer.headers()[header::ALLOW], "GET,HEAD");
     assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
 }
+
+#[test]
+fn the_way_back_of_one_value_s_factor_names_the_value() {
+    let api = Api::new();
+    let mut entry = campaign("acme", "c1", 5);
+    let mut undo = undoable("f", "set_modifier", None);
+    undo.lever = controller::Lever::Bid;
+    undo.tables = (vec![1_500_000], vec![1_000_000]);
+    undo.dimension = Some(model::output::Dimension { name: "device".into(), value: "desktop".into() });
+    entry.undos = vec![undo];
+    api.published().put_campaign(entry, 0);
+    api.published().put_adjustment(&command("f", "set_modifier", "issued", 1));
+    let shown = api.document("/adjustments/f/undo");
+    assert_eq!((&shown["possible"], &shown["dimension"]["value"]), (&true.into(), &"desktop".into()));
+    assert_eq!((&shown["from_ppm"], &shown["to_ppm"]), (&1_500_000.into(), &1_000_000.into()));
+    assert_eq!((&shown["from_table_ppm"], &shown["to_micros"]), (&Value::Null, &Value::Null));
+}
