@@ -595,6 +595,7 @@ impl Controller {
 
     /// Opens and resolves the alerts of what waits for a specification.
     fn settle_quarantine(&mut self, touched: &Touched<'_>, round: &mut Round) {
+        self.settle_refusals(round);
         let alerts = &self.state.alerts;
         let open = QUARANTINE_ALERTS.iter().any(|kind| alerts.any_open(kind));
         if self.state.belief.quarantine.is_empty() && !open {
@@ -614,6 +615,32 @@ impl Controller {
                 self.settle(&subject(kind, Some(account), Some(campaign)), condition.as_ref(), round);
             }
         }
+    }
+
+    /// Accounts that have no room for what waits: their amounts are lost, which nobody may find out from a total.
+    fn settle_refusals(&mut self, round: &mut Round) {
+        let State { belief, alerts, now, .. } = &self.state;
+        let lost = belief.quarantine.refusals(*now).map(|(account, lost)| {
+            let words = format!(
+                "No room for amounts of account {account} that no specification explains: {} rows, the last of campaign \
+                 {}, are counted nowhere. Specify its campaigns, or stop the strays; send what is missing as corrections.",
+                lost.rows, lost.campaign
+            );
+            let condition = Condition {
+                severity: "critical",
+                observed: Some(lost.rows),
+                money_at_stake_micros: lost.spend_micros,
+                text: words,
+                ..Condition::default()
+            };
+            (subject("quarantine_full", Some(account), None), condition)
+        });
+        let lost: Vec<_> = lost.collect();
+        let over =
+            alerts.beginning(QUARANTINE_FULL).into_iter().filter(|about| !lost.iter().any(|(full, _)| full == about));
+        let over: Vec<_> = over.collect();
+        over.iter().for_each(|about| self.settle(about, None, round));
+        lost.iter().for_each(|(about, condition)| self.settle(about, Some(condition), round));
     }
 
     pub(crate) fn settle(&mut self, about: &Subject, condition: Option<&Condition>, round: &mut Round) {
@@ -689,6 +716,8 @@ fn stamp<'a>(setup: &'a Setup, state: &State, at: JournalPosition) -> Stamp<'a> 
     }
 }
 
+/// The alert of an account that has no room for what waits.
+const QUARANTINE_FULL: &str = "quarantine_full";
 /// What amounts wait for: a specification, or one in their currency.
 const QUARANTINE_ALERTS: [&str; 2] = ["unknown_campaign", "currency_mismatch"];
 
