@@ -12,6 +12,7 @@ use crate::channel::Channel;
 use crate::desired;
 use crate::desk::{Desk, Due, RULE_ALERT, alert_kind, intervals, is_asked_at_evaluations, last_instant, risk};
 use crate::frozen::MAGIC;
+use crate::halts::Heard;
 use crate::ledger::{CampaignLedger, Ledger};
 use crate::loss::Loss;
 use crate::picture::feed_period_ms;
@@ -245,10 +246,12 @@ impl Controller {
         self.state.belief.fold_deltas(record, moment, touched);
         self.state.belief.fold_minute(record, moment.now);
         for fact in &record.facts {
-            if let Fact::Halt(halt) = &fact.record
-                && !self.state.ledger.is_news(halt, fact.timestamp, is_copied_again(record, fact))
-            {
-                continue;
+            if let Fact::Halt(halt) = &fact.record {
+                let heard = self.state.ledger.hear_halt(halt, fact.timestamp, is_copied_again(record, fact));
+                self.tell_outdated(halt, heard, round);
+                if heard != Heard::News {
+                    continue;
+                }
             }
             self.fold_fact(&fact.record, moment, touched, round);
         }
@@ -335,6 +338,26 @@ impl Controller {
                 );
                 self.settle(&about, Some(&Condition { severity: "critical", text, ..Condition::default() }), round);
             }
+        }
+    }
+
+    /// A halt that came after its release stops nothing, and whoever gave it must hear of that; the scope's next word
+    /// ends it.
+    fn tell_outdated(&mut self, halt: &Halt, heard: Heard, round: &mut Round) {
+        let about = subject("halt_outdated", halt.account_id.as_deref(), halt.campaign_id.as_deref());
+        let condition = Condition {
+            severity: "warning",
+            text: format!(
+                "A halt by {} ({}) was on its way while a later release of the same scope was given: it stops nothing. \
+                 Halt again if it is meant.",
+                halt.actor, halt.reason
+            ),
+            ..Condition::default()
+        };
+        match heard {
+            Heard::Copy => {}
+            Heard::News => self.settle(&about, None, round),
+            Heard::Outdated => self.settle(&about, Some(&condition), round),
         }
     }
 
