@@ -644,8 +644,9 @@ impl Controller {
     fn settle_refusals(&mut self, round: &mut Round) {
         let State { belief, alerts, now, .. } = &self.state;
         let lost = belief.quarantine.refusals(*now).map(|(account, lost)| {
+            let whose = if account.is_empty() { "accounts that hold none yet".into() } else { format!("account {account}") };
             let words = format!(
-                "No room for amounts of account {account} that no specification explains: {} rows, the last of campaign \
+                "No room for amounts of {whose} that no specification explains: {} rows, the last of campaign \
                  {}, are counted nowhere. Specify its campaigns, or stop the strays; send what is missing as corrections.",
                 lost.rows, lost.campaign
             );

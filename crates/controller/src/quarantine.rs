@@ -22,7 +22,7 @@ use std::sync::Arc;
 pub struct Quarantine {
     held: SharedMap<Arc<Owner>, Shared<Held>>,
     rows: usize,
-    /// By account, while it holds or was refused something.
+    /// By account, from the first that it held.
     rooms: BTreeMap<String, Room>,
     /// Rows and facts that found no room.
     pub refused: i64,
@@ -45,6 +45,9 @@ pub struct Held {
     /// Spend that waits, in micros.
     pub spend_micros: i64,
 }
+
+/// In place of the name of an account that holds nothing.
+pub const OTHERS: &str = "";
 
 /// What one account takes of the room.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -197,6 +200,8 @@ impl Quarantine {
 
     fn refuse(&mut self, [account, campaign, _]: [&str; 3], spend_micros: i64, now: Millis) {
         self.refused = self.refused.saturating_add(1);
+        // Accounts that hold nothing share an entry: names that nobody specified must not fill the memory here either.
+        let account = if self.rooms.contains_key(account) { account } else { OTHERS };
         let room = self.rooms.entry(account.to_owned()).or_default();
         let refusal = room.refusal.get_or_insert_default();
         if now.saturating_sub(refusal.at) >= REFUSAL_MS {
@@ -412,9 +417,18 @@ mod tests {
         assert_eq!(told(&quarantine, DAY_MS), [("strays".to_owned(), lost)]);
         assert_eq!(told(&quarantine, DAY_MS + HOUR_MS), []);
         // A campaign that is known to wait finds a place beside its own row.
+        for account in ["b", "c", "d"] {
+            (0..ACCOUNT_ROWS_MAX).for_each(|at| quarantine.hold([account, &at.to_string(), ""], "", &spend(1, 1), 0));
+        }
+        // All is full, and those without a room of their own have one entry together.
+        quarantine.hold(["e", "c", "EUR"], "", &spend(1, 1), DAY_MS + HOUR_MS);
+        quarantine.hold(["f", "c", "EUR"], "", &spend(1, 2), DAY_MS + HOUR_MS);
+        let (account, lost) = quarantine.refusals(DAY_MS + HOUR_MS).next().unwrap();
+        assert_eq!((account, lost.rows, lost.spend_micros), (OTHERS, 2, 3));
+        let refused = quarantine.refused;
         quarantine.coarsen("strays", DAY_MS + HOUR_MS);
         quarantine.hold(["strays", "5", "EUR"], "", &spend(2, 1), DAY_MS + HOUR_MS);
-        assert_eq!((quarantine.of_campaign("strays", "5").unwrap().1, quarantine.refused), (11, 7));
+        assert_eq!((quarantine.of_campaign("strays", "5").unwrap().1, quarantine.refused), (11, refused));
     }
 
     #[test]
