@@ -220,6 +220,10 @@ mod tests {
         assert_eq!(specs[1], specs[2]);
         assert_eq!(specs[0][0].mode, "observe");
         assert!(sense::check(&specs[0][0], 0).mistakes.is_empty());
+        // What is read from the topic is compared with what a file says.
+        let (codec, fact) = (avro_codec::Codec::fixed(), Fact::CampaignSpec(Box::new(specs[0][0].clone())));
+        let payload = codec.encode_fact(&fact).unwrap();
+        assert_eq!(codec.fact(model::fact::ControlTopic::Campaigns, &payload).ok(), Some(fact));
     }
 
     #[test]

@@ -247,7 +247,7 @@ fn shift_weeks(wanted: Option<&str>, prepared: &[Prepared]) -> Outcome<i64> {
             let newest = prepared.iter().map(|record| record.at).max().unwrap_or_default();
             Ok(Clock::System.now_ms().saturating_sub(newest).div_euclid(WEEK_MS))
         }
-        Some(number) => number.parse().ok().filter(|weeks: &i64| weeks.abs() <= WEEKS_MAX).ok_or_else(|| {
+        Some(number) => number.parse().ok().filter(|weeks| (-WEEKS_MAX..=WEEKS_MAX).contains(weeks)).ok_or_else(|| {
             Failure::usage(
                 format!("--shift-weeks {number:?} is neither auto nor a whole number from -{WEEKS_MAX} to {WEEKS_MAX}"),
                 "auto moves the newest event into the last week",
