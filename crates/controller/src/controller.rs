@@ -12,6 +12,7 @@ use crate::channel::Channel;
 use crate::desired;
 use crate::desk::{Desk, Due, RULE_ALERT, alert_kind, intervals, is_asked_at_evaluations, last_instant, risk};
 use crate::frozen::MAGIC;
+use crate::halts::Heard;
 use crate::ledger::{CampaignLedger, Ledger};
 use crate::loss::Loss;
 use crate::picture::feed_period_ms;
@@ -246,10 +247,12 @@ impl Controller {
         self.state.belief.fold_deltas(record, moment, touched);
         self.state.belief.fold_minute(record, moment.now);
         for fact in &record.facts {
-            if let Fact::Halt(halt) = &fact.record
-                && !self.state.ledger.is_news(halt, fact.timestamp, is_copied_again(record, fact))
-            {
-                continue;
+            if let Fact::Halt(halt) = &fact.record {
+                let heard = self.state.ledger.hear_halt(halt, fact.timestamp, is_copied_again(record, fact));
+                self.tell_outdated(halt, heard, round);
+                if heard != Heard::News {
+                    continue;
+                }
             }
             self.fold_fact(&fact.record, moment, touched, round);
         }
@@ -337,6 +340,26 @@ impl Controller {
                 );
                 self.settle(&about, Some(&Condition { severity: "critical", text, ..Condition::default() }), round);
             }
+        }
+    }
+
+    /// A halt that came after its release stops nothing, and whoever gave it must hear of that; the scope's next word
+    /// ends it.
+    fn tell_outdated(&mut self, halt: &Halt, heard: Heard, round: &mut Round) {
+        let about = subject("halt_outdated", halt.account_id.as_deref(), halt.campaign_id.as_deref());
+        let condition = Condition {
+            severity: "warning",
+            text: format!(
+                "A halt by {} ({}) was on its way while a later release of the same scope was given: it stops nothing. \
+                 Halt again if it is meant.",
+                halt.actor, halt.reason
+            ),
+            ..Condition::default()
+        };
+        match heard {
+            Heard::Copy => {}
+            Heard::News => self.settle(&about, None, round),
+            Heard::Outdated => self.settle(&about, Some(&condition), round),
         }
     }
 
@@ -597,6 +620,7 @@ impl Controller {
 
     /// Opens and resolves the alerts of what waits for a specification.
     fn settle_quarantine(&mut self, touched: &Touched<'_>, round: &mut Round) {
+        self.settle_refusals(round);
         let alerts = &self.state.alerts;
         let open = QUARANTINE_ALERTS.iter().any(|kind| alerts.any_open(kind));
         if self.state.belief.quarantine.is_empty() && !open {
@@ -616,6 +640,33 @@ impl Controller {
                 self.settle(&subject(kind, Some(account), Some(campaign)), condition.as_ref(), round);
             }
         }
+    }
+
+    /// Accounts that have no room for what waits: their amounts are lost, which nobody may find out from a total.
+    fn settle_refusals(&mut self, round: &mut Round) {
+        let State { belief, alerts, now, .. } = &self.state;
+        let lost = belief.quarantine.refusals(*now).map(|(account, lost)| {
+            let whose = if account.is_empty() { "accounts that hold none yet".into() } else { format!("account {account}") };
+            let words = format!(
+                "No room for amounts of {whose} that no specification explains: {} rows, the last of campaign \
+                 {}, are counted nowhere. Specify its campaigns, or stop the strays; send what is missing as corrections.",
+                lost.rows, lost.campaign
+            );
+            let condition = Condition {
+                severity: "critical",
+                observed: Some(lost.rows),
+                money_at_stake_micros: lost.spend_micros,
+                text: words,
+                ..Condition::default()
+            };
+            (subject("quarantine_full", Some(account), None), condition)
+        });
+        let lost: Vec<_> = lost.collect();
+        let over =
+            alerts.beginning(QUARANTINE_FULL).into_iter().filter(|about| !lost.iter().any(|(full, _)| full == about));
+        let over: Vec<_> = over.collect();
+        over.iter().for_each(|about| self.settle(about, None, round));
+        lost.iter().for_each(|(about, condition)| self.settle(about, Some(condition), round));
     }
 
     pub(crate) fn settle(&mut self, about: &Subject, condition: Option<&Condition>, round: &mut Round) {
@@ -691,6 +742,8 @@ fn stamp<'a>(setup: &'a Setup, state: &State, at: JournalPosition) -> Stamp<'a> 
     }
 }
 
+/// The alert of an account that has no room for what waits.
+const QUARANTINE_FULL: &str = "quarantine_full";
 /// What amounts wait for: a specification, or one in their currency.
 const QUARANTINE_ALERTS: [&str; 2] = ["unknown_campaign", "currency_mismatch"];
 

@@ -6,6 +6,7 @@
 
 use crate::allowances::{Command, Commands};
 use crate::factors::FactorSlot;
+use crate::halts::{Heard, LastWord};
 use crate::rule_memory::{RuleMemory, is_of_a_rule};
 use crate::shared::{Shared, SharedMap, entry};
 use crate::slot::{Answer, Issued, Slot};
@@ -29,8 +30,8 @@ pub struct Ledger {
     pub halted: bool,
     /// Latched: why positions are not to be trusted.
     pub integrity: Option<String>,
-    /// Timestamp of the last word on each scope that may be halted: a copy of an older word changes nothing.
-    pub halt_words: SharedMap<(String, String, String), Millis>,
+    /// The last word on each scope that may be halted: copies of older words change nothing, nor do halts that come late.
+    pub halt_words: SharedMap<(String, String, String), LastWord>,
 }
 
 /// What is owed in one account.
@@ -342,16 +343,16 @@ impl Ledger {
         bid || budget
     }
 
-    /// Notes when a word on a halt was written; `false` where it is a copy of one that is known or superseded.
-    pub fn is_news(&mut self, halt: &Halt, written_at: Millis, is_copy: bool) -> bool {
+    /// Whether a word on a halt counts; remembers it if so.
+    pub fn hear_halt(&mut self, halt: &Halt, written_at: Millis, is_copy: bool) -> Heard {
         let text = |id: &Option<String>| id.clone().unwrap_or_default();
         let scope = (halt.scope.clone(), text(&halt.account_id), text(&halt.campaign_id));
-        let known = self.halt_words.get(&scope).copied();
-        if is_copy && known.is_some_and(|known| known >= written_at) {
-            return false;
+        let mut known = self.halt_words.get(&scope).copied();
+        let heard = LastWord::hear(&mut known, halt, written_at, is_copy);
+        if let (Heard::News, Some(word)) = (heard, known) {
+            self.halt_words.insert(scope, word);
         }
-        self.halt_words.insert(scope, known.map_or(written_at, |known| known.max(written_at)));
-        true
+        heard
     }
 
     /// Takes a halt or its release.

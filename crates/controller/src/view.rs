@@ -356,7 +356,10 @@ impl<'a> View<'a> {
             scope,
             account_id: (!account.is_empty()).then(|| account.to_owned()),
             campaign_id: (!campaign.is_empty()).then(|| campaign.to_owned()),
-            since: ledger.halt_words.get(&(scope.to_owned(), account.to_owned(), campaign.to_owned())).copied(),
+            since: ledger
+                .halt_words
+                .get(&(scope.to_owned(), account.to_owned(), campaign.to_owned()))
+                .map(|word| word.written_at),
         };
         let mut halts: Vec<HaltInForce> = ledger.halted.then(|| halt("global", "", "")).into_iter().collect();
         for (account_id, account) in &ledger.accounts {

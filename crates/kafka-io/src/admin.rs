@@ -86,7 +86,7 @@ impl Admin {
             .reader(Isolation::Uncommitted)
             .create_with_context(Witness::default())
             .map_err(explain)?;
-        reach(&probe, &doing(), limit)?;
+        reach(&probe, &doing(), limit).map_err(|error| with_protocol(error, connection))?;
         let admin = connection.administrator().create_with_context(Witness::default()).map_err(explain)?;
         Ok(Admin { probe, admin, limit })
     }
@@ -198,6 +198,15 @@ fn new_topic(plan: &TopicPlan) -> NewTopic<'_> {
     plan.settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
 }
 
+/// A listener that does not speak the protocol asked for is as silent as one that is down: say which was asked for.
+fn with_protocol(error: Error, connection: &Connection) -> Error {
+    let protocol = connection.properties.get("security.protocol").filter(|_| error.fault == Fault::Unreachable);
+    let Some(protocol) = protocol else { return error };
+    let words = format!("security.protocol is {protocol}: does that listener speak it?");
+    let detail = if error.detail.is_empty() { words } else { format!("{}; {words}", error.detail) };
+    Error { detail, ..error }
+}
+
 /// Waits for the first answer of any broker; a refusal that a person must mend ends the wait at once.
 fn reach(probe: &BaseConsumer<Witness>, doing: &str, limit: Duration) -> Result<(), Error> {
     let deadline = Instant::now() + limit;
@@ -219,3 +228,20 @@ fn reach(probe: &BaseConsumer<Witness>, doing: &str, limit: Duration) -> Result<
 
 /// How long one look takes before the client's events are served.
 const LOOK: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_for_encryption_and_hears_nothing_is_told_what_was_asked_for() {
+        let silent = |protocol: Option<&str>| {
+            let mut connection = Connection::new("localhost:9092", "test");
+            let set = protocol.map(|protocol| ("security.protocol".to_owned(), protocol.to_owned()));
+            connection.properties.extend(set);
+            with_protocol(Error::new(Fault::Unreachable, "connecting", ""), &connection).to_string()
+        };
+        assert_eq!(silent(None), "connecting: no broker answers");
+        assert!(silent(Some("ssl")).contains("security.protocol is ssl: does that listener speak it?"));
+    }
+}

@@ -100,8 +100,11 @@ pub struct CommitterSettings {
     pub failpoints: Failpoints,
 }
 
+/// Exit code of a process whose client hangs: started again, it goes on.
+pub const EXIT_HUNG: i32 = 75;
+
 impl Default for CommitterSettings {
-    /// Limits that outlive the restart of a broker; the hook ends the process with code 70.
+    /// Limits that outlive the restart of a broker; the hook ends the process with [`EXIT_HUNG`].
     fn default() -> Self {
         CommitterSettings {
             start_limit: Duration::from_secs(20),
@@ -109,7 +112,7 @@ impl Default for CommitterSettings {
             call_limit: Duration::from_secs(30),
             on_expiry: Arc::new(|call| {
                 eprintln!("the Kafka client did not come back from {call}: the process ends and must be started again");
-                std::process::exit(70);
+                std::process::exit(EXIT_HUNG);
             }),
             failpoints: Failpoints::none(),
         }

@@ -47,7 +47,7 @@ mod watchdog;
 mod witness;
 
 pub use admin::{Admin, TopicFacts, TopicPlan};
-pub use committer::{Committer, CommitterSettings, OffsetOut, OutRecord, Outcome, Transaction};
+pub use committer::{Committer, CommitterSettings, EXIT_HUNG, OffsetOut, OutRecord, Outcome, Transaction};
 pub use connection::Connection;
 pub use failpoint::Failpoints;
 pub use fault::{Error, Fault};

@@ -5,7 +5,7 @@ use crate::statistics::ClientStatistics;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -51,7 +51,7 @@ impl Witness {
 
     fn note(&self, fault: Fault, words: &str) {
         let mut held = self.trouble.lock().expect("no code panics while it holds this lock");
-        let keeps = held.as_ref().is_some_and(|(known, _)| !known.may_pass() && fault.may_pass());
+        let keeps = held.as_ref().is_some_and(|(known, _)| fault.may_pass() && (!known.may_pass() || words.is_empty()));
         if !keeps {
             *held = Some((fault, words.to_owned()));
         }
@@ -85,7 +85,9 @@ impl ClientContext for Witness {
             self.transport_errors.fetch_add(1, Ordering::Relaxed);
         }
         tracing::debug!(target: "kafka", fault = fault.word(), "{reason}");
-        self.note(fault, reason);
+        // That all are down says less than why one is, and its count, "0/1 brokers are down", contradicts itself.
+        let says_nothing = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
+        self.note(fault, if says_nothing { "" } else { reason });
     }
 }
 
@@ -105,5 +107,15 @@ mod tests {
         assert_eq!(witness.transport_errors(), 1);
         witness.clear();
         assert_eq!(witness.trouble(), None);
+    }
+
+    #[test]
+    fn why_a_broker_does_not_answer_is_not_hidden_by_the_count_of_those_that_do_not() {
+        let witness = Witness::default();
+        witness.error(KafkaError::Global(Code::AllBrokersDown), "0/1 brokers are down");
+        assert_eq!(witness.trouble(), Some((Fault::Unreachable, String::new())));
+        witness.error(KafkaError::Global(Code::BrokerTransportFailure), "SSL handshake failed");
+        witness.error(KafkaError::Global(Code::AllBrokersDown), "0/1 brokers are down");
+        assert_eq!(witness.trouble(), Some((Fault::Unreachable, "SSL handshake failed".into())));
     }
 }

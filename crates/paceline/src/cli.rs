@@ -270,17 +270,17 @@ pub struct Generate {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub config: ConfigFiles,
-    /// Events a second
-    #[arg(long)]
+    /// Events a second, 1 to 10,000,000
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub rate: u64,
     /// For how long: 30s, 5m, 2h
     #[arg(long = "for", value_name = "DURATION")]
     pub span: String,
     /// Users
-    #[arg(long, default_value_t = 100_000)]
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
     /// Campaigns
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub campaigns: u32,
     /// Seed
     #[arg(long, default_value_t = 1)]
@@ -318,10 +318,11 @@ pub struct Import {
     /// Column map (TOML)
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,
-    /// Move event times by whole weeks; `auto`: newest event within the last week
+    /// Move event times by whole weeks, -5200 to 5200; `auto`: newest event within the last week
     #[arg(long, value_name = "N|auto", allow_hyphen_values = true)]
     pub shift_weeks: Option<String>,
-    /// Files: .csv, .jsonl or .ndjson, .avro
+    /// Files: .csv, .jsonl or .ndjson, .avro. Nothing is sent before all rows are checked and in the order of their times,
+    /// so all are held in memory, at one to two kilobytes a record: give millions in several calls, the oldest first
     #[arg(required = true)]
     pub inputs: Vec<PathBuf>,
 }

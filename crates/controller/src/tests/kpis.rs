@@ -146,6 +146,44 @@ fn amounts_of_an_unknown_campaign_wait_and_reappear_exactly() {
 }
 
 #[test]
+fn strays_of_a_day_and_the_forty_days_after_leave_room_for_a_campaign_that_is_specified_late() {
+    let mut world = World::new();
+    let names: Vec<&'static str> = (0..150).map(|n| &*Box::leak(format!("stray-{n}").into_boxed_str())).collect();
+    for minute in 0..400 {
+        let now = NOON + minute * MINUTE_MS;
+        let rows: Vec<Row> = names.iter().map(|name| touches(name, now - MINUTE_MS, 1, 1, 10)).collect();
+        world.feed(now, &rows, &[]);
+    }
+    let mut now = NOON + 400 * MINUTE_MS + 40 * DAY_MS;
+    for _ in 0..5 {
+        now += MINUTE_MS;
+        world.feed(now, &[touches("late", now - MINUTE_MS, 10, 5, 7_000_000)], &[]);
+    }
+    world.feed(now + MINUTE_MS, &[], &[specified(spec("late", 1))]);
+    assert_eq!(world.controller.view().campaign("acme", "late").unwrap().spend_day_micros, 35_000_000);
+    let waits = world.controller.view().quarantine().map(|waiting| waiting.spend_micros).sum::<i64>();
+    assert_eq!((waits, world.controller.view().quarantine_counts().1), (150 * 400 * 10, 0));
+    let again = Controller::restore(setup(), &world.controller.snapshot()).unwrap();
+    assert_eq!(again.snapshot(), world.controller.snapshot());
+}
+
+#[test]
+fn an_account_that_has_no_room_for_strays_is_told_what_it_loses_until_an_hour_after_the_last() {
+    let mut world = World::new();
+    let names: Vec<&'static str> = (0..250).map(|n| &*Box::leak(format!("{n}").into_boxed_str())).collect();
+    let rows = names.iter().flat_map(|campaign| names[..201].iter().map(|kind| claimed(campaign, NOON, kind, 1)));
+    world.feed(NOON, &rows.collect::<Vec<_>>(), &[]);
+    let told = &world.outputs[0].alerts;
+    let text = told.iter().find(|alert| alert.kind == "quarantine_full").map(|alert| alert.text.clone()).unwrap();
+    assert!(text.contains("account acme") && text.contains(": 250 rows, the last of campaign 249"), "{text}");
+    assert_eq!(world.controller.view().quarantine_counts(), (50_000, 250));
+    world.feed(NOON + HOUR_MS - 1, &[], &[]);
+    assert_eq!(world.alerts("quarantine_full"), ["opened"]);
+    world.feed(NOON + HOUR_MS, &[], &[]);
+    assert_eq!(world.alerts("quarantine_full"), ["opened", "resolved"]);
+}
+
+#[test]
 fn another_currency_waits_for_the_specification_that_names_it() {
     let mut world = known(spec("c", 1));
     let dollars = |spend| Row { currency: Some("USD"), ..touches("c", NOON, 1, 0, spend) };

@@ -4,7 +4,7 @@ use super::world::*;
 use crate::{Authority, Controller, JournalPosition, LoggedDecision, SnapshotError};
 use model::fact::{Fact, Halt, PolicyVersion};
 use model::journal::{CopiedFact, JournalRecord};
-use model::time::{HOUR_MS, MINUTE_MS, Millis};
+use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use proptest::prelude::*;
 
 /// A journal of an hour and a half with specifications, an unknown campaign and late events.
@@ -97,6 +97,20 @@ fn halted(action: &str, at: Millis) -> Fact {
         issued_at: at,
         ..Halt::default()
     }))
+}
+
+#[test]
+fn a_halt_that_waited_for_the_broker_does_not_undo_the_release_that_was_given_meanwhile() {
+    let mut world = World::new();
+    world.feed(MONDAY, &[], &[specified(spec("a", 1)), halted("set", MONDAY)]);
+    world.feed(MONDAY + DAY_MS, &[], &[halted("release", MONDAY + DAY_MS)]);
+    let is_halted = |world: &World| world.controller.view().campaign("acme", "a").map(|campaign| campaign.halted);
+    world.feed(MONDAY + DAY_MS + MINUTE_MS, &[], &[halted("set", MONDAY + MINUTE_MS)]);
+    assert_eq!((is_halted(&world), world.alerts("halt_outdated")), (Some(false), vec!["opened".to_owned()]));
+    let again = Controller::restore(setup(), &world.controller.snapshot()).unwrap();
+    assert_eq!(again.snapshot(), world.controller.snapshot());
+    world.feed(MONDAY + DAY_MS + 2 * MINUTE_MS, &[], &[halted("set", MONDAY + DAY_MS + 2 * MINUTE_MS)]);
+    assert_eq!((is_halted(&world), world.alerts("halt_outdated").len()), (Some(true), 2), "a newer halt counts");
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 
 /// Checks files and variables, then the cluster, the topics and the ports.
 pub fn run(arguments: &Check) -> Outcome {
-    let (settings, _) = Settings::load(&arguments.config.files)?;
+    let (settings, _) = Settings::load_checked(&arguments.config.files)?;
     connection_properties(&settings)?;
     notify::check(&settings)?;
     let mut warnings = Vec::new();

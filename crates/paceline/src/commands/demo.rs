@@ -20,7 +20,8 @@ use avro_codec::Codec;
 use kafka_io::{Life, Membership, MockBroker, Sender, SourceConsumer};
 use market::{Emitted, Market, Record, Scenario, Totals};
 use model::fact::{Fact, PolicyVersion};
-use model::time::{DAY_MS, HOUR_MS, Millis};
+use model::output::Alert;
+use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::explain::amount as money;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,8 @@ const TURN: Duration = Duration::from_millis(20);
 /// The terminal shows the campaigns this often.
 const TABLE_EVERY: Duration = Duration::from_secs(10);
 const FLUSH_LIMIT: Duration = Duration::from_secs(10);
+/// A demo is no trial of years: its market is simulated a second time at the end.
+const FLIGHT_MS_MAX: Millis = 366 * DAY_MS;
 /// A cut of 100 ms is 30 s of the market at speed 300, so siblings and waits have four of them, and data are stale after
 /// twelve. Flights begin in the morning with the whole of their daily budgets.
 const DEMO_POLICY: &str = "[stage1]\nconversion_wait_ms = 120000\nsibling_skew_ms = 120000\nidle_after_ms = 120000\n\
@@ -43,9 +46,7 @@ const DEMO_POLICY: &str = "[stage1]\nconversion_wait_ms = 120000\nsibling_skew_m
 
 /// Runs the demo to its end, or to the first Ctrl-C, and prints the summary.
 pub fn run(arguments: &Demo) -> Outcome {
-    let span_ms = parse_duration_ms(&arguments.span).filter(|span| *span > 0).ok_or_else(|| {
-        Failure::usage(format!("--for {:?} is not a duration", arguments.span), "use for example 120s")
-    })?;
+    let flight_ms = flight_ms(arguments)?;
     start_logging("warn", "text")?;
     let stop = Arc::new(Stop::default());
     stop_on_signal(Arc::clone(&stop))?;
@@ -55,11 +56,11 @@ pub fn run(arguments: &Demo) -> Outcome {
         broker.create_topic(&need.name, need.partitions)?;
     }
     let start_ms = morning_before(Clock::System.now_ms());
-    let flight_ms = span_ms.saturating_mul(i64::from(arguments.speed));
     let clock = Clock::accelerated(start_ms, arguments.speed);
     let topology = Topology { event_partitions: EVENT_PARTITIONS, policy_partitions: 1, dead_letter_partitions: 1 };
     let context = Context { stop, ..context(settings, clock, topology, Codec::fixed(), false) };
-    let addresses = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?)?;
+    let served = http::serve(http::endpoints(&context.settings, Shared::of(&context)?)?);
+    let addresses = served.map_err(|failure| in_words_of_the_demo(failure, arguments.port))?;
     if let Some(page) = addresses.first() {
         eprintln!("the dashboard is at http://{page}/");
     }
@@ -79,6 +80,35 @@ pub fn run(arguments: &Demo) -> Outcome {
     let summary = world.summary(arguments.seed, started.elapsed().as_secs_f64(), &context);
     let _ = std::fs::remove_dir_all(&context.settings.state_dir);
     if arguments.json { say(&summary.to_string()) } else { print_summary(&summary) }
+}
+
+/// How long the market runs, on its own clock.
+fn flight_ms(arguments: &Demo) -> Outcome<Millis> {
+    let span_ms = parse_duration_ms(&arguments.span).filter(|span| *span > 0).ok_or_else(|| {
+        Failure::usage(format!("--for {:?} is not a duration", arguments.span), "use for example 120s")
+    })?;
+    let flight_ms = span_ms.checked_mul(i64::from(arguments.speed)).filter(|flight| *flight <= FLIGHT_MS_MAX);
+    flight_ms.ok_or_else(|| {
+        Failure::usage(
+            format!(
+                "--for {:?} at --speed {} is more than {} days of the market",
+                arguments.span,
+                arguments.speed,
+                FLIGHT_MS_MAX / DAY_MS
+            ),
+            "give a shorter --for or a lower --speed",
+        )
+    })
+}
+
+/// The demo has no file of settings: who cannot listen is told the option.
+fn in_words_of_the_demo(failure: Failure, port: u16) -> Failure {
+    let what = failure.what.replace("(http.listen)", "(--port)");
+    let advice = match failure.advice.contains("http.listen") {
+        true => format!("free port {port} or give another with --port, for example --port 0 for any"),
+        false => failure.advice,
+    };
+    Failure { what, advice, ..failure }
 }
 
 /// The last 06:00 UTC: a business day in Berlin and London, whenever the demo is started, so that the same seed tells the
@@ -290,23 +320,17 @@ impl World {
                 );
             }
         }
-        for alert in context.published.alerts().iter().rev() {
+        let mut fresh = Vec::new();
+        for alert in context.published.alerts().into_iter().rev() {
             if self.told.alerts.insert((alert.alert_id.clone(), alert.state.clone())) {
                 self.told.alerts_opened.insert(alert.alert_id.clone());
                 if alert.kind == "data_gap" {
                     self.told.data_gaps.insert(alert.alert_id.clone());
                 }
-                let campaign = alert.campaign_id.as_deref().or(alert.account_id.as_deref()).unwrap_or("all");
-                eprintln!(
-                    "{}  {:<16} ALERT {} {}  {}",
-                    time(alert.updated_at),
-                    campaign,
-                    alert.kind,
-                    alert.state,
-                    alert.text
-                );
+                fresh.push(alert);
             }
         }
+        alert_lines(&fresh).iter().for_each(|line| eprintln!("{line}"));
     }
 
     fn summary(&self, seed: u64, wall_seconds: f64, context: &Context) -> Value {
@@ -327,6 +351,48 @@ impl World {
             "with": measures(&with),
             "without": measures(&left_alone),
         })
+    }
+}
+
+/// A line for each kind, state and instant: what befell all campaigns at once is one thing to read.
+fn alert_lines(alerts: &[Alert]) -> Vec<String> {
+    let mut groups: Vec<Vec<&Alert>> = Vec::new();
+    for alert in alerts {
+        let is_of = |other: &Alert| {
+            (&other.kind, &other.state, other.updated_at) == (&alert.kind, &alert.state, alert.updated_at)
+        };
+        match groups.iter_mut().find(|group| is_of(group[0])) {
+            Some(group) => group.push(alert),
+            None => groups.push(vec![alert]),
+        }
+    }
+    let line = |group: &Vec<&Alert>| {
+        let first = group[0];
+        let subject = |alert: &Alert| {
+            let named = alert.campaign_id.clone().or_else(|| alert.account_id.clone());
+            named.unwrap_or_else(|| "all".into())
+        };
+        let who = if group.len() == 1 { subject(first) } else { format!("{} campaigns", group.len()) };
+        let words = match first.state.as_str() {
+            // What it began with is no news of its end.
+            "resolved" => format!("over after {}", span(first.updated_at.saturating_sub(first.opened_at))),
+            _ => first.text.clone(),
+        };
+        let others = match group.len() {
+            1 => String::new(),
+            _ => format!("  ({})", group.iter().map(|alert| subject(alert)).collect::<Vec<_>>().join(", ")),
+        };
+        format!("{}  {who:<16} ALERT {} {}  {words}{others}", time(first.updated_at), first.kind, first.state)
+    };
+    groups.iter().map(line).collect()
+}
+
+/// A time of the market in words.
+fn span(ms: Millis) -> String {
+    match ms / MINUTE_MS {
+        0 => format!("{} s", ms / 1_000),
+        minutes @ 1..120 => format!("{minutes} min"),
+        minutes => format!("{} h", minutes / 60),
     }
 }
 
@@ -437,6 +503,60 @@ fn time(at_ms: Millis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn alert(kind: &str, state: &str, campaign: &str, updated_at: Millis) -> Alert {
+        Alert {
+            kind: kind.into(),
+            state: state.into(),
+            campaign_id: Some(campaign.into()),
+            updated_at,
+            text: "data are 7 min old".into(),
+            ..Alert::default()
+        }
+    }
+
+    #[test]
+    fn what_befalls_all_campaigns_at_once_is_one_line_and_an_end_has_words_of_its_own() {
+        let opened = alert("data_gap", "opened", "a", HOUR_MS);
+        let others = [
+            alert("data_gap", "opened", "b", HOUR_MS),
+            alert("data_gap", "opened", "a", 2 * HOUR_MS),
+            Alert { opened_at: HOUR_MS, ..alert("data_gap", "resolved", "b", HOUR_MS + 12 * MINUTE_MS) },
+        ];
+        let lines = alert_lines(&[std::slice::from_ref(&opened), &others[..]].concat());
+        assert_eq!(lines.len(), 3, "{lines:?}");
+        assert!(lines[0].contains("2 campaigns") && lines[0].ends_with("data are 7 min old  (a, b)"), "{lines:?}");
+        assert!(lines[1].ends_with("data are 7 min old"), "{lines:?}");
+        assert!(lines[2].contains("resolved  over after 12 min") && !lines[2].contains("7 min old"), "{lines:?}");
+    }
+
+    fn wanted(span: &str, speed: u32) -> Demo {
+        Demo { span: span.into(), speed, seed: 7, port: 8080, json: false }
+    }
+
+    #[test]
+    fn a_market_of_more_than_a_year_is_refused_before_anything_starts() {
+        assert_eq!(flight_ms(&wanted("120s", 300)).unwrap(), 10 * HOUR_MS);
+        for (span, speed) in [("99999999999d", 300), ("106751991167d", 2_000), ("30d", 300), ("0s", 300), ("x", 1)] {
+            assert_eq!(flight_ms(&wanted(span, speed)).unwrap_err().kind.exit_code(), 2, "{span}");
+        }
+    }
+
+    #[test]
+    fn a_port_in_use_is_told_in_the_demo_s_own_option() {
+        let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = http::Endpoint {
+            setting: "http.listen",
+            address: held.local_addr().unwrap(),
+            tls: None,
+            routes: axum::Router::new(),
+        };
+        let words = in_words_of_the_demo(http::serve(vec![endpoint]).unwrap_err(), 8080).to_string();
+        assert!(
+            words.contains("(--port)") && words.contains("with --port") && !words.contains("http.listen"),
+            "{words}"
+        );
+    }
 
     #[test]
     fn the_demo_begins_at_the_last_six_o_clock() {

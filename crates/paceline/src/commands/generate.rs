@@ -1,5 +1,6 @@
 //! `paceline generate`: a steady load of simulated events, with an exact truth beside it.
 
+use super::specified::{self, Known, Verdict, verdict};
 use super::wire::encode_event;
 use super::{connect, say, sender};
 use crate::cli::Generate;
@@ -10,9 +11,10 @@ use crate::settings::{Settings, Topics, parse_duration_ms};
 use avro_codec::{Codec, RecordName};
 use kafka_io::Sender;
 use market::{Emitted, Load, LoadScenario, Record};
-use model::fact::Fact;
+use model::fact::{CampaignSpec, Fact};
 use model::time::Millis;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
@@ -38,7 +40,7 @@ pub fn run(arguments: &Generate) -> Outcome {
         ..LoadScenario::new(arguments.campaigns, arguments.users, arguments.rate, start_ms).disturbed()
     };
     let mut wire = Wire::new(&settings, arguments.poison_ppm)?;
-    wire.specifications(&scenario)?;
+    wire.specifications(&scenario, &specified::read(&settings, "generate")?)?;
     let mut load = Load::new(scenario, arguments.seed);
     let started = Instant::now();
     let mut at_ms = 0;
@@ -106,8 +108,10 @@ impl Wire {
         })
     }
 
-    fn specifications(&mut self, scenario: &LoadScenario) -> Outcome {
-        for spec in scenario.specs() {
+    /// Only what is new: a specification of a person's, of a higher version, stays the topic's last word.
+    fn specifications(&mut self, scenario: &LoadScenario, known: &BTreeMap<String, Known>) -> Outcome {
+        let is_new = |spec: &CampaignSpec| verdict(spec, known.get(&spec.campaign_id)) == Verdict::Send;
+        for spec in scenario.specs().into_iter().filter(is_new) {
             let id = spec.campaign_id.clone();
             let payload = self
                 .codec

@@ -1,14 +1,16 @@
 //! `paceline halt` and `paceline release`: the kill switch from a shell.
 
+use super::specified::{self, Known};
 use super::{actor, connect, say, sender};
 use crate::cli::HaltArgs;
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
-use crate::service::halt_relay::halt_file;
+use crate::service::halt_relay::{halt_file, put_away};
 use crate::settings::Settings;
 use avro_codec::Codec;
 use model::fact::{Fact, Halt};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
@@ -41,7 +43,17 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
     };
     let word = if action == "set" { "halted" } else { "released" };
     match publish(&settings, &halt) {
-        Ok(()) => say(&json!({ "scope": arguments.scope, "action": word, "sent": "feedback topic" }).to_string()),
+        Ok(()) => {
+            if action == "release" {
+                put_away(&settings.state_dir, &halt);
+            }
+            say(&json!({ "scope": arguments.scope, "action": word, "sent": "feedback topic" }).to_string())?;
+            // Sent first: a stop waits for nobody's spelling.
+            if let Some(words) = specified::read(&settings, "halt").ok().and_then(|known| unknown(&halt, &known)) {
+                eprintln!("warning: {words}");
+            }
+            Ok(())
+        }
         // A release needs the broker; a halt must not.
         Err(failure) if action == "set" => {
             leave_file(&settings, &halt)?;
@@ -49,6 +61,22 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
             say(&json!({ "scope": arguments.scope, "action": word, "sent": "local file" }).to_string())
         }
         Err(failure) => Err(failure),
+    }
+}
+
+/// Words for a scope that no specification knows: most likely a slip, which stops, or releases, nothing.
+fn unknown(halt: &Halt, known: &BTreeMap<String, Known>) -> Option<String> {
+    let account_id = halt.account_id.as_ref()?;
+    let mut own = known.values().map(|known| &known.spec).filter(|spec| spec.account_id == *account_id);
+    let effect = if halt.action == "set" { "it stops nothing that is specified now" } else { "it releases nothing" };
+    match &halt.campaign_id {
+        None if own.next().is_none() => {
+            Some(format!("no campaign of account {account_id:?} is specified, so {effect}; check the spelling"))
+        }
+        Some(campaign_id) if !own.any(|spec| spec.campaign_id == *campaign_id) => Some(format!(
+            "account {account_id:?} has no specified campaign {campaign_id:?}, so {effect}; check the spelling"
+        )),
+        _ => None,
     }
 }
 
@@ -109,4 +137,27 @@ fn publish(settings: &Settings, halt: &Halt) -> Outcome {
     sender.send(&settings.topics.feedback, None, Some(key.as_bytes()), Some(&payload), None)?;
     sender.flush(ANSWER_LIMIT)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::fact::CampaignSpec;
+
+    #[test]
+    fn a_scope_that_no_specification_knows_is_warned_of() {
+        let spec = CampaignSpec { campaign_id: "c".into(), account_id: "acme".into(), ..CampaignSpec::default() };
+        let known = BTreeMap::from([("c".to_owned(), Known { spec, last_version: 1 })]);
+        let said = |scope: &str, action: &str| {
+            let (scope, account_id, campaign_id) = parse_scope(scope).unwrap();
+            let (scope, action) = (scope.to_owned(), action.to_owned());
+            unknown(&Halt { scope, account_id, campaign_id, action, ..Halt::default() }, &known)
+        };
+        for known in ["global", "account=acme", "campaign=acme/c"] {
+            assert_eq!(said(known, "set"), None, "{known}");
+        }
+        assert!(said("account=acne", "set").unwrap().contains("\"acne\" is specified, so it stops nothing"));
+        assert!(said("campaign=acme/x", "release").unwrap().contains("\"x\", so it releases nothing"));
+        assert!(said("campaign=acne/c", "set").is_some());
+    }
 }

@@ -15,7 +15,8 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+/// As for the shell's halt: with what the start and the end need, a person waits for less than ten seconds.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// Lists or decides.
 pub fn run(command: &ProposalsCommand) -> Outcome {

@@ -24,7 +24,7 @@ pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("PACELINE_S
 
 /// Checks the set-up, starts HTTP and the stages, and ends on a signal or a failure.
 pub fn run(arguments: &Run) -> Outcome {
-    let (settings, _) = Settings::load(&arguments.config.files)?;
+    let (settings, _) = Settings::load_checked(&arguments.config.files)?;
     start_logging(&settings.log_level, &settings.log_format)?;
     check::connection_properties(&settings)?;
     let admin = Admin::connect(&connect(&settings, "start"), topology::ANSWER_LIMIT)?;

@@ -20,6 +20,7 @@ pub fn run(arguments: &Verify) -> Outcome {
         text.as_deref().map(instant).transpose().map_err(|reason| Failure::usage(format!("--{name} {reason}"), ""))
     };
     let (from, to) = (parse("from", &arguments.from)?, parse("to", &arguments.to)?);
+    in_order(from, to)?;
     let mut history = History::open(settings, "verify")?;
     let mut total: BTreeMap<OutputTopic, Tally> = BTreeMap::new();
     let mut records = 0_u64;
@@ -35,6 +36,16 @@ pub fn run(arguments: &Verify) -> Outcome {
         first = first.or(difference.map(|difference| (partition, difference)));
     }
     report(&history, arguments.output, records, &total, first.as_ref())
+}
+
+/// Nothing lies between a later beginning and an earlier end, and nothing compared is no proof.
+fn in_order(from: Option<i64>, to: Option<i64>) -> Outcome {
+    match (from, to) {
+        (Some(from), Some(to)) if from > to => {
+            Err(Failure::usage(format!("--from {from} is later than --to {to}"), "give the earlier instant as --from"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn verify(

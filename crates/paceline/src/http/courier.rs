@@ -8,6 +8,7 @@ use super::audit::Audit;
 use crate::commands::{connect, leave_halt_file};
 use crate::failure::{Failure, Outcome};
 use crate::service::context::Context;
+use crate::service::halt_relay::put_away;
 use kafka_io::Sender;
 use model::fact::Fact;
 use std::sync::Arc;
@@ -128,6 +129,11 @@ fn deliver(context: &Context, held: &mut Option<Sender>, parcel: &Parcel) -> Out
     let topic = &context.settings.topics.feedback;
     sender.send(topic, None, Some(parcel.key.as_bytes()), Some(&payload), context.record_timestamp())?;
     sender.flush(ANSWER_LIMIT)?;
+    if let Fact::Halt(halt) = &parcel.fact
+        && halt.action == "release"
+    {
+        put_away(&context.settings.state_dir, halt);
+    }
     Ok(())
 }
 

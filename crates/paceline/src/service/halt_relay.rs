@@ -36,6 +36,17 @@ fn waiting(state_dir: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// Puts away the halts of this machine that a release speaks of: sent later, they would stop what was let go.
+pub fn put_away(state_dir: &Path, release: &Halt) -> usize {
+    let scope = |halt: &Halt| (halt.scope.clone(), halt.account_id.clone(), halt.campaign_id.clone());
+    let is_released = |file: &PathBuf| {
+        let halt = std::fs::read_to_string(file).ok().and_then(|text| serde_json::from_str::<Halt>(&text).ok());
+        halt.is_some_and(|halt| scope(&halt) == scope(release) && halt.issued_at <= release.issued_at)
+    };
+    let released = waiting(state_dir).into_iter().filter(is_released);
+    released.filter(|file| std::fs::rename(file, file.with_extension("released")).is_ok()).count()
+}
+
 /// Looks for files for as long as the service runs.
 pub fn start(context: &Context) -> Outcome {
     let context = context.clone();
@@ -80,6 +91,27 @@ mod tests {
         files.iter().rev().for_each(|file| std::fs::write(file, "{}").unwrap());
         std::fs::write(folder.join("halt-1.sent"), "{}").unwrap();
         assert_eq!(waiting(&folder), files);
+        let _ = std::fs::remove_dir_all(folder);
+    }
+
+    #[test]
+    fn a_release_puts_away_the_older_halts_of_its_scope_that_were_not_sent() {
+        let folder = std::env::temp_dir().join(format!("paceline-released-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let word = |account: Option<&str>, issued_at| Halt {
+            scope: if account.is_some() { "account" } else { "global" }.into(),
+            account_id: account.map(str::to_owned),
+            issued_at,
+            ..Halt::default()
+        };
+        let halts = [word(None, 5), word(Some("a"), 6), word(None, 10)];
+        let files = halts.map(|halt| {
+            let file = halt_file(&folder, &halt);
+            std::fs::write(&file, serde_json::json!(halt).to_string()).unwrap();
+            file
+        });
+        assert_eq!(put_away(&folder, &word(None, 9)), 1);
+        assert_eq!(waiting(&folder), files[1..], "another scope's, and a newer one, are sent");
         let _ = std::fs::remove_dir_all(folder);
     }
 }

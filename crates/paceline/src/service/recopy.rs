@@ -133,7 +133,16 @@ impl LastWords {
         match &copy.record {
             Fact::Halt(halt) => {
                 let scope = (halt.scope.clone(), halt.account_id.clone(), halt.campaign_id.clone());
-                self.halts.insert(scope, copy);
+                // A halt that came after its own release is no word.
+                let is_outdated = self.halts.get(&scope).is_some_and(|last| match &last.record {
+                    Fact::Halt(last) if last.action == "release" => {
+                        controller::is_outdated(halt, copy.timestamp, last.issued_at)
+                    }
+                    _ => false,
+                });
+                if !is_outdated {
+                    self.halts.insert(scope, copy);
+                }
                 None
             }
             Fact::CampaignSpec(_) | Fact::EntitySpec(_) | Fact::PolicyVersion(_) => Some(copy),

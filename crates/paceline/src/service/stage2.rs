@@ -467,14 +467,16 @@ impl Stage2 {
     fn count_states(&self) {
         let metrics = &self.context.metrics;
         let (mut proposals, mut campaigns, mut bytes, mut quarantined) = (0, 0, 0, 0);
-        let (mut applied, mut dropped, mut held) = (0, 0, 0);
+        let (mut applied, mut dropped, mut held, mut refused) = (0, 0, 0, 0);
         for owned in self.partitions.values() {
             let state = owned.controller.view();
             proposals += state.proposals().count();
             let (live, held_bytes) = state.memory();
             campaigns += live;
             bytes += held_bytes;
-            quarantined += state.quarantine_counts().0;
+            let (rows, without_room) = state.quarantine_counts();
+            quarantined += rows;
+            refused += without_room;
             let counters = state.counters();
             applied += counters.records;
             dropped += counters.duplicate_records;
@@ -484,6 +486,7 @@ impl Stage2 {
         for (store, count) in [("campaigns", campaigns), ("campaign_bytes", bytes), ("quarantine", quarantined)] {
             metrics.state_keys.with_label_values(&[store]).set(count as i64);
         }
+        metrics.quarantine_refused.set(refused);
         for (outcome, count) in
             [("applied", applied), ("dropped_as_repeated", dropped), ("partitions_on_integrity_hold", held)]
         {

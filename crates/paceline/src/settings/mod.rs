@@ -14,6 +14,7 @@ pub use reader::{Effective, parse_duration_ms};
 pub use registry::RegistrySettings;
 
 use crate::failure::{Failure, Outcome};
+use kafka_io::Connection;
 use model::event::EventKind;
 use model::fact::ControlTopic;
 use reader::Reader;
@@ -145,7 +146,20 @@ impl Topics {
     }
 
     fn read(reader: &mut Reader) -> Self {
-        let mut name = |key: &str, default: &str| reader.text(&format!("topics.{key}"), default, "name of the topic");
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
+        // Two roles in one topic would count each record twice.
+        let mut name = |key: &str, default: &str| {
+            let path = format!("topics.{key}");
+            let name = reader.text(&path, default, "name of the topic");
+            match names.get(&name) {
+                Some(other) => {
+                    let words = format!("{name:?} is {other} already; each role needs a topic of its own");
+                    reader.mistake_of(&path, &words);
+                }
+                None => _ = names.insert(name.clone(), path),
+            }
+            name
+        };
         Self {
             impressions: name("impressions", "ads.impressions"),
             clicks: name("clicks", "ads.clicks"),
@@ -176,10 +190,32 @@ impl Settings {
         Self::load_with(files, &environment)
     }
 
+    /// The same with what the Kafka client finds wrong with its own properties, so that all is told at once.
+    pub fn load_checked(files: &[PathBuf]) -> Outcome<(Self, Vec<Effective>)> {
+        let environment = std::env::vars().filter(|(name, _)| name.starts_with("PACELINE__")).collect();
+        Self::load_checked_with(files, &environment)
+    }
+
+    fn load_checked_with(files: &[PathBuf], environment: &BTreeMap<String, String>) -> Outcome<(Self, Vec<Effective>)> {
+        let mut reader = Reader::load(files, environment);
+        let settings = Self::read(&mut reader);
+        let properties = settings.kafka_properties.clone();
+        // Of the addresses all is said already.
+        let connection = Connection { properties, ..Connection::new("127.0.0.1:9092", "check") };
+        for mistake in connection.check().err().into_iter().flatten() {
+            reader.mistake(format!("kafka.properties: {}", mistake.detail));
+        }
+        Self::finished(settings, reader)
+    }
+
     /// Reads files and the given environment.
     pub fn load_with(files: &[PathBuf], environment: &BTreeMap<String, String>) -> Outcome<(Self, Vec<Effective>)> {
         let mut reader = Reader::load(files, environment);
         let settings = Self::read(&mut reader);
+        Self::finished(settings, reader)
+    }
+
+    fn finished(settings: Self, reader: Reader) -> Outcome<(Self, Vec<Effective>)> {
         match reader.finish() {
             Ok(effective) => Ok((settings, effective)),
             Err(mistakes) => Err(Failure::setup(
@@ -300,7 +336,7 @@ impl Settings {
 fn address(reader: &mut Reader, path: &str, default: &str, about: &'static str) -> SocketAddr {
     let text = reader.text(path, default, about);
     text.parse().unwrap_or_else(|_| {
-        reader.mistake(format!("{path}: {text:?} is not an address such as {default}"));
+        reader.mistake_of(path, &format!("{text:?} is not an address such as {default}"));
         SocketAddr::from(([127, 0, 0, 1], 0))
     })
 }
@@ -319,6 +355,28 @@ mod tests {
         assert_eq!(settings.brokers, "127.0.0.1:9092");
         assert_eq!(settings.journal_partitions, 16);
         assert!(effective.iter().all(|setting| setting.origin == "default"));
+    }
+
+    #[test]
+    fn one_topic_for_two_roles_is_refused_by_name() {
+        let environment = BTreeMap::from([("PACELINE__TOPICS__IMPRESSIONS".to_owned(), "ads.clicks".to_owned())]);
+        let refused = Settings::load_with(&[], &environment).unwrap_err();
+        assert_eq!(refused.kind.exit_code(), 78);
+        let words = refused.to_string();
+        assert!(words.contains("topics.clicks (default): \"ads.clicks\" is topics.impressions already"), "{words}");
+    }
+
+    #[test]
+    fn mistakes_of_the_client_s_properties_come_with_all_others_and_each_names_its_place() {
+        let pairs = [("KAFKA__PROPERTIES__SESSION_TIMOUT_MS", "9"), ("HTTP__LISTEN", "here")];
+        let pairs = pairs.map(|(name, value)| (format!("PACELINE__{name}"), value.to_owned()));
+        let refused = Settings::load_checked_with(&[], &BTreeMap::from(pairs)).unwrap_err();
+        assert_eq!(refused.mistakes.len(), 2, "{refused}");
+        let words = refused.to_string();
+        assert!(
+            words.contains("session.timout.ms") && words.contains("http.listen (PACELINE__HTTP__LISTEN)"),
+            "{words}"
+        );
     }
 
     #[test]

@@ -180,6 +180,12 @@ impl Reader {
         self.mistakes.push(text);
     }
 
+    /// The same of one setting, with where its value comes from.
+    pub fn mistake_of(&mut self, path: &str, text: &str) {
+        let origin = self.leaves.get(path).map_or("default", |leaf| leaf.origin.as_str());
+        self.mistakes.push(format!("{path} ({origin}): {text}"));
+    }
+
     /// The effective settings in the order they were asked for, or every mistake.
     pub fn finish(mut self) -> Result<Vec<Effective>, Vec<String>> {
         let unknown: Vec<(String, String)> = self
@@ -229,8 +235,7 @@ impl Reader {
         let value = self.declare(path, default, about, false);
         let parsed = parse(&value);
         if parsed.is_none() {
-            let origin = self.leaves.get(path).map_or("default", |leaf| leaf.origin.as_str());
-            self.mistakes.push(format!("{path} ({origin}): {value:?} is not {wanted}"));
+            self.mistake_of(path, &format!("{value:?} is not {wanted}"));
         }
         parsed
     }

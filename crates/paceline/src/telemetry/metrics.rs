@@ -54,6 +54,7 @@ pub struct Metrics {
     pub transactions: IntCounterVec,
     pub transaction_seconds: HistogramVec,
     pub journal_records: IntGaugeVec,
+    pub quarantine_refused: IntGauge,
     pub journal_applied: GaugeVec,
     pub stage1_events: IntCounterVec,
     pub snapshot_seconds: Histogram,
@@ -211,6 +212,11 @@ impl Metrics {
                 "paceline_journal_records",
                 "Journal records in the states held, by what became of them.",
                 &["outcome"],
+            ),
+            quarantine_refused: gauge(
+                r,
+                "paceline_quarantine_refused_rows",
+                "Rows and facts without specification that found no room and are counted nowhere, in the states held.",
             ),
             journal_applied: floats(
                 r,

@@ -9,7 +9,7 @@ use avro_codec::RejectReason;
 pub const OTHER: &str = "other";
 
 /// Kinds of alerts: those of the policy, then the controller's own.
-pub const ALERT_KINDS: [&str; 24] = [
+pub const ALERT_KINDS: [&str; 26] = [
     "early_stop",
     "hard_stop",
     "runaway",
@@ -29,6 +29,8 @@ pub const ALERT_KINDS: [&str; 24] = [
     "clock_jump",
     "policy_invalid",
     "integrity_hold",
+    "quarantine_full",
+    "halt_outdated",
     "history_lost",
     "breaker",
     "underperformer",

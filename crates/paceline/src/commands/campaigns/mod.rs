@@ -3,6 +3,7 @@
 mod sense;
 
 use super::check::secret_wanted;
+use super::specified::{self, Known, Verdict};
 use super::{connect, say, sender};
 use crate::cli::CampaignsCommand;
 use crate::clock::Clock;
@@ -30,16 +31,48 @@ pub fn run(command: &CampaignsCommand) -> Outcome {
     {
         return Err(secret_wanted(&format!("campaign {} is in mode auto", spec.campaign_id)));
     }
+    let (specs, unchanged) = news(specs, &specified::read(&settings, "campaigns")?)?;
     let codec = registry::codec(&settings, &[RecordName::CampaignSpec])?;
     let mut sender = sender(&connect(&settings, "campaigns"))?;
-    for (_, spec) in &specs {
+    for spec in &specs {
         let payload = codec
             .encode_fact(&Fact::CampaignSpec(Box::new(spec.clone())))
             .map_err(|error| Failure::failed(format!("encoding campaign {}: {error}", spec.campaign_id), ""))?;
         sender.send(&settings.topics.campaigns, None, Some(spec.campaign_id.as_bytes()), Some(&payload), None)?;
     }
     sender.flush(SEND_LIMIT)?;
-    say(&json!({ "campaigns": specs.len() }).to_string())
+    say(&json!({ "campaigns": specs.len(), "unchanged": unchanged }).to_string())
+}
+
+/// What is to be sent, and how many stand in the topic already. One that would be ignored refuses all.
+fn news(specs: Vec<(String, CampaignSpec)>, known: &BTreeMap<String, Known>) -> Outcome<(Vec<CampaignSpec>, usize)> {
+    let (mut news, mut mistakes, all) = (Vec::new(), Vec::new(), specs.len());
+    for (file, spec) in specs {
+        match specified::verdict(&spec, known.get(&spec.campaign_id)) {
+            Verdict::Send => news.push(spec),
+            Verdict::Unchanged => {}
+            Verdict::Refused(reason) => mistakes.push(format!("{file}: campaign {:?}: {reason}", spec.campaign_id)),
+        }
+    }
+    if mistakes.is_empty() {
+        let unchanged = all - news.len();
+        return Ok((news, unchanged));
+    }
+    let count = mistakes.len();
+    Err(Failure::failed(
+        format!("{count} specification(s) are older than those in force, nothing was sent"),
+        "raise each version above the one in force and apply again",
+    )
+    .listing(shortened(mistakes)))
+}
+
+fn shortened(mut mistakes: Vec<String>) -> Vec<String> {
+    let count = mistakes.len();
+    mistakes.truncate(MISTAKES_SHOWN);
+    if count > MISTAKES_SHOWN {
+        mistakes.push(format!("and {} more", count - MISTAKES_SHOWN));
+    }
+    mistakes
 }
 
 /// The specifications of all files, each with its file, if none has a mistake; what is doubtful is told on stderr.
@@ -68,15 +101,11 @@ pub fn checked(files: &[PathBuf]) -> Outcome<Vec<(String, CampaignSpec)>> {
     }
     if !mistakes.is_empty() {
         let count = mistakes.len();
-        mistakes.truncate(MISTAKES_SHOWN);
-        if count > MISTAKES_SHOWN {
-            mistakes.push(format!("and {} more", count - MISTAKES_SHOWN));
-        }
         return Err(Failure::failed(
             format!("{count} mistake(s), nothing was sent"),
             "correct each line above and apply again; deploy/campaigns/example.toml shows the fields",
         )
-        .listing(mistakes));
+        .listing(shortened(mistakes)));
     }
     Ok(specs)
 }
@@ -191,6 +220,27 @@ mod tests {
         assert_eq!(specs[1], specs[2]);
         assert_eq!(specs[0][0].mode, "observe");
         assert!(sense::check(&specs[0][0], 0).mistakes.is_empty());
+        // What is read from the topic is compared with what a file says.
+        let (codec, fact) = (avro_codec::Codec::fixed(), Fact::CampaignSpec(Box::new(specs[0][0].clone())));
+        let payload = codec.encode_fact(&fact).unwrap();
+        assert_eq!(codec.fact(model::fact::ControlTopic::Campaigns, &payload).ok(), Some(fact));
+    }
+
+    #[test]
+    fn one_version_that_would_be_ignored_refuses_all_and_what_stands_there_is_not_sent_again() {
+        let spec = |id: &str, version, name: &str| CampaignSpec {
+            campaign_id: id.into(),
+            version,
+            name: name.into(),
+            ..CampaignSpec::default()
+        };
+        let known = ["a", "b"].map(|id| (id.to_owned(), Known { spec: spec(id, 2, "in force"), last_version: 2 }));
+        let known = BTreeMap::from(known);
+        let of = |specs: &[CampaignSpec]| news(specs.iter().map(|spec| ("f".into(), spec.clone())).collect(), &known);
+        let (sent, unchanged) = of(&[spec("a", 2, "in force"), spec("b", 3, "next"), spec("c", 1, "new")]).unwrap();
+        assert_eq!((sent, unchanged), (vec![spec("b", 3, "next"), spec("c", 1, "new")], 1));
+        let refused = of(&[spec("a", 1, "old"), spec("b", 3, "next")]).unwrap_err();
+        assert!(refused.mistakes.len() == 1 && refused.mistakes[0].contains("version = 3"), "{refused}");
     }
 
     #[test]

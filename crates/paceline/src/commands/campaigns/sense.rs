@@ -22,8 +22,8 @@ pub struct Said {
 /// Channels that the documents name; others are taken, since the set is open.
 const CHANNELS: [&str; 11] =
     ["search", "social", "display", "video", "native", "email", "affiliate", "audio", "shopping", "owned", "other"];
-/// Attribution models that the service computes.
-const MODELS_COMPUTED: [&str; 2] = ["last", "linear"];
+/// Attribution models that a campaign can be steered by.
+const MODELS_STEERING: [&str; 2] = ["last", "linear"];
 
 /// Looks at all of it, so that everything is told at once.
 pub fn check(spec: &CampaignSpec, now_ms: Millis) -> Said {
@@ -219,8 +219,8 @@ fn unread(spec: &CampaignSpec, said: &mut Said) {
             ));
         }
     }
-    if !MODELS_COMPUTED.contains(&spec.attribution_model.as_str()) {
-        said.warn(format!("attribution_model {} is not computed yet, last is shown instead", spec.attribution_model));
+    if !MODELS_STEERING.contains(&spec.attribution_model.as_str()) {
+        said.warn(format!("attribution_model {} does not steer: bids, targets and the campaign's own figures follow last; what it would credit stands in the breakdown", spec.attribution_model));
     }
 }
 

@@ -17,7 +17,7 @@ use avro_codec::{Codec, RecordName};
 use map::{Kind, RecordMap, Row};
 use model::event::{Click, Conversion, EventKind, Impression, partition_key};
 use model::fact::StatsReport;
-use model::time::{DAY_MS, Millis};
+use model::time::{DAY_MS, MINUTE_MS, Millis};
 use policy::settings::Stage1;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,8 @@ use std::time::Duration;
 const MISTAKES_SHOWN: usize = 10;
 const FLUSH_LIMIT: Duration = Duration::from_secs(120);
 const WEEK_MS: Millis = 7 * DAY_MS;
+/// About a century.
+const WEEKS_MAX: i64 = 5_200;
 
 /// A record ready to be encoded, once its times are shifted.
 struct Prepared {
@@ -43,8 +45,9 @@ pub fn run(arguments: &Import) -> Outcome {
     let mut prepared = Vec::new();
     prepare(arguments, &maps, &mut |record| prepared.push(record))?;
     let weeks = shift_weeks(arguments.shift_weeks.as_deref(), &prepared)?;
-    if let Some(words) = too_old(&prepared, weeks, Clock::System.now_ms()) {
-        eprintln!("{words}");
+    let now_ms = Clock::System.now_ms();
+    for words in [nothing(&prepared, arguments), too_old(&prepared, weeks, now_ms), too_new(&prepared, weeks, now_ms)] {
+        words.into_iter().for_each(|words| eprintln!("{words}"));
     }
     prepared.sort_by_key(|record| record.at);
     let kinds: BTreeSet<_> = prepared.iter().filter_map(|record| RecordName::from_name(record.kind.schema())).collect();
@@ -242,20 +245,28 @@ fn shift_weeks(wanted: Option<&str>, prepared: &[Prepared]) -> Outcome<i64> {
         None => Ok(0),
         Some("auto") => {
             let newest = prepared.iter().map(|record| record.at).max().unwrap_or_default();
-            Ok((Clock::System.now_ms() - newest).div_euclid(WEEK_MS))
+            Ok(Clock::System.now_ms().saturating_sub(newest).div_euclid(WEEK_MS))
         }
-        Some(number) => number
-            .parse()
-            .map_err(|_| Failure::usage(format!("--shift-weeks {number:?} is neither a whole number nor auto"), "")),
+        Some(number) => number.parse().ok().filter(|weeks| (-WEEKS_MAX..=WEEKS_MAX).contains(weeks)).ok_or_else(|| {
+            Failure::usage(
+                format!("--shift-weeks {number:?} is neither auto nor a whole number from -{WEEKS_MAX} to {WEEKS_MAX}"),
+                "auto moves the newest event into the last week",
+            )
+        }),
     }
+}
+
+/// Words for files that give no record at all: empty ones, or ones that no `when` of the map holds for.
+fn nothing(prepared: &[Prepared], arguments: &Import) -> Option<String> {
+    let files: Vec<String> = arguments.inputs.iter().map(|path| path.display().to_string()).collect();
+    let words = "gives no record; a file without rows, or a map whose `when` no row has?";
+    prepared.is_empty().then(|| format!("warning: {} {words}", files.join(", ")))
 }
 
 /// Words for events that the service will refuse for their age; the policy in force may allow more or less than the default.
 fn too_old(prepared: &[Prepared], weeks: i64, now_ms: Millis) -> Option<String> {
     let age_max_ms = Stage1::default().age_max_ms;
-    let oldest_ms = now_ms - age_max_ms - weeks * WEEK_MS;
-    let is_old = |record: &&Prepared| matches!(record.kind, Kind::Event(_)) && record.at < oldest_ms;
-    let old = prepared.iter().filter(is_old).count();
+    let old = events_that(prepared, |at| shifted(at, weeks) < now_ms - age_max_ms);
     (old > 0).then(|| {
         format!(
             "warning: {old} of {} records are older than {} days, which the service refuses as too_old unless \
@@ -264,6 +275,29 @@ fn too_old(prepared: &[Prepared], weeks: i64, now_ms: Millis) -> Option<String> 
             age_max_ms / DAY_MS
         )
     })
+}
+
+/// The same for events ahead of the clock.
+fn too_new(prepared: &[Prepared], weeks: i64, now_ms: Millis) -> Option<String> {
+    let future_max_ms = Stage1::default().future_max_ms;
+    let new = events_that(prepared, |at| shifted(at, weeks) > now_ms + future_max_ms);
+    (new > 0).then(|| {
+        format!(
+            "warning: {new} of {} records lie more than {} minutes ahead of the clock, which the service refuses as future \
+             unless stage1.future_max_ms of the policy allows it; --shift-weeks auto moves them into the last week",
+            prepared.len(),
+            future_max_ms / MINUTE_MS
+        )
+    })
+}
+
+fn events_that(prepared: &[Prepared], holds: impl Fn(Millis) -> bool) -> usize {
+    prepared.iter().filter(|record| matches!(record.kind, Kind::Event(_)) && holds(record.at)).count()
+}
+
+/// An instant moved by whole weeks; what no calendar has stays at its end, and is refused as too old or too new.
+fn shifted(at: Millis, weeks: i64) -> Millis {
+    at.saturating_add(weeks.saturating_mul(WEEK_MS))
 }
 
 /// A record as it is sent.
@@ -281,7 +315,7 @@ fn encode(codec: &Codec, prepared: Vec<Prepared>, weeks: i64) -> Outcome<Vec<Enc
     let mut encoded = Vec::with_capacity(prepared.len());
     for (at, mut record) in prepared.into_iter().enumerate() {
         for name in record.kind.instants() {
-            let moved = record.fields[*name].as_i64().unwrap_or_default() + weeks * WEEK_MS;
+            let moved = shifted(record.fields[*name].as_i64().unwrap_or_default(), weeks);
             record.fields.insert((*name).into(), json!(moved));
         }
         let made = encode_one(codec, record.kind, record.at, Value::Object(record.fields));
@@ -361,5 +395,18 @@ mod tests {
         assert_eq!(too_old(&prepared, 7, now_ms), None);
         let stats = [Prepared { kind: Kind::Stats, ..event(0) }];
         assert_eq!(too_old(&stats, 0, now_ms), None, "platforms' reports have no such limit");
+        assert_eq!(too_new(&prepared, 7, now_ms), None);
+        let words = too_new(&prepared, 8, now_ms).unwrap();
+        assert!(words.starts_with("warning: 1 of 2 records lie more than 5 minutes ahead"), "{words}");
+    }
+
+    #[test]
+    fn a_shift_that_no_calendar_has_is_refused_and_none_overflows() {
+        for wrong in ["9223372036854775807", "-9223372036854775808", "5201", "soon"] {
+            let refused = shift_weeks(Some(wrong), &[]).unwrap_err();
+            assert_eq!(refused.kind.exit_code(), 2, "{wrong}");
+        }
+        assert_eq!(shift_weeks(Some("-5200"), &[]).unwrap(), -5_200);
+        assert_eq!(shifted(i64::MAX, WEEKS_MAX), i64::MAX);
     }
 }
