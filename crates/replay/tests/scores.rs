@@ -3,7 +3,7 @@
 //! What always holds: simulated markets are exact, so a table that differs means that something is decided otherwise. A change
 //! that is meant writes the file again (`PACELINE_SCORES=write cargo test --release -p replay --test scores`), and its
 //! difference belongs into the commit that made it; a figure that was reached and is not any more is a regression, whatever
-//! the file says. Figures over 20 seeds stand in `benches/scores/README.md`: one seed only watches.
+//! the file says. Figures over many seeds stand in `benches/scores/README.md`: one seed only watches.
 
 // The rim of the tests: files are read, and written where that is asked for.
 #![allow(clippy::disallowed_methods)]
@@ -42,7 +42,7 @@ const HEADER: &str = "\
 # Scores that every run of the tests makes again
 
 One seed of each quick trial, one default configuration; `crates/replay/tests/scores.rs` says how it is made and compared.
-One seed watches for changes and proves nothing: figures over 20 seeds stand in `benches/scores/README.md`.
+One seed watches for changes and proves nothing: figures over many seeds stand in `benches/scores/README.md`.
 
 ";
 
