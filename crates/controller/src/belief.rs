@@ -4,6 +4,7 @@
 //! of a campaign without specification or in another currency wait in the quarantine.
 
 use crate::campaign::{Campaign, Granularity, Jumped, Late, Live, RowKey};
+use crate::ceilings::SharedPromise;
 use crate::channel::Channel;
 use crate::context::{Context, Heard, Scope};
 use crate::experiments::Running;
@@ -68,6 +69,8 @@ pub struct Account {
     pub channels: BTreeMap<String, Channel>,
     /// Portfolios, and what their campaigns were given.
     pub pools: Pools,
+    /// What shared daily budgets have promised, by id.
+    pub promises: BTreeMap<String, SharedPromise>,
     corrections: Seen,
     reports: Seen,
 }
@@ -212,19 +215,19 @@ impl Belief {
         for jump in &jumped {
             restore(&mut taken, jump.field, jump.old);
         }
-        campaign.specify(&taken, moment.now);
         let fields = jumped.iter().map(|jump| jump.field.to_owned()).collect();
         campaign.jumped = (!jumped.is_empty()).then(|| Box::new(Jumped { spec: spec.clone(), fields }));
+        respecify(account, &taken, moment.now);
         self.release([&spec.account_id, &spec.campaign_id, &spec.currency], moment);
         jumped.first().map_or(Specified::Taken, |jump| Specified::Jumped { old: jump.old, new: jump.new })
     }
 
     /// A person confirms the numbers that jumped; `true` if they waited.
     pub fn confirm_jump(&mut self, account: &str, campaign: &str, version: i64, now: Millis) -> bool {
-        let account = self.accounts.get_mut(account);
-        let Some(campaign) = account.and_then(|account| account.campaigns.get_mut(campaign)) else { return false };
+        let Some(account) = self.accounts.get_mut(account) else { return false };
+        let Some(campaign) = account.campaigns.get_mut(campaign) else { return false };
         let Some(jumped) = campaign.jumped.take_if(|jumped| jumped.spec.version == version) else { return false };
-        campaign.specify(&jumped.spec, now);
+        respecify(account, &jumped.spec, now);
         true
     }
 
@@ -356,15 +359,19 @@ impl Belief {
     }
 
     /// Takes an entity; a lower version is void.
-    pub fn specify_entity(&mut self, entity: &EntitySpec) {
+    pub fn specify_entity(&mut self, entity: &EntitySpec, now: Millis) {
         let account = entry(&mut self.accounts, &entity.account_id);
-        let Account { entities, pools, .. } = &mut **account;
-        if entities.get(&entity.entity_id).is_some_and(|known| entity.version <= known.version) {
+        let known = account.entities.get(&entity.entity_id);
+        if known.is_some_and(|known| entity.version <= known.version) {
             self.counters.stale_specs += 1;
             return;
         }
-        pools.specify(entity);
-        entities.insert(entity.entity_id.clone(), Shared::new(entity.clone()));
+        let daily_before = known.and_then(|known| known.daily_budget_micros);
+        account.pools.specify(entity);
+        account.entities.insert(entity.entity_id.clone(), Shared::new(entity.clone()));
+        if entity.daily_budget_micros.is_some() && entity.daily_budget_micros != daily_before {
+            account.promise_anew(entity, now);
+        }
     }
 
     /// Once a minute: what the pools' campaigns have shown, and what they are given.
@@ -488,6 +495,17 @@ impl Belief {
         campaign.live.as_mut().map(Arc::make_mut)
     }
 
+    /// Whether bid and budget are ours by the specification; they are while none is known, as everywhere.
+    pub fn controls(&self, account: &str, campaign: &str) -> [bool; 2] {
+        let campaign = self.accounts.get(account).and_then(|account| account.campaigns.get(campaign));
+        let of = |spec: &CampaignSpec| [&spec.bid_control, &spec.budget_control].map(|by| *by == "paceline");
+        match campaign.map(|campaign| (campaign.live.as_ref(), campaign)) {
+            Some((Some(live), _)) => of(&live.spec),
+            Some((None, campaign)) => campaign.spec().as_ref().map_or([true; 2], of),
+            None => [true; 2],
+        }
+    }
+
     /// The shared budget of a campaign, with the other living campaigns that spend from it.
     pub fn shared_budget(&self, account: &str, campaign: &str, live: &Live) -> Option<Group<'_>> {
         let id = live.spec.budget_id.as_ref()?;
@@ -501,7 +519,8 @@ impl Belief {
         let channels = siblings.iter().map(|sibling| account.channels.get(&sibling.spec.channel)).collect();
         let (daily_micros, monthly_micros) = (budget.daily_budget_micros, budget.monthly_budget_micros);
         daily_micros.or(monthly_micros)?;
-        Some(Group { daily_micros, monthly_micros, siblings, channels })
+        let promise = account.promises.get(id).copied();
+        Some(Group { daily_micros, monthly_micros, promise, siblings, channels })
     }
 
     /// Unpacks after a restore what a snapshot does not hold twice.
@@ -570,6 +589,19 @@ impl Belief {
 }
 
 /// Puts the old number back where the new one jumped.
+/// A campaign may join, change or leave a shared budget by its specification: what the budgets still allow stays.
+fn respecify(account: &mut Account, spec: &CampaignSpec, now: Millis) {
+    let known = account.campaigns.get(spec.campaign_id.as_str()).and_then(|campaign| campaign.live.as_ref());
+    let mut budgets: Vec<String> = known
+        .map_or_else(Vec::new, |live| [&live.spec.budget_id, &spec.budget_id].into_iter().flatten().cloned().collect());
+    budgets.dedup();
+    let before = account.spent_of_budgets(&budgets, now);
+    if let Some(campaign) = account.campaigns.get_mut(spec.campaign_id.as_str()) {
+        campaign.specify(spec, now);
+    }
+    account.regroup(&budgets, &before, now);
+}
+
 fn restore(spec: &mut CampaignSpec, field: &str, old: i64) {
     match field {
         "daily_budget_micros" => spec.daily_budget_micros = Some(old),

@@ -3,7 +3,7 @@
 //! A platform that may overspend a day promises the sum: seven budgets a week, 30.4 a month. What always holds: a day that
 //! the flight leaves out, or that came before the budget was changed, promises nothing of today's budget, so halving a
 //! budget in the middle of a month stops nobody who kept to the old one; the ceiling bounds and never hands out more than
-//! the budget of the day.
+//! the budget of the day. Who joins or leaves a shared budget changes nothing of what it still allows.
 
 use crate::calendar::Day;
 use crate::campaign::Live;
@@ -52,6 +52,40 @@ impl Promise {
     }
 }
 
+/// The same of a budget that several campaigns share: 24 bytes a budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedPromise {
+    /// Local date since which the daily budget stands.
+    since: i32,
+    /// Local date of the sums below, which are those of its week and month.
+    noted: i32,
+    /// What its members spent in that week outside of today's promise: before the change, and before they joined.
+    week_spent: i64,
+    /// The same of the month.
+    month_spent: i64,
+}
+
+impl SharedPromise {
+    /// The daily budget is new or another one from `date` on; the members spent so much before it in its week and month.
+    pub fn changed(date: i32, spent: [i64; 2]) -> Self {
+        Self { since: date, noted: date, week_spent: spent[0], month_spent: spent[1] }
+    }
+
+    /// Members came or went, and with them so much more (or less) spend of the week and month of `day`.
+    pub fn regrouped(&mut self, day: &Day, more: [i64; 2]) {
+        let [week, month] = self.spent_outside(day);
+        (self.noted, self.week_spent) = (day.date, week.saturating_add(more[0]));
+        self.month_spent = month.saturating_add(more[1]);
+    }
+
+    /// Spend of the day's week and month that is not set against the promise.
+    fn spent_outside(&self, day: &Day) -> [i64; 2] {
+        let (first, last) = day.month_dates();
+        let of = |span: std::ops::RangeInclusive<i32>, spent| if span.contains(&self.noted) { spent } else { 0 };
+        [of(day.week..=day.week.saturating_add(6), self.week_spent), of(first..=last, self.month_spent)]
+    }
+}
+
 impl Ceiling {
     /// The ceilings of a campaign with a daily budget.
     pub fn of(live: &Live, day: &Day, daily_micros: i64, profile: &Profile) -> impl Iterator<Item = Ceiling> {
@@ -69,9 +103,19 @@ impl Ceiling {
     }
 
     /// The ceilings of a budget that several campaigns share, from what they spent in the week and the month before today.
-    pub fn of_group(day: &Day, daily_micros: i64, spent: [i64; 2], profile: &Profile) -> impl Iterator<Item = Ceiling> {
-        let spans = spans(day, profile).into_iter().zip(spent);
-        spans.filter_map(move |(span, spent)| span.ceiling(daily_micros, (span.first, None), 0, spent, day))
+    pub fn of_group(
+        day: &Day,
+        daily_micros: i64,
+        spent: [i64; 2],
+        promise: Option<SharedPromise>,
+        profile: &Profile,
+    ) -> impl Iterator<Item = Ceiling> {
+        let before = promise.map_or([0; 2], |promise| promise.spent_outside(day));
+        let spans = spans(day, profile).into_iter().zip(spent).zip(before);
+        spans.filter_map(move |((span, spent), before)| {
+            let since = promise.map(|promise| promise.since).filter(|since| (span.first..=span.last).contains(since));
+            span.ceiling(daily_micros, (since.unwrap_or(span.first), None), before, spent, day)
+        })
     }
 
     /// Today's part: what is left, evenly over the days left.
@@ -111,11 +155,16 @@ fn spans(day: &Day, profile: &Profile) -> [Span; 2] {
     ]
 }
 
+/// Net spend of the day's week and month, the day included.
+pub fn spent_through(live: &Live, day: &Day) -> [i64; 2] {
+    let sums = [live.weeks.get(day.week), live.months.get(day.month)];
+    sums.map(|sums| sums.map_or(0, |sums| net_spend(&sums)))
+}
+
 /// Net spend of the day's week and month before the day.
 pub fn spent_before(live: &Live, day: &Day) -> [i64; 2] {
     let today = live.net_spend_of_day(day);
-    let sums = [live.weeks.get(day.week), live.months.get(day.month)];
-    sums.map(|sums| sums.map_or(0, |sums| net_spend(&sums)).saturating_sub(today))
+    spent_through(live, day).map(|spent| spent.saturating_sub(today))
 }
 
 #[cfg(test)]

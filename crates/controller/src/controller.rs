@@ -261,7 +261,7 @@ impl Controller {
     fn fold_fact<'a>(&mut self, fact: &'a Fact, moment: Moment, touched: &mut Touched<'a>, round: &mut Round) {
         let State { belief, ledger, .. } = &mut self.state;
         match fact {
-            Fact::EntitySpec(entity) => belief.specify_entity(entity),
+            Fact::EntitySpec(entity) => belief.specify_entity(entity, moment.now),
             Fact::StatsReport(report) => {
                 touched.insert((&report.account_id, &report.campaign_id));
                 belief.fold_report(report, moment);
@@ -279,7 +279,8 @@ impl Controller {
             Fact::StateReport(report) => {
                 touched.insert((&report.account_id, &report.campaign_id));
                 let settings = &self.policy.for_campaign(&report.account_id, &report.campaign_id).anomaly;
-                let foreign = ledger.apply_report(report, moment.now, settings);
+                let ours = belief.controls(&report.account_id, &report.campaign_id);
+                let foreign = ledger.apply_report(report, ours, moment.now, settings);
                 self.answered(&report.account_id, &report.campaign_id, foreign, round);
             }
             Fact::Halt(halt) => self.halt(halt, round),

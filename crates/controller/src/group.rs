@@ -7,13 +7,15 @@
 //! Missing on purpose: factors by hour in the shared plan; weights of members (their habits count alike); members with
 //! other time zones, which have days of their own; setting the shared budget on the platform.
 
+use crate::belief::Account;
 use crate::calendar::Day;
 use crate::campaign::Live;
-use crate::ceilings::spent_before;
+use crate::ceilings::{SharedPromise, spent_before, spent_through};
 use crate::channel::Channel;
 use crate::desk::Desk;
 use crate::measures::*;
-use model::time::Millis;
+use model::fact::EntitySpec;
+use model::time::{DAY_MS, Millis};
 
 /// A shared budget, as one of its campaigns sees it.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +24,8 @@ pub struct Group<'a> {
     pub daily_micros: Option<i64>,
     /// Calendar month.
     pub monthly_micros: Option<i64>,
+    /// Since when the daily budget stands, and what was spent outside of it.
+    pub promise: Option<SharedPromise>,
     /// The other living campaigns that spend from it, by id.
     pub siblings: Vec<&'a Live>,
     /// The habits of each sibling's channel.
@@ -52,6 +56,58 @@ impl Group<'_> {
         let versions = self.siblings.iter().fold(1, |hash, sibling| mix(hash, sibling.spec.version));
         let learned = self.channels.iter().flatten().fold(0, |hash, channel| mix(hash, channel.hours_learned));
         (versions, learned)
+    }
+}
+
+impl Account {
+    /// The living campaigns that spend from a budget.
+    fn members<'a>(&'a self, budget: &'a EntitySpec) -> impl Iterator<Item = &'a Live> {
+        let living = self.campaigns.values().filter_map(|campaign| campaign.live.as_deref());
+        living.filter(|live| {
+            live.spec.budget_id.as_ref() == Some(&budget.entity_id) && live.spec.currency == budget.currency
+        })
+    }
+
+    /// Sums of the living campaigns of a budget, each in its own week and month.
+    fn sum_of_members(&self, budget: &EntitySpec, now: Millis, of: fn(&Live, &Day) -> [i64; 2]) -> [i64; 2] {
+        self.members(budget).fold([0; 2], |[week, month], live| {
+            let own = of(live, &live.calendar.day_of(now));
+            [week.saturating_add(own[0]), month.saturating_add(own[1])]
+        })
+    }
+
+    /// A shared daily budget is new or changed: what was spent before today stays under the old one.
+    pub fn promise_anew(&mut self, budget: &EntitySpec, now: Millis) {
+        let spent = self.sum_of_members(budget, now, spent_before);
+        // Where nobody lives yet nothing was spent, and the date of UTC is a day off at most.
+        let of_member = self.members(budget).next().map(|live| live.calendar.day_of(now).date);
+        let date = of_member.unwrap_or(i32::try_from(now.div_euclid(DAY_MS)).unwrap_or(i32::MAX));
+        self.promises.insert(budget.entity_id.clone(), SharedPromise::changed(date, spent));
+    }
+
+    /// What the members of these budgets have spent until now.
+    pub fn spent_of_budgets(&self, ids: &[String], now: Millis) -> Vec<[i64; 2]> {
+        let of = |id: &String| self.entities.get(id).map(|budget| self.sum_of_members(budget, now, spent_through));
+        ids.iter().map(|id| of(id).unwrap_or_default()).collect()
+    }
+
+    /// Members of these budgets may have come or gone since `before` was counted: what the budgets allow stays.
+    pub fn regroup(&mut self, ids: &[String], before: &[[i64; 2]], now: Millis) {
+        let after = self.spent_of_budgets(ids, now);
+        for (id, (before, after)) in ids.iter().zip(before.iter().zip(after)) {
+            let more = [after[0].saturating_sub(before[0]), after[1].saturating_sub(before[1])];
+            if more == [0; 2] {
+                continue;
+            }
+            let Some(budget) = self.entities.get(id) else { continue };
+            let day = self
+                .members(budget)
+                .next()
+                .map_or_else(|| crate::calendar::Calendar::default().day_of(now), |live| live.calendar.day_of(now));
+            if let Some(promise) = self.promises.get_mut(id) {
+                promise.regrouped(&day, more);
+            }
+        }
     }
 }
 

@@ -220,8 +220,12 @@ impl Hours {
         // Nor is what people say is not to be believed.
         let is_doubted =
             self.day.iter().any(|hour| hour.is_doubted) || live.around().is_excluded(end.saturating_sub(DAY_MS), end);
+        // Whoever began days ago is compared with delays that are guessed: what is late would be taken for lost.
+        let is_young = self.usual.hours < settings.cpa_break.hours_min;
+        let silent = TrackingEvidence::default();
         if !is_doubted || self.tracking.is_open() {
-            let tracked = self.tracking.observe(&evidence, settings, now);
+            let due = if is_young { &silent } else { &evidence };
+            let tracked = self.tracking.observe(due, settings, now);
             if let (Change::Resolved(_), Some((from, Some(to)))) = (tracked, self.tracking.exclusion()) {
                 self.breaks.retain(|(_, ended)| end.saturating_sub(*ended) < LOOKBACK_MS);
                 self.breaks.push((from, to));
@@ -234,8 +238,6 @@ impl Hours {
         // What a break has swallowed is missing from the day after it, too.
         let yesterday = end.saturating_sub(DAY_MS);
         let is_broken = self.tracking.is_open() || self.breaks.iter().any(|(_, to)| *to > yesterday);
-        let is_young = self.usual.hours < settings.cpa_break.hours_min;
-        let silent = TrackingEvidence::default();
         let shown = if is_doubted || is_broken || is_young { &silent } else { &evidence };
         changes.push(self.cpa.observe(shown, settings, now));
     }

@@ -306,8 +306,9 @@ impl Ledger {
         foreign
     }
 
-    /// Takes a read-back. `true` if some value found is somebody else's.
-    pub fn apply_report(&mut self, report: &StateReport, now: Millis, settings: &Anomaly) -> bool {
+    /// Takes a read-back. `true` if some value found is somebody else's. Bid and budget that the specification leaves to the
+    /// platform (`ours` says no) are what they are: nobody's override.
+    pub fn apply_report(&mut self, report: &StateReport, ours: [bool; 2], now: Millis, settings: &Anomaly) -> bool {
         let by_us = report.actor.as_deref().map(|actor| actor == "paceline");
         let campaign = self.campaign_mut(&report.account_id, &report.campaign_id);
         if let Some(state) = &report.platform_state {
@@ -336,10 +337,16 @@ impl Ledger {
             Some(_) => _ = campaign.state.found(0, report.reported_at, now, Some(true), settings),
             None => {}
         }
-        let bid =
-            report.bid_micros.is_some_and(|bid| campaign.bid.found(bid, report.reported_at, now, by_us, settings));
-        let budget = report.daily_budget_micros;
-        let budget = budget.is_some_and(|value| campaign.budget.found(value, report.reported_at, now, by_us, settings));
+        let found = |(slot, value, ours): (&mut Slot, Option<i64>, bool)| {
+            let Some(value) = value else { return false };
+            if ours {
+                return slot.found(value, report.reported_at, now, by_us, settings);
+            }
+            slot.follow(value, report.reported_at);
+            false
+        };
+        let bid = found((&mut campaign.bid, report.bid_micros, ours[0]));
+        let budget = found((&mut campaign.budget, report.daily_budget_micros, ours[1]));
         bid || budget
     }
 

@@ -467,7 +467,9 @@ fn ceilings(live: &Live, day: &Day, profile: &Profile, scene: &Scene<'_>) -> Vec
     }
     match (scene.shared, live.spec.daily_budget_micros) {
         (Some(group), _) => match group.daily_micros {
-            Some(daily) => Ceiling::of_group(day, daily, group.spent_before(live, day), profile).collect(),
+            Some(daily) => {
+                Ceiling::of_group(day, daily, group.spent_before(live, day), group.promise, profile).collect()
+            }
             None => Vec::new(),
         },
         // A pool that gives more than the specification may spend it; where it gives less, the plan says so already.

@@ -193,6 +193,12 @@ impl Slot {
         foreign
     }
 
+    /// Takes a value that was read back where somebody else sets it.
+    pub fn follow(&mut self, value: i64, at: Millis) {
+        self.confirm(value, 0, at);
+        self.override_at = None;
+    }
+
     /// Whether the lease of a raise has run out.
     pub fn is_over(&self, lease: (Option<Millis>, i64), now: Millis) -> bool {
         self.ends_at(lease).is_some_and(|end| now > end)

@@ -42,5 +42,5 @@ pub use pool::{PoolMarket, PoolTrial};
 pub use scenario::{BuyerManners, CampaignWorld, Delay, People, Scenario, Shock, Weather};
 pub use shape::HOUR_OF_WEEK_PPM;
 pub use totals::{CampaignTotals, Expected, Totals};
-pub use trial::{Trial, TrialChange, TrialHours, TrialMarket, TrialShock, TrialValue, TrialWeather};
+pub use trial::{Trial, TrialChange, TrialHours, TrialMarket, TrialPerson, TrialShock, TrialValue, TrialWeather};
 pub use truth::{Cell, Row, Truth};

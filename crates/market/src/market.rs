@@ -109,6 +109,11 @@ impl Market {
         self.events
     }
 
+    /// What was billed so far, over all campaigns, each in its own currency.
+    pub fn spend_micros(&self) -> i64 {
+        self.sums.iter().map(|sums| sums.spend_micros).sum()
+    }
+
     /// Spend, budget and results so far; before the scenario's end the budget is its planned share.
     pub fn totals(&self) -> Totals {
         let campaigns = self.lanes.iter().zip(&self.sums).zip(&self.scenario.campaigns).map(|((lane, sums), world)| {

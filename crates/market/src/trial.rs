@@ -67,6 +67,26 @@ pub struct Trial {
     pub shocks: Vec<TrialShock>,
     /// Changes of the specification.
     pub changes: Vec<TrialChange>,
+    /// What a person does in the buyer's own tool.
+    pub person: Vec<TrialPerson>,
+}
+
+/// A person sets another bid in the buyer's own tool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrialPerson {
+    /// Day, the first is 0.
+    pub day: i64,
+    /// Hour of that day.
+    pub hour: f64,
+    /// Times the bid in force.
+    pub bid: f64,
+}
+
+impl Default for TrialPerson {
+    fn default() -> Self {
+        Self { day: 0, hour: 0.0, bid: 1.0 }
+    }
 }
 
 /// A change of the market for some hours.
@@ -173,6 +193,7 @@ impl Default for Trial {
             buyer_ignores: 0.0,
             shocks: Vec::new(),
             changes: Vec::new(),
+            person: Vec::new(),
         }
     }
 }
@@ -303,6 +324,13 @@ impl Trial {
         let (start_ms, _) = self.span();
         let spans = self.shocks.iter().filter(|shock| shock.feed_dead).map(|shock| shock.at(start_ms));
         spans.map(|shock| (shock.from_ms, shock.to_ms)).collect()
+    }
+
+    /// What a person does, and when: times the bid in force, in order.
+    pub fn person_bids(&self) -> Vec<(Millis, f64)> {
+        let (start_ms, _) = self.span();
+        let at = |act: &TrialPerson| start_ms + act.day * DAY_MS + (act.hour * HOUR_MS as f64) as Millis;
+        self.person.iter().map(|act| (at(act), act.bid)).collect()
     }
 
     /// How late the service sees what happens.

@@ -201,6 +201,42 @@ pub fn pool_sentence(return_ppm: i64, parts: usize, drawn: Option<bool>, gain_pp
     }
 }
 
+/// A term of a decision for people: `spend_day_micros 20377727` reads as `spend day 20.37 EUR`. The name's last word is its unit;
+/// what has no known unit stays a number.
+pub fn term_in_words(name: &str, value: i64, currency: &str) -> String {
+    let (name, said) = match name.rsplit_once('_') {
+        Some((name, "micros")) => (name, amount(value, currency)),
+        Some((name, "ppm")) => (name, format!("{} %", fixed(value, 10_000, 1))),
+        Some((name, "ms")) => (name, span_in_words(value)),
+        Some((name, "milli")) => (name, fixed(value, 1_000, 1)),
+        Some((name, "micro")) => (name, fixed(value, 1_000_000, 1)),
+        Some((rest, "nats")) if rest.ends_with("_micro") => {
+            (rest.trim_end_matches("_micro"), fixed(value, 1_000_000, 3))
+        }
+        _ => (name, value.to_string()),
+    };
+    format!("{} {said}", name.replace('_', " "))
+}
+
+/// Seconds, minutes, hours or days, whichever is short to say.
+fn span_in_words(ms: i64) -> String {
+    match ms.unsigned_abs() {
+        0..120_000 => format!("{} s", fixed(ms, 1_000, 0)),
+        120_000..7_200_000 => format!("{} min", fixed(ms, 60_000, 0)),
+        7_200_000..172_800_000 => format!("{} h", fixed(ms, 3_600_000, 0)),
+        _ => format!("{} d", fixed(ms, 86_400_000, 1)),
+    }
+}
+
+/// A whole number of parts as a decimal of so many digits, rounded down in size.
+fn fixed(value: i64, parts: u64, digits: usize) -> String {
+    let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
+    let scale = 10_u128.pow(digits as u32);
+    let scaled = u128::from(size) * scale / u128::from(parts.max(1));
+    let fraction = if digits == 0 { String::new() } else { format!(".{:0digits$}", scaled % scale) };
+    format!("{sign}{}{fraction}", scaled / scale)
+}
+
 /// What happens without the command: for the explanation's last line.
 pub fn without(reason: Reason, story: &Story<'_>) -> String {
     let left = match (story.budget_micros, story.exposed_micros) {
@@ -323,6 +359,19 @@ mod tests {
             sentence(Reason::DailyCap, &pause),
             "Pause: the day's ceiling is reached before a later pause could act."
         );
+    }
+
+    #[test]
+    fn terms_are_said_in_their_units() {
+        let said = |name, value| term_in_words(name, value, "EUR");
+        assert_eq!(said("spend_day_micros", 20_377_727), "spend day 20.37 EUR");
+        assert_eq!(said("plan_share_ppm", 66_194), "plan share 6.6 %");
+        assert_eq!(said("data_age_ms", 7_365), "data age 7 s");
+        assert_eq!(said("target_window_ms", 259_200_000), "target window 3.0 d");
+        assert_eq!(said("target_due_micro", 52_340_000), "target due 52.3");
+        assert_eq!(said("target_log_bid_micro_nats", -4_060), "target log bid -0.004");
+        assert_eq!(said("group_parts", 3), "group parts 3");
+        assert_eq!(said("data_age_ms", i64::MIN), "data age -106751991167.3 d");
     }
 
     #[test]

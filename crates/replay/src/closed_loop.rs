@@ -22,6 +22,9 @@ pub trait Watch {
     /// A journal record, before anything is decided of it.
     fn journal(&mut self, _at: JournalPosition, _record: &JournalRecord) {}
 
+    /// What the market has billed by `now`, before anything is decided then.
+    fn billed(&mut self, _now: Millis, _spend_micros: i64) {}
+
     /// What one journal record led to, at `now`.
     fn outputs(&mut self, now: Millis, outputs: &Outputs);
 }
@@ -144,6 +147,7 @@ impl ClosedLoop {
         let at = JournalPosition { offset: self.journal_offset, timestamp_ms: now };
         self.journal_offset += 1;
         watch.journal(at, &record);
+        watch.billed(now, self.market.spend_micros());
         let outputs = self.controller.apply(at, &record, Authority::Decide);
         let buyer = self.market.buyer_mut();
         outputs.adjustments.iter().for_each(|command| buyer.receive(command, now));

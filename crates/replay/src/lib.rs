@@ -24,6 +24,7 @@ mod part;
 pub mod rehearsal;
 mod replayer;
 pub mod report;
+pub mod scoreboard;
 mod stages;
 pub mod summary;
 pub mod sweep;

@@ -5,10 +5,10 @@
 
 use crate::closed_loop::{ClosedLoop, Delays, Watch};
 use controller::Outputs;
-use market::{Hindsight, Outcome, Trial};
+use market::{Hindsight, Outcome, Totals, Trial};
 use model::WHOLE_PPM;
 use model::fact::{Fact, PolicyVersion};
-use model::time::{DAY_MS, HOUR_MS, Millis};
+use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::pressure::Method;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,6 +37,25 @@ pub struct Score {
     /// Bids as they were commanded, with the time since the market's first instant.
     #[serde(skip)]
     pub bids: Vec<(Millis, i64)>,
+    /// When pauses were commanded, since the market's first instant.
+    #[serde(skip)]
+    pub pauses: Vec<Millis>,
+    /// Expected spend beside what the rest of the day's budget needed, ten minutes by ten minutes.
+    #[serde(skip)]
+    pub paces: Vec<Pace>,
+    /// Commands whose printed worst case was laid beside what was spent after them.
+    pub bounds_checked: u64,
+    /// Of these, those after which more was spent than printed.
+    pub bounds_broken: u64,
+}
+
+/// A tenth of an hour or so.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Its beginning, since the market's first instant.
+    pub after_ms: Millis,
+    /// Expected spend over the spend that would use up the rest of the budget by the supply's shape.
+    pub over_need: f64,
 }
 
 /// One alert that opened.
@@ -59,6 +78,8 @@ pub struct DayScore {
     pub spend_micros: i64,
     /// What was billed before the middle of the day.
     pub spend_first_half_micros: i64,
+    /// The part of the supply's shape that lies there.
+    pub first_half_share: f64,
     /// Bid commands issued.
     pub bid_commands: u64,
     /// All commands issued.
@@ -187,8 +208,9 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
     let delays = Delays { feed_ms: trial.feed_lag_ms(), dead: trial.dead_feeds() };
     let mut world = ClosedLoop::new(scenario, seed, policy.or_else(|| policy_of(trial, Method::Linear)), delays);
     let mut changes = market.changes.into_iter().peekable();
-    let mut budget_micros = spec.daily_budget_micros.unwrap_or_default();
-    let mut seen = Seen { start_ms, under_weather: 1.0, ..Seen::default() };
+    let mut acts = trial.person_bids().into_iter().peekable();
+    let budget_micros = spec.daily_budget_micros.unwrap_or_default();
+    let mut seen = Seen { start_ms, budget_micros, under_weather: 1.0, ..Seen::default() };
     let (mut days, mut spent, mut clicks, mut conversions, mut expected_spend) = (Vec::new(), 0, 0, 0, 0);
     let starts = hindsight.as_ref().map(Hindsight::day_starts).unwrap_or_default();
     for (at, from_ms) in starts.iter().enumerate() {
@@ -196,25 +218,44 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         let mut until = |world: &mut ClosedLoop, to: Millis, seen: &mut Seen| {
             while let Some((when, changed)) = changes.next_if(|(when, _)| *when < to) {
                 world.run(when, seen);
-                budget_micros = changed.daily_budget_micros.unwrap_or_default();
+                seen.budget_micros = changed.daily_budget_micros.unwrap_or_default();
                 world.tell("ads.campaigns", Fact::CampaignSpec(Box::new(changed)));
+            }
+            while let Some((when, times)) = acts.next_if(|(when, _)| *when < to) {
+                world.run(when, seen);
+                let bid = world.market().buyer().state(&spec.campaign_id).map_or(0, |state| state.bid_micros);
+                world.market_mut().buyer_mut().person_sets_bid(&spec.campaign_id, (bid as f64 * times) as i64, when);
             }
             world.run(to, seen);
         };
         seen.day = DayScore::default();
+        seen.begin_day();
         let (half_ms, mut half) = ((*from_ms).max(start_ms) + DAY_MS / 2, 0);
+        let first_half = trial.shape_weight((*from_ms).max(start_ms), half_ms);
+        let whole = trial.shape_weight((*from_ms).max(start_ms), to_ms);
         let mut hours = Vec::with_capacity(25);
         let mut at_ms = (*from_ms).max(start_ms);
         while at_ms < to_ms {
-            let before = world.market().totals().spend_micros;
+            let (hour_ms, before) = (at_ms, world.market().totals().spend_micros);
             let next_ms = (at_ms + HOUR_MS).min(to_ms);
-            until(&mut world, next_ms, &mut seen);
+            let mut rest = trial.shape_weight(at_ms, to_ms);
+            while at_ms < next_ms {
+                let step_ms = (at_ms + STEP_MS).min(next_ms);
+                let Totals { spend_micros, expected, .. } = world.market().totals();
+                until(&mut world, step_ms, &mut seen);
+                let part = trial.shape_weight(at_ms, step_ms);
+                let left = (seen.budget_micros - (spend_micros - spent)).max(0) as f64;
+                let came = (world.market().totals().expected.spend_micros - expected.spend_micros) as f64;
+                let over_need = came / (left * part / rest.max(1e-12)).max(1.0);
+                seen.paces.push(Pace { after_ms: at_ms - start_ms, over_need });
+                rest -= part;
+                at_ms = step_ms;
+            }
             let after = world.market().totals().spend_micros;
-            hours.push((trial.shape_weight(at_ms, next_ms), after - before));
+            hours.push((trial.shape_weight(hour_ms, next_ms), after - before));
             if next_ms <= half_ms {
                 half = after - spent;
             }
-            at_ms = next_ms;
         }
         let spend_micros = world.market().totals().spend_micros - spent;
         spent += spend_micros;
@@ -240,14 +281,15 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
             hours_off: own.hour_table.iter().filter(|ppm| **ppm != WHOLE_PPM).count() as u64,
             values_off: own.modifiers.values().filter(|ppm| **ppm != WHOLE_PPM).count() as u64
                 + u64::from(seen.under_weather != 1.0),
-            budget_micros,
+            budget_micros: seen.budget_micros,
             spend_micros,
             spend_first_half_micros: half,
+            first_half_share: first_half / whole.max(1e-12),
             clicks: day_clicks,
             conversions: day_conversions,
             under_weather: seen.under_weather,
             bid_micros: seen.bid_micros,
-            plan_error: plan_error(&hours, budget_micros),
+            plan_error: plan_error(&hours, seen.budget_micros),
             ..seen.day
         });
     }
@@ -280,8 +322,15 @@ pub fn run(trial: &Trial, seed: u64, policy: Option<PolicyVersion>) -> Score {
         alerts: seen.alerts,
         openings: seen.openings,
         bids: seen.bids,
+        pauses: seen.pauses,
+        paces: seen.paces,
+        bounds_checked: seen.bounds.checked,
+        bounds_broken: seen.bounds.broken,
     }
 }
+
+/// Steps in which spend is laid beside its need.
+const STEP_MS: Millis = 10 * MINUTE_MS;
 
 /// RMSE_T of a day, from each hour's weight and spend.
 fn plan_error(hours: &[(f64, i64)], budget_micros: i64) -> f64 {
@@ -305,12 +354,80 @@ struct Seen {
     bids: Vec<(Millis, i64)>,
     /// The factor that was last commanded while there was a weather.
     under_weather: f64,
+    pauses: Vec<Millis>,
+    paces: Vec<Pace>,
+    budget_micros: i64,
+    spend_micros: i64,
+    dearest_cut_micros: i64,
+    bounds: Bounds,
+}
+
+/// The last command's printed worst case, laid beside what is spent until the next one, its lease's end or the day's.
+#[derive(Default)]
+struct Bounds {
+    checked: u64,
+    broken: u64,
+    open: Option<Bound>,
+}
+
+struct Bound {
+    /// From here on what is spent counts: values come into force within it, and events are in flight.
+    from_ms: Millis,
+    until_ms: Millis,
+    spent_before: Option<i64>,
+    worst_micros: i64,
+    broken: bool,
+}
+
+/// As long as a value takes to come into force (section 4: one minute to begin with).
+const IN_FLIGHT_MS: Millis = MINUTE_MS;
+/// Life of a bidder's raise.
+const RAISE_LIFE_MS: Millis = 5 * MINUTE_MS;
+
+impl Bounds {
+    fn billed(&mut self, now: Millis, spend_micros: i64, event_micros: i64) {
+        let Some(bound) = self.open.as_mut().filter(|bound| (bound.from_ms..bound.until_ms).contains(&now)) else {
+            return;
+        };
+        let before = *bound.spent_before.get_or_insert(spend_micros);
+        if spend_micros - before > bound.worst_micros + event_micros && !bound.broken {
+            bound.broken = true;
+            self.broken += 1;
+        }
+    }
+
+    fn command(&mut self, now: Millis, worst_micros: i64, raises: bool) {
+        self.checked += 1;
+        let until_ms = if raises { now + RAISE_LIFE_MS } else { Millis::MAX };
+        let from_ms = now + IN_FLIGHT_MS;
+        self.open = Some(Bound { from_ms, until_ms, spent_before: None, worst_micros, broken: false });
+    }
+}
+
+impl Seen {
+    /// Worst cases are of a day.
+    fn begin_day(&mut self) {
+        self.bounds.open = None;
+    }
 }
 
 impl Watch for Seen {
+    fn billed(&mut self, now: Millis, spend_micros: i64) {
+        let fresh = spend_micros - self.spend_micros;
+        self.spend_micros = spend_micros;
+        // The dearest cut so far is at least an event.
+        self.dearest_cut_micros = self.dearest_cut_micros.max(fresh);
+        self.bounds.billed(now, spend_micros, self.dearest_cut_micros);
+    }
+
     fn outputs(&mut self, now: Millis, outputs: &Outputs) {
         for command in &outputs.adjustments {
             self.day.commands += 1;
+            let raises = command.value_micros.is_some_and(|value| value > self.bid_micros) || command.kind == "resume";
+            self.bounds.command(now, command.risk.worst_case_micros, raises && command.kind != "pause");
+            if command.kind == "pause" {
+                self.pauses.push(now - self.start_ms);
+            }
             self.day.tables += u64::from(command.kind == "set_modifier_table");
             let dimension = command.dimension.as_ref().map(|of| of.name.as_str());
             let of_weather = dimension == Some("weather");

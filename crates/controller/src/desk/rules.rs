@@ -130,7 +130,7 @@ impl Desk<'_> {
         if *judgement == Judgement::Yes {
             let condition = Condition {
                 severity,
-                text: format!("Campaign {}: rule {} holds: {}; {told}.", case.campaign_id, rule.name, line(rule)),
+                text: format!("Campaign {}: rule {}.", case.campaign_id, holds(rule, &told)),
                 ..Condition::default()
             };
             self.settle(&kind, case.account_id, case.campaign_id, Some(&condition));
@@ -180,7 +180,7 @@ impl Desk<'_> {
         terms.extend(lost.iter().map(|loser| term(LOST_TERM, loser)));
         terms.push(Term { name: UNTIL_TERM.to_owned(), value: until });
         let mode = if self.setup.rules_dry_run { Mode::Observe } else { rule.mode };
-        self.ruling = Some(Ruling { mode, terms, text: format!(" Rule {} holds: {}; {told}.", rule.name, line(rule)) });
+        self.ruling = Some(Ruling { mode, terms, text: format!(" Rule {}.", holds(rule, &told)) });
         let noted = self.noted.len();
         let (commands, proposals) = (self.outputs.adjustments.len(), self.outputs.proposals.len());
         let proposal = Proposal { action, reason: Reason::Rule, group_sum_micros: None, approved: false };
@@ -254,8 +254,11 @@ pub fn alert_kind(rule: &str) -> String {
 /// Alerts of rules begin with this.
 pub const RULE_ALERT: &str = "rule:";
 
-fn line(rule: &Rule) -> String {
-    rule.when.text().split_whitespace().collect::<Vec<_>>().join(" ")
+/// The rule's own words, then the figures in them; a condition may name none.
+fn holds(rule: &Rule, told: &str) -> String {
+    let line = rule.when.text().split_whitespace().collect::<Vec<_>>().join(" ");
+    let figures = if told.is_empty() { String::new() } else { format!("; {told}") };
+    format!("{} holds: {line}{figures}", rule.name)
 }
 
 fn word_of(made: &Adjustment) -> &'static str {

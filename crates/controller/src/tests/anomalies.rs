@@ -83,7 +83,7 @@ fn sold(campaign: &'static str, step: i64, at: Millis, told: bool) -> Vec<Row> {
 #[test]
 fn conversions_that_stop_while_clicks_flow_are_one_break_that_freezes_the_target() {
     let mut days = Days::of(&["c"]);
-    days.hours(5 * 24, |step, at| sold("c", step, at, true));
+    days.hours(7 * 24, |step, at| sold("c", step, at, true));
     assert_eq!(days.opened("tracking_break"), []);
     days.hours(6, |step, at| sold("c", step, at, false));
     let [told] = &days.opened("tracking_break")[..] else { panic!("{:?}", days.opened("tracking_break")) };
@@ -113,7 +113,7 @@ fn a_rate_that_halves_is_a_dearer_conversion_and_the_target_goes_on() {
 fn campaigns_that_break_together_are_one_incident_of_the_account() {
     let mut days = Days::of(&["c", "d", "e"]);
     let all = |told: bool| move |step: i64, at: Millis| ["c", "d", "e"].map(|c| sold(c, step, at, told)).concat();
-    days.hours(5 * 24, all(true)).hours(12, all(false));
+    days.hours(7 * 24, all(true)).hours(12, all(false));
     let opened = days.opened("tracking_break");
     let [first, together] = &opened[..] else { panic!("{opened:?}") };
     assert!(first.campaign_id.is_some() && together.scope == "account" && together.campaign_id.is_none());
@@ -140,7 +140,7 @@ fn clicks_that_nobody_reports_any_more_are_not_answered_with_a_raise() {
 #[test]
 fn ten_clicks_of_each_impression_are_suspect_and_no_break_of_the_tracking() {
     let mut days = Days::of(&["c"]);
-    days.hours(5 * 24, |step, at| sold("c", step, at, true));
+    days.hours(7 * 24, |step, at| sold("c", step, at, true));
     days.hours(6, |step, at| [sold("c", step, at, true), vec![touches("c", at, 0, 90, 36 * EUR)]].concat());
     assert_eq!(days.opened("click_rate_spike").len(), 1);
     days.hours(20, |step, at| sold("c", step, at, true));
@@ -150,7 +150,7 @@ fn ten_clicks_of_each_impression_are_suspect_and_no_break_of_the_tracking() {
 #[test]
 fn a_snapshot_within_a_break_goes_on_as_if_nothing_had_been() {
     let mut days = Days::of(&["c"]);
-    days.hours(5 * 24, |step, at| sold("c", step, at, true)).hours(8, |step, at| sold("c", step, at, false));
+    days.hours(7 * 24, |step, at| sold("c", step, at, true)).hours(8, |step, at| sold("c", step, at, false));
     let restored = Controller::restore(setup(), &days.world.controller.snapshot()).expect("its own bytes");
     assert_eq!(restored.snapshot(), days.world.controller.snapshot());
     let mut again = Days {

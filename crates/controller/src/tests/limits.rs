@@ -69,11 +69,15 @@ fn member(name: &str, own: Option<i64>) -> CampaignSpec {
 }
 
 fn pool(daily: Option<i64>, monthly: Option<i64>) -> Fact {
+    pool_of(1, daily, monthly)
+}
+
+fn pool_of(version: i64, daily: Option<i64>, monthly: Option<i64>) -> Fact {
     Fact::EntitySpec(Box::new(EntitySpec {
         entity_id: "pool".into(),
         account_id: "acme".into(),
         kind: "budget".into(),
-        version: 1,
+        version,
         currency: "EUR".into(),
         daily_budget_micros: daily,
         monthly_budget_micros: monthly,
@@ -194,6 +198,75 @@ fn a_member_with_a_budget_of_its_own_stops_alone_and_the_month_bounds_all() {
     let first = |name: &str| stopped.iter().find(|(_, campaign)| campaign == name).map(|(minute, _)| *minute);
     assert!(matches!(first("a"), Some(34..=40)), "its own twenty: {stopped:?}");
     assert!(matches!(first("b"), Some(52..=92)), "the month's part of about sixty: {stopped:?}");
+}
+
+/// Members on a platform that promises seven budgets a week; they spend while nothing holds them, and answer.
+struct Members {
+    world: World,
+    now: Millis,
+    facts: Vec<Fact>,
+    names: Vec<&'static str>,
+}
+
+impl Members {
+    fn of(names: &[&'static str], daily: i64) -> Self {
+        let mut facts: Vec<Fact> = names.iter().map(|name| specified(Self::spec(name, 1))).collect();
+        facts.push(pool(Some(daily * EUR), None));
+        Self { world: World::new(), now: MONDAY, facts, names: names.to_vec() }
+    }
+
+    fn spec(name: &str, version: i64) -> CampaignSpec {
+        let platform = Some("meta".into());
+        CampaignSpec { platform, daily_cap: "profile".into(), version, ..member(name, None) }
+    }
+
+    /// What each of the days cost, in EUR, where each member would spend 1,440.
+    fn days(&mut self, count: i64) -> Vec<i64> {
+        (0..count).map(|_| (0..1_440).map(|_| self.minute()).sum::<i64>() / EUR).collect()
+    }
+
+    fn minute(&mut self) -> i64 {
+        let view = self.world.controller.view();
+        let runs = |name: &&str| view.campaign("acme", name).is_none_or(|campaign| campaign.holders.is_empty());
+        let running: Vec<&'static str> = self.names.iter().copied().filter(runs).collect();
+        let rows: Vec<Row> = running.iter().map(|name| touches(name, self.now - MINUTE_MS, 20, 1, EUR)).collect();
+        let facts = std::mem::take(&mut self.facts);
+        self.facts = answers(&self.world.feed(self.now, &rows, &facts));
+        self.now += MINUTE_MS;
+        running.len() as i64 * EUR
+    }
+}
+
+#[test]
+fn a_shared_budget_that_is_lowered_within_its_week_leaves_what_was_spent_under_the_old_one() {
+    let mut members = Members::of(&["a", "b"], 400);
+    let before = members.days(3);
+    assert!(before.iter().sum::<i64>() > 700, "more than a week of the later budget: {before:?}");
+    members.facts.push(pool_of(2, Some(100 * EUR), None));
+    let after = members.days(4);
+    assert!(after[0] >= 100, "nobody stands still to the week's end: {after:?}");
+    assert!(after.iter().sum::<i64>() <= 405, "four budgets, and an event in flight for each: {after:?}");
+    assert!(members.days(1)[0] >= 160, "a new week");
+}
+
+#[test]
+fn who_joins_a_shared_budget_brings_no_spend_and_who_leaves_takes_none_along() {
+    let mut members = Members::of(&["a", "b"], 100);
+    // "c" has spent a thousand on its own before it joins on the third evening.
+    let own = CampaignSpec { budget_id: None, daily_budget_micros: Some(1_000 * EUR), ..Members::spec("c", 1) };
+    members.facts.push(specified(own));
+    members.names.push("c");
+    let alone = members.days(3);
+    assert!(alone.iter().sum::<i64>() > 2_000, "{alone:?}");
+    members.facts.push(specified(Members::spec("c", 2)));
+    let joined = members.days(1);
+    assert!((40..=180).contains(&joined[0]), "the others go on, within their budget: {joined:?}");
+    // "b" leaves; what it spent stays spent.
+    let left = CampaignSpec { budget_id: None, daily_budget_micros: Some(EUR), ..Members::spec("b", 2) };
+    members.facts.push(specified(left));
+    let after = members.days(3);
+    assert!(after.iter().sum::<i64>() <= 420, "no second week by leaving: {after:?}");
+    assert!(after[0] >= 20, "{after:?}");
 }
 
 fn policy(body: &str) -> Fact {

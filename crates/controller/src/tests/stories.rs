@@ -285,6 +285,35 @@ fn a_person_s_value_is_left_alone_for_a_day() {
 }
 
 #[test]
+fn bids_that_a_platform_sets_are_nobody_s_override() {
+    let by_platform = CampaignSpec {
+        bid_control: "platform".into(),
+        budget_control: "paceline".into(),
+        platform: Some("google_ads".into()),
+        ..paced(1)
+    };
+    let mut day = Day::of(by_platform);
+    for hour in 1..6 {
+        day.minutes(60, 1, EUR / 4);
+        let report = StateReport {
+            account_id: "acme".into(),
+            campaign_id: "c".into(),
+            reported_at: day.now,
+            bid_micros: Some(hour * EUR / 2),
+            daily_budget_micros: (hour > 3).then_some(hour * 100 * EUR),
+            actor: Some("platform".into()),
+            ..StateReport::default()
+        };
+        day.queue.push(Fact::StateReport(Box::new(report)));
+        day.step(1, EUR / 4);
+        let view = day.world.controller.view().campaign("acme", "c").unwrap();
+        assert_eq!(view.bid_confirmed_micros, Some(hour * EUR / 2), "followed");
+        let told = day.world.alerts("value_mismatch").len();
+        assert_eq!(told, usize::from(hour == 5), "a budget of ours that another one sets is told, once");
+    }
+}
+
+#[test]
 fn a_pause_by_a_person_is_never_lifted() {
     let mut day = Day::of(paced(1));
     day.minutes(30, 1, EUR / 5);

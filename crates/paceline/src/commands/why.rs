@@ -10,7 +10,7 @@ use crate::settings::Settings;
 use controller::{Authority, LOST_TERM, RULE_TERM};
 use model::output::Adjustment;
 use model::time::Millis;
-use policy::explain::Reason;
+use policy::explain::{self, Reason};
 use policy::rule::Law;
 use replay::OutputTopic;
 use serde_json::{Value, json};
@@ -100,40 +100,43 @@ fn link(one: &Adjustment, other: &Adjustment) -> String {
     }
 }
 
-/// A good analyst's note of a few lines.
+/// A good analyst's note of a few lines; the numbers as they were computed are in the JSON.
 fn note(command: &Adjustment) -> Outcome {
+    lines(command).iter().try_for_each(|line| say(line))
+}
+
+fn lines(command: &Adjustment) -> Vec<String> {
     let why = &command.explanation;
-    say(&format!(
-        "{} of {}/{} ({}, {})",
-        command.kind, command.account_id, command.campaign_id, command.state, command.reason
-    ))?;
-    say(&why.text)?;
-    rule_of(command).map_or(Ok(()), |rule| say(&rule))?;
-    for window in &why.windows {
-        say(&format!(
-            "seen in {}: {} impressions, {} clicks, {} {} spent",
-            window.name,
-            window.impressions,
-            window.clicks,
-            amount(window.spend_micros),
-            command.currency
-        ))?;
+    let money = |micros| explain::amount(micros, &command.currency);
+    let kind = command.kind.replace('_', " ");
+    let (account, campaign) = (&command.account_id, &command.campaign_id);
+    let mut lines = vec![format!("{kind} of {account}/{campaign} ({}, {})", command.state, command.reason)];
+    lines.push(why.text.clone());
+    lines.extend(rule_of(command));
+    lines.extend(why.windows.iter().map(|window| {
+        let (impressions, clicks) = (window.impressions, window.clicks);
+        let spent = money(window.spend_micros);
+        format!("seen in {}: {impressions} impressions, {clicks} clicks, {spent} spent", window.name)
+    }));
+    let terms = why.terms.iter().filter(|term| !term.name.contains('/') && !term.name.ends_with("_until_ms"));
+    let terms: Vec<String> =
+        terms.map(|term| explain::term_in_words(&term.name, term.value, &command.currency)).collect();
+    if !terms.is_empty() {
+        lines.push(format!("computed: {}", terms.join(", ")));
     }
-    let terms: Vec<String> = why.terms.iter().map(|term| format!("{} {}", term.name, term.value)).collect();
-    say(&format!("computed: {}", terms.join(", ")))?;
     if !why.guard_edits.is_empty() {
-        say(&format!("the guard changed: {}", why.guard_edits.join("; ")))?;
+        lines.push(format!("the guard changed: {}", why.guard_edits.join("; ")));
     }
-    say(&format!("without it: {}", why.without))?;
-    say(&format!(
-        "worst case under silence {} {}; decided at journal {}/{}, policy version {}, build {}",
-        amount(command.risk.worst_case_micros),
-        command.currency,
+    lines.push(format!("without it: {}", why.without));
+    lines.push(format!(
+        "worst case under silence {}; decided at journal {}/{}, policy version {}, build {}",
+        money(command.risk.worst_case_micros),
         why.journal_partition,
         why.journal_offset,
         why.policy_version,
         why.build
-    ))
+    ));
+    lines
 }
 
 /// Replays the campaign's journal partition to the instant and asks the state.
@@ -244,6 +247,24 @@ mod tests {
         assert_eq!(with_other_half(command, Some(proposal))["approved_from"], "p");
         assert_eq!(link(proposal, command), "approved and issued as command k with 1.500000 EUR");
         assert!(link(command, proposal).starts_with("issued after a person approved proposal p"));
+    }
+
+    #[test]
+    fn a_command_is_told_in_a_few_lines_with_amounts_and_shares() {
+        let mut command = record("k", "issued", "set_bid", 9);
+        let term = |name: &str, value| model::output::Term { name: name.into(), value };
+        command.explanation.terms = vec![term("rule/dear", 5), term("budget_day_micros", 20_000_000)];
+        command.explanation.without = "The value in force stays.".into();
+        assert_eq!(
+            lines(&command)[2..],
+            [
+                "by rule dear",
+                "computed: budget day 20.00 EUR",
+                "without it: The value in force stays.",
+                "worst case under silence 0.00 EUR; decided at journal 0/9, policy version 0, build "
+            ]
+        );
+        assert_eq!(lines(&command)[0], "set bid of /c (issued, person)");
     }
 
     #[test]
