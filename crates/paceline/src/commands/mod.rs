@@ -23,6 +23,7 @@ mod report;
 mod rules;
 pub mod run;
 mod simulate;
+mod states;
 mod tap;
 mod token;
 mod topics;
