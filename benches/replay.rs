@@ -5,18 +5,23 @@
 //! (`-` for none) the last run's report and tables stay there; with THREADS there is one run, with so many threads.
 //! Budgets last as long as the rows do, so fewer rows than a day has are a day that runs away. No command is answered,
 //! which keeps all campaigns busy; under the policy in the file POLICY (`/dev/null` for the built-in one) each command is
-//! answered with the next cut.
+//! answered with the next cut. With PACELINE_BENCH_EXPORT naming a folder, the journal is written there as
+//! `paceline export journal` does, for `paceline replay --journal --files`, and nothing is replayed. With
+//! PACELINE_BENCH_VERIFY set, what each partition leads to is encoded once, then verified: decoded, decided, encoded and
+//! compared, as `paceline verify` does, without a broker.
 
 // A bench reads a clock.
 #![allow(clippy::disallowed_methods)]
 
-use avro_codec::{Codec, RecordName};
-use controller::{JournalPosition, Setup};
+use avro_codec::{ArchiveWriter, Archived, Codec, RecordName};
+use controller::{Authority, Controller, JournalPosition, Setup};
 use model::fact::{CampaignSpec, Fact};
 use model::journal::{CopiedFact, Delta, JournalRecord, NO_TOUCH, Range};
 use model::time::{MINUTE_MS, Millis};
 use replay::summary::About;
-use replay::{Figures, Part, report, summary};
+use replay::{Committed, Figures, Part, Verifier, report, summary, wire};
+use serde_json::json;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -38,12 +43,18 @@ fn main() {
         (0..PARTITIONS).map(|partition| journal(partition, campaigns, cuts, cut_ms)).collect();
     let bytes: usize = stored.iter().flatten().map(|one| one.payload.len()).sum();
     println!("{cuts} cuts of {campaigns} campaigns, {} rows, {bytes} bytes", cuts * campaigns);
+    if let Some(folder) = std::env::var_os("PACELINE_BENCH_EXPORT") {
+        return export(Path::new(&folder), &stored);
+    }
     let codec = Codec::fixed();
     let started = Instant::now();
     let decoded: usize =
         stored.iter().flatten().map(|one| codec.journal(&one.payload).expect("ours").deltas.len()).sum();
     println!("decoding alone: {:.2} s for {decoded} rows", started.elapsed().as_secs_f64());
     let policy = words.get(5).map(|file| std::fs::read_to_string(file).expect("POLICY can be read"));
+    if std::env::var_os("PACELINE_BENCH_VERIFY").is_some() {
+        return verified(&stored);
+    }
     let asked = words.get(4).and_then(|word| word.parse().ok());
     for threads in asked.map_or_else(|| vec![1, 2, 4], |threads: usize| vec![threads]) {
         let folder = folder();
@@ -72,6 +83,57 @@ fn main() {
             None => std::fs::remove_dir_all(&folder).expect("ours"),
         }
     }
+}
+
+fn verified(stored: &[Vec<Stored>]) {
+    let (codec, mut took, mut equal, mut different) = (Codec::fixed(), 0.0, 0, 0);
+    for (partition, records) in stored.iter().enumerate() {
+        let setup =
+            Setup { partition: partition as i32, build: "bench".into(), input_partitions: 1, ..Setup::default() };
+        let (mut decider, mut verifier) =
+            (Controller::new(setup.clone()), Verifier::new(&codec, "bench", Controller::new(setup)));
+        for one in records {
+            let record = codec.journal(&one.payload).expect("ours");
+            let outputs = decider.apply(one.at, &record, Authority::Decide);
+            for wire in wire(&codec, &outputs).expect("ours") {
+                let (journal_offset, key) = (one.at.offset, wire.key.into_bytes());
+                let committed = Committed { journal_offset, build: "bench".into(), key, payload: wire.payload };
+                verifier.committed(wire.topic, committed);
+            }
+        }
+        let before = cpu_s();
+        for one in records {
+            let record = codec.journal(&one.payload).expect("ours");
+            verifier.journal(one.at, &record, true).expect("ours");
+        }
+        took += cpu_s() - before;
+        equal += verifier.tally().equal;
+        different += verifier.tally().different;
+    }
+    println!("verified with one thread in {took:.2} s of CPU: {equal} equal, {different} different");
+}
+
+fn export(folder: &Path, stored: &[Vec<Stored>]) {
+    std::fs::create_dir_all(folder).expect("a folder can be made");
+    let partitions = stored.iter().enumerate().map(|(partition, records)| {
+        let name = format!("journal-{partition:05}.avro");
+        let mut writer = ArchiveWriter::new(Vec::new()).expect("a container");
+        for Stored { at, payload } in records {
+            let payload = Some(payload.clone());
+            let archived = Archived { offset: at.offset, timestamp_ms: at.timestamp_ms, payload };
+            writer.push(archived).expect("memory has room");
+        }
+        let bytes = writer.finish().expect("memory has room");
+        let sha256: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        std::fs::write(folder.join(&name), bytes).expect("a file can be written");
+        let count = records.len();
+        json!({ "partition": partition, "file": name, "records": count, "next_offset": count, "sha256": sha256 })
+    });
+    let manifest = json!({
+        "format": 1, "build": "bench", "topic": "paceline.journal", "event_partitions": 1, "minute_rows": false,
+        "partitions": partitions.collect::<Vec<_>>(),
+    });
+    std::fs::write(folder.join("manifest.json"), manifest.to_string()).expect("a file can be written");
 }
 
 fn folder() -> PathBuf {

@@ -50,6 +50,14 @@ fn impressions_and_clicks_of_each_policy_item_and_position_are_those_of_the_file
     truth::compare(&over_http(service.http_port(), &campaign_ids(&rows)), &expected).expect("the API says the same");
     service.stop();
     journal::check(&deployment).assert_clean();
+    // The same topics through both stages again, without the service.
+    let out = deployment.folder.join("of-topics");
+    let printed = deployment.run(&["replay", "--events", "--output", "json", "--out", &out.display().to_string()]);
+    let summary: Value = serde_json::from_str(&printed).expect("one JSON document");
+    assert_eq!(summary["events"]["impressions"]["accepted"], rows.len(), "{}", summary["events"]);
+    assert_eq!(summary["events"]["clicks"]["accepted"], clicks);
+    truth::compare(&replayed_hours(&out.join("kpis.parquet")), &expected)
+        .expect("a replay of the topics says the same");
     deployment.clean();
 }
 
@@ -78,6 +86,7 @@ fn a_replay_of_the_file_gives_the_sums_of_each_campaign_and_hour_that_the_topics
     let summary: Value = serde_json::from_str(&summary).expect("it is JSON");
     assert_eq!(summary["policy"]["is_recorded"], false);
     assert_eq!(summary["totals"][0]["spend_micros"], rows.len() as i64 * 2_000, "{words}");
+    assert_eq!(summary["events"]["impressions"]["accepted"], rows.len(), "{}", summary["events"]);
     std::fs::remove_dir_all(&folder).expect("ours");
 }
 

@@ -25,6 +25,8 @@ fn a_run_with_a_kill_is_reproduced_and_one_altered_command_is_found() {
     let Some(broker) = Broker::shared() else { return };
     let mut deployment = Deployment::new(broker, "verify");
     deployment.set("user_key.secret", "a secret of this story");
+    // States from within the run, not its end alone.
+    deployment.set("snapshots.interval", "2s");
     steer(&deployment);
     let mut service = deployment.start("0");
     let mut load = deployment
@@ -64,6 +66,7 @@ fn a_run_with_a_kill_is_reproduced_and_one_altered_command_is_found() {
     assert_eq!((&committed["reason"], replayed["reason"] == json!(FORGED)), (&json!(FORGED), false));
     assert_eq!(report["topics"][copy.topic("adjustments")]["different"], 1);
     assert_eq!(report["topics"][copy.topic("kpis")]["different"], 0);
+    what_is_left_is_verified_replayed_and_reported(&deployment);
     println!("verify: {} journal records, {} commands, one altered", report["journal_records"], commands.len());
     copy.clean();
     deployment.clean();
@@ -103,6 +106,42 @@ fn replays_are_the_same_bytes(deployment: &Deployment, commands: usize) {
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is not what was exported"));
     assert!(!Path::new(&folder("none")).exists());
+}
+
+/// Retention takes the first half of every journal partition; the service has kept states since.
+fn what_is_left_is_verified_replayed_and_reported(deployment: &Deployment) {
+    let journal = deployment.topic("journal");
+    let half = |partition: i32| logs::ends(&deployment.brokers, journal, partition).1 / 2;
+    let places: Vec<(String, i32, i64)> =
+        (0..JOURNAL_PARTITIONS).map(|partition| (journal.to_owned(), partition, half(partition))).collect();
+    logs::delete_before(&deployment.brokers, &places);
+    let report = equal(deployment);
+    assert_eq!(report["begun_with_states"].as_array().map(Vec::len), Some(JOURNAL_PARTITIONS as usize), "{report}");
+    let folder = |name: &str| deployment.folder.join(name).display().to_string();
+    let replayed = |more: &[&str], name: &str| {
+        let out = folder(name);
+        let words = [&["replay", "--journal", "--out", &out, "--output", "json"], more].concat();
+        serde_json::from_str::<Value>(&deployment.run(&words)).expect("a summary is one JSON document")
+    };
+    let going_on = replayed(&[], "run-state");
+    assert!(going_on["journal"]["partitions"][0]["begun"]["state_of_ms"].is_number(), "{}", going_on["journal"]);
+    assert!(going_on["limits"][0].as_str().is_some_and(|words| words.contains("begin with a state")), "{going_on}");
+    let cold = replayed(&["--cold"], "run-cold");
+    assert_eq!(cold["journal"]["partitions"][0]["begun"], json!("cold"));
+    assert!(cold["limits"][0].as_str().is_some_and(|words| words.contains("begun with nothing")), "{cold}");
+    let page: Value =
+        serde_json::from_str(&deployment.run(&["report", "--output", "json", "--out", &folder("left.html")]))
+            .expect("a report tells of itself");
+    assert!(page["journal_begins_ms"].is_number() && page["campaigns"].as_u64() > Some(0), "{page}");
+    let html = fs::read_to_string(folder("left.html")).expect("the page is there");
+    assert!(html.contains("beginning is gone"), "it says what it cannot know");
+    let refused = deployment.output(&["export", "journal", "--out", &folder("gone")]);
+    assert_eq!(refused.status.code(), Some(78), "{}", String::from_utf8_lossy(&refused.stderr));
+    let without = deployment.command(&["verify"]).env("PACELINE__STATE__DIR", folder("nowhere")).output();
+    let without = without.expect("the binary runs");
+    let words = String::from_utf8_lossy(&without.stderr).into_owned();
+    assert_eq!(without.status.code(), Some(78), "{words}");
+    assert!(words.contains("what came before is gone, and no state in") && words.contains("state.dir"), "{words}");
 }
 
 /// All files of a folder with their bytes.

@@ -14,6 +14,7 @@ use apache_avro::schema::{
 };
 use serde_json::Value as Json;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A compiled pair of schemas.
 #[derive(Debug)]
@@ -94,6 +95,34 @@ pub(crate) enum Target {
 pub(crate) struct RecordPlan {
     pub(crate) steps: Box<[Step]>,
     pub(crate) absent: Box<[(Box<str>, Json)]>,
+    /// Addresses of the lists of names that were compared last: one that is what the writer wrote, and one that is not.
+    compared: [AtomicUsize; 2],
+}
+
+impl RecordPlan {
+    fn new(steps: Vec<Step>, absent: Vec<(Box<str>, Json)>) -> Self {
+        Self { steps: steps.into(), absent: absent.into(), compared: Default::default() }
+    }
+
+    /// Whether the record holds these fields, all of them, no other and in this order, so that places say what names
+    /// would. A struct's names lie at one address for as long as the process lives: they are compared once.
+    pub(crate) fn is_straight(&self, fields: &'static [&'static str]) -> bool {
+        if fields.is_empty() || fields.len() != self.steps.len() || !self.absent.is_empty() {
+            return false;
+        }
+        let address = fields.as_ptr().addr();
+        let [straight, other] = &self.compared;
+        if straight.load(Ordering::Relaxed) == address {
+            return true;
+        }
+        if other.load(Ordering::Relaxed) == address {
+            return false;
+        }
+        let is_same = |(step, name): (&Step, &&str)| matches!(step, Step::Read(read, _) if **read == **name);
+        let is_straight = self.steps.iter().zip(fields).all(is_same);
+        (if is_straight { straight } else { other }).store(address, Ordering::Relaxed);
+        is_straight
+    }
 }
 
 /// One of the writer's fields.
@@ -245,7 +274,7 @@ impl<'s> Compiler<'s> {
         for (field, _) in reader.fields.iter().zip(&sources).filter(|(_, source)| source.is_none()) {
             absent.push((field.name.as_str().into(), default_of(field)?.clone()));
         }
-        Ok(RecordPlan { steps: steps.into(), absent: absent.into() })
+        Ok(RecordPlan::new(steps, absent))
     }
 
     /// What `writer` writes, as it is; for skipping and for showing.
@@ -287,7 +316,7 @@ impl<'s> Compiler<'s> {
         for field in &record.fields {
             steps.push(Step::Read(field.name.as_str().into(), self.plain(&field.schema)?));
         }
-        self.nodes[id.0] = Node::Record(RecordPlan { steps: steps.into(), absent: [].into() });
+        self.nodes[id.0] = Node::Record(RecordPlan::new(steps, Vec::new()));
         Ok(id)
     }
 

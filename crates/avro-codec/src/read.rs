@@ -139,6 +139,22 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, 'de> {
         }
     }
 
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        let program = self.program;
+        match program.node(self.node) {
+            // By place: comparing names takes longer than reading what they name.
+            Node::Record(plan) if plan.is_straight(fields) => {
+                self.nested(|reader| visitor.visit_seq(Places { reader, steps: plan.steps.iter() }))
+            }
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
         visitor.visit_newtype_struct(self)
     }
@@ -150,7 +166,7 @@ impl<'de> Deserializer<'de> for Reader<'_, '_, 'de> {
 
     serde::forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
-        unit unit_struct seq tuple tuple_struct map struct identifier
+        unit unit_struct seq tuple tuple_struct map identifier
     }
 }
 
@@ -236,6 +252,22 @@ impl<'de> MapAccess<'de> for Entries<'_, '_, 'de> {
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, Fault> {
         let Reader { program, node, .. } = self.0.reader;
         seed.deserialize(Reader { program, node, cursor: self.0.reader.cursor })
+    }
+}
+
+/// The values of a record's fields, all of which are read, in their order.
+struct Places<'p, 'c, 'de> {
+    reader: Reader<'p, 'c, 'de>,
+    steps: std::slice::Iter<'p, Step>,
+}
+
+impl<'de> SeqAccess<'de> for Places<'_, '_, 'de> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        let Some(Step::Read(_, node)) = self.steps.next() else { return Ok(None) };
+        let program = self.reader.program;
+        seed.deserialize(Reader { program, node: *node, cursor: self.reader.cursor }).map(Some)
     }
 }
 

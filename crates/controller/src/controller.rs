@@ -133,6 +133,11 @@ impl Controller {
         self.state.next_offset
     }
 
+    /// The next policy counts, whatever its version: for a replay under another one than those that were published.
+    pub fn forget_policy_versions(&mut self) {
+        self.state.policy_versions.clear();
+    }
+
     /// The policy in force.
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy

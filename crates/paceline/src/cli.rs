@@ -321,8 +321,9 @@ pub struct Import {
     /// Move event times by whole weeks, -5200 to 5200; `auto`: newest event within the last week
     #[arg(long, value_name = "N|auto", allow_hyphen_values = true)]
     pub shift_weeks: Option<String>,
-    /// Files: .csv, .jsonl or .ndjson, .avro. Nothing is sent before all rows are checked and in the order of their times,
-    /// so all are held in memory, at one to two kilobytes a record: give millions in several calls, the oldest first
+    /// Files: .csv, .jsonl or .ndjson, .avro, .parquet. Nothing is sent before all rows are checked and in the order of
+    /// their times, so all are held in memory, at one to two kilobytes a record: give millions in several calls, the oldest
+    /// first
     #[arg(required = true)]
     pub inputs: Vec<PathBuf>,
 }
@@ -391,6 +392,23 @@ pub struct Verify {
     /// Last instant compared
     #[arg(long)]
     pub to: Option<String>,
+    /// Compare this journal partition alone; may be given more than once
+    #[arg(long, value_name = "P")]
+    pub partition: Vec<i32>,
+    /// First journal offset compared, in each partition that is
+    #[arg(long, value_name = "N")]
+    pub from_offset: Option<i64>,
+    /// Journal offset before which the comparison ends
+    #[arg(long, value_name = "N")]
+    pub to_offset: Option<i64>,
+    /// Begin with the newest state before --from that the service has kept in state.dir, instead of the journal's first
+    /// record: a day then takes the time of a day. What was decided before it is not proved. Where the journal has lost
+    /// its beginning this is done without asking
+    #[arg(long, requires = "from")]
+    pub from_state: bool,
+    /// Journal partitions replayed at once; as many as cores where absent. The result does not depend on it
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: Option<u16>,
     /// Form of the result
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,

@@ -54,6 +54,79 @@ fn a_run_that_is_killed_goes_on_and_ends_in_the_bytes_of_one_that_was_not() {
 }
 
 #[test]
+fn events_that_are_gone_on_with_end_in_the_bytes_of_a_run_that_was_not_interrupted() {
+    let work = Work::new("events", 1);
+    let rows = (0..6 * 3_600).map(|second| {
+        let at = START + second * 1_000;
+        let click = if second % 7 == 0 { 1 } else { 0 };
+        format!("{second},{at},campaign-{:02},{},{click}\n", second % 40, second % 500)
+    });
+    let rows: String = rows.collect();
+    fs::write(work.path("events.csv"), format!("id,at,campaign,user,clicked\n{rows}")).unwrap();
+    let record = |kind: &str, when: &str| {
+        format!(
+            "[[record]]\nkind = '{kind}'\n{when}[record.fields]\nevent_id = '{kind}-{{id}}'\n\
+             event_time = {{ value = '{{at}}', format = 'epoch_ms' }}\naccount_id = 'acme'\ncampaign_id = '{{campaign}}'\n\
+             channel = 'search'\nuser_key = '{{user}}'\ncost_micros = {{ value = '900', unit = 'micros' }}\ncurrency = 'EUR'\n"
+        )
+    };
+    let map = record("impressions", "") + &record("clicks", "when = { clicked = '1' }\n");
+    fs::write(work.path("map.toml"), map).unwrap();
+    let specs = (0..40).map(|campaign| {
+        let budget = 50_000 + campaign * 10_000;
+        format!("campaign-{campaign:02},acme,1,search,UTC,EUR,{budget},paceline,max_clicks,2000,200,20000,auto\n")
+    });
+    let head = "campaign_id,account_id,version,channel,time_zone,currency,daily_budget_micros,bid_control,bid_strategy,\
+                bid_micros,bid_min_micros,bid_max_micros,mode\n";
+    fs::write(work.path("campaigns.csv"), head.to_owned() + &specs.collect::<String>()).unwrap();
+    let (map, events, specs) = (work.text("map.toml"), work.text("events.csv"), work.text("campaigns.csv"));
+    let run = |out: &str, more: &[&str]| {
+        let out = work.text(out);
+        let words = ["replay", "--events", "--files", &events, "--map", &map, "--campaigns", &specs, "--out", &out];
+        work.of(&words, more)
+    };
+    let whole = run("whole", &["--threads", "1"]);
+    assert_eq!(whole.code, 0, "{}", whole.said);
+    let summary: Value = serde_json::from_slice(&fs::read(work.path("whole/summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["events"]["impressions"]["accepted"], 6 * 3_600, "{}", summary["events"]);
+    assert!(summary["commands"]["issued"]["pause"].as_u64() > Some(0), "{}", summary["commands"]);
+    // What an interruption leaves: the journal of stage 1 and some partitions. A part of the first run is made to fail.
+    let broken = work.path(".cut.partial").join("decisions.parquet");
+    fs::create_dir_all(broken.parent().unwrap()).unwrap();
+    fs::write(&broken, "in the way").unwrap();
+    let cut = run("cut", &["--threads", "1", "--resume"]);
+    assert_eq!(cut.code, 1, "{}", cut.said);
+    assert!(work.path(".cut.partial/.kept/journal.json").exists(), "stage 1 is kept: {}", cut.said);
+    fs::remove_file(&broken).unwrap();
+    let other = run("cut", &["--resume", "--policy", &work.policy()]);
+    assert!(other.code == 1 && other.said.contains("holds a part of another run"), "{}", other.said);
+    let gone_on = run("cut", &["--threads", "2", "--resume"]);
+    assert_eq!(gone_on.code, 0, "{}", gone_on.said);
+    assert_eq!(files(&work.path("cut")), files(&work.path("whole")));
+}
+
+#[test]
+fn offsets_bound_a_run_as_instants_do() {
+    let work = Work::new("offsets", 10 * 60);
+    work.replayed("by-offset", &["--from-offset", "120", "--to-offset", "300"]);
+    let at = |minute: i64| (START + minute * MINUTE_MS).to_string();
+    work.replayed("by-time", &["--from", &at(120), "--to", &at(300)]);
+    let (by_offset, by_time) = (files(&work.path("by-offset")), files(&work.path("by-time")));
+    let tables = |files: &BTreeMap<String, Vec<u8>>| -> BTreeMap<String, Vec<u8>> {
+        files
+            .iter()
+            .filter(|(name, _)| name.contains(".parquet"))
+            .map(|(name, bytes)| (name.clone(), bytes.clone()))
+            .collect()
+    };
+    assert!(tables(&by_time).len() >= 3 && tables(&by_offset) == tables(&by_time));
+    let summary: Value = serde_json::from_slice(&by_offset["summary.json"]).unwrap();
+    assert_eq!((&summary["window"]["from_offset"], &summary["window"]["to_offset"]), (&json!(120), &json!(300)));
+    let nothing = work.run("none", &["--from", &at(300), "--to", &at(120)]);
+    assert_eq!(nothing.code, 2, "{}", nothing.said);
+}
+
+#[test]
 fn alerts_are_laid_beside_known_troubles() {
     let work = Work::new("labels", 20 * 60);
     let labels = work.path("labels.csv");

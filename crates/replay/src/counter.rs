@@ -3,9 +3,9 @@
 //! What always holds: the state is looked at at fixed instants of virtual time; nothing here moves it.
 
 use crate::extent::Extent;
-use crate::figures::{Figures, Name, SAMPLE_MS, Span};
+use crate::figures::{Begun, Experiment, Figures, Name, SAMPLE_MS, Span};
 use crate::replayer::Replayer;
-use controller::{Granularity, Outputs};
+use controller::{ExperimentNow, Granularity, Outputs};
 use model::output::{Alert, KpiRow};
 use model::time::{HOUR_MS, Millis};
 
@@ -23,19 +23,19 @@ pub struct Counter {
 
 impl Counter {
     /// Counts what is decided within `extent`.
-    pub fn new(partition: i32, extent: Extent) -> Self {
-        let span = Span { partition, from_offset: i64::MAX, ..Span::default() };
+    pub fn new(partition: i32, extent: Extent, begun: Begun) -> Self {
+        let span = Span { partition, from_offset: i64::MAX, begun, ..Span::default() };
         Self { span, extent, sampled: Millis::MIN, hour: Millis::MIN, has_ended: false, figures: Figures::default() }
     }
 
-    /// Whether what is decided at this instant is reported on.
-    pub fn counts(&self, now: Millis) -> bool {
-        self.extent.holds(now)
+    /// Whether what is decided at this record is reported on.
+    pub fn counts(&self, offset: i64, now: Millis) -> bool {
+        self.extent.holds(now) && self.extent.from_offset.is_none_or(|from| offset >= from)
     }
 
     /// A record that was read.
     pub fn read(&mut self, offset: i64, now: Millis, deltas: usize, facts: usize, lag_records: i64) {
-        let counts = self.counts(now);
+        let counts = self.counts(offset, now);
         let span = &mut self.span;
         span.from_offset = span.from_offset.min(offset);
         span.next_offset = offset.saturating_add(1);
@@ -147,6 +147,11 @@ impl Counter {
         quality.refused_by_quarantine = refused;
         quality.integrity_holds = u64::from(view.integrity_hold().is_some());
         quality.answers_set_aside = replayer.answers_set_aside();
+        // Under another policy days would have been tossed otherwise than those that were recorded.
+        if replayer.is_recorded() {
+            let told = view.experiments().filter(|experiment| self.extent.tells(&experiment.account_id));
+            self.figures.experiments = told.map(experiment).collect();
+        }
         let open = view.alerts().filter(|alert| tells_alert(&self.extent, alert));
         self.figures.still_open =
             open.filter(|alert| self.extent.to.is_none_or(|to| alert.opened_at < to)).count() as u64;
@@ -156,6 +161,18 @@ impl Counter {
         self.figures.spans.push(self.span);
         self.figures.keep_few();
         self.figures
+    }
+}
+
+fn experiment(now: ExperimentNow) -> Experiment {
+    Experiment {
+        account_id: now.account_id,
+        id: now.id,
+        metric: now.metric.to_owned(),
+        verdict: now.verdict.to_owned(),
+        winner: now.winner,
+        arms: now.arms,
+        effects: now.comparisons.iter().map(|comparison| comparison.effect).collect(),
     }
 }
 

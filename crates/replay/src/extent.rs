@@ -16,6 +16,8 @@ pub struct Extent {
     pub from: Option<Millis>,
     /// First instant that is not told any more.
     pub to: Option<Millis>,
+    /// First journal offset, of each partition.
+    pub from_offset: Option<i64>,
     /// Accounts that are told of; all where there is none.
     pub accounts: BTreeSet<String>,
 }

@@ -6,6 +6,7 @@
 
 use controller::Counters;
 use model::fact::CampaignSpec;
+use model::journal::{Epoch, EpochCounts};
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,60 @@ pub struct Figures {
     pub policy_versions: BTreeMap<i64, u64>,
     /// What was counted aside.
     pub quality: Quality,
+    /// Experiments of the recorded policy: what their tosses identify.
+    pub experiments: Vec<Experiment>,
+}
+
+/// An experiment: campaign-days were tossed to arms with chances that are logged, so what its arms brought is comparable.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Experiment {
+    pub account_id: String,
+    pub id: String,
+    pub metric: String,
+    /// planned, running, decided, void, over.
+    pub verdict: String,
+    pub winner: Option<String>,
+    /// Name, chance of a day, days judged, mean outcome of a day.
+    pub arms: Vec<(String, f64, i64, Option<f64>)>,
+    /// Of each arm but the first against it: low, mean and high of the effect, as a share of what was expected.
+    pub effects: Vec<Option<[f64; 3]>>,
+}
+
+/// Events that stage 1 read, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct EventCounts {
+    pub impressions: EpochCounts,
+    pub clicks: EpochCounts,
+    pub conversions: EpochCounts,
+}
+
+impl EventCounts {
+    /// Adds what a cut counted.
+    pub fn take(&mut self, epoch: &Epoch) {
+        self.add(&Self { impressions: epoch.impressions, clicks: epoch.clicks, conversions: epoch.conversions });
+    }
+
+    /// Adds other counts.
+    pub fn add(&mut self, other: &Self) {
+        for (sum, more) in [
+            (&mut self.impressions, other.impressions),
+            (&mut self.clicks, other.clicks),
+            (&mut self.conversions, other.conversions),
+        ] {
+            sum.accepted = sum.accepted.saturating_add(more.accepted);
+            sum.duplicate = sum.duplicate.saturating_add(more.duplicate);
+            sum.late = sum.late.saturating_add(more.late);
+            sum.rejected = sum.rejected.saturating_add(more.rejected);
+            sum.evicted = sum.evicted.saturating_add(more.evicted);
+        }
+    }
+
+    /// The kinds with their names.
+    pub fn kinds(&self) -> [(&'static str, EpochCounts); 3] {
+        [("impressions", self.impressions), ("clicks", self.clicks), ("conversions", self.conversions)]
+    }
 }
 
 /// What was read of a journal partition.
@@ -66,6 +121,20 @@ pub struct Span {
     /// Timestamps of the first and the last record that is reported on.
     pub first_ms: Option<Millis>,
     pub last_ms: Option<Millis>,
+    /// With what it began.
+    pub begun: Begun,
+}
+
+/// With what a journal partition's replay began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Begun {
+    /// With nothing, before the journal's first record.
+    #[default]
+    Whole,
+    /// With a state that the service had kept, of this instant.
+    State(Millis),
+    /// With nothing, though records before it are gone.
+    Cold,
 }
 
 /// Spend beside its plan at one instant.
@@ -208,6 +277,7 @@ impl Figures {
         add(&mut self.severities, other.severities);
         add(&mut self.policy_versions, other.policy_versions);
         self.wide_marks.extend(other.wide_marks);
+        self.experiments.extend(other.experiments);
         self.still_open += other.still_open;
         self.quality.take(&other.quality);
         self.keep_few();

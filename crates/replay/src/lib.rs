@@ -34,9 +34,9 @@ mod verifier;
 mod wire;
 
 pub use closed_loop::{CUT_MS, ClosedLoop, Delays, Watch};
-pub use figures::Figures;
+pub use figures::{Begun, EventCounts, Figures};
 pub use part::{Part, Telling, complete};
 pub use replayer::{GIVEN_VERSION, Replayer};
 pub use stages::{Stages, StagesSetup, Take};
-pub use verifier::{Committed, Difference, Tally, Verifier};
+pub use verifier::{Committed, Difference, Tally, Verifier, logged};
 pub use wire::{OutputTopic, Wire, wire};

@@ -5,10 +5,10 @@
 
 use crate::counter::Counter;
 use crate::extent::Extent;
-use crate::figures::Figures;
+use crate::figures::{Begun, Figures};
 use crate::replayer::Replayer;
 use crate::tables::Folder;
-use controller::{JournalPosition, LoggedDecision, Outputs, Setup};
+use controller::{Controller, JournalPosition, LoggedDecision, Outputs, Setup};
 use model::journal::JournalRecord;
 use model::output::{Adjustment, Alert, KpiRow};
 use model::time::Millis;
@@ -31,11 +31,22 @@ pub struct Part {
 impl Part {
     /// Before the partition's first record; what is decided before `from` is neither written nor counted.
     pub fn new(out: &Path, setup: Setup, policy: Option<&str>, from: Option<Millis>) -> Self {
-        let part = format!("part-{:05}", setup.partition);
+        let partition = setup.partition;
+        Self::going_on(out, (partition, Controller::new(setup), Begun::Whole), policy, Extent::since(from))
+    }
+
+    /// The same from a partition's state on; what lies outside of the extent is neither written nor counted.
+    pub fn going_on(
+        out: &Path,
+        (partition, controller, begun): (i32, Controller, Begun),
+        policy: Option<&str>,
+        extent: Extent,
+    ) -> Self {
+        let part = format!("part-{partition:05}");
         let [decisions, kpis, alerts] = TABLES.map(|table| out.join(table));
         Self {
-            counter: Counter::new(setup.partition, Extent::since(from)),
-            replayer: Replayer::new(setup, policy),
+            counter: Counter::new(partition, extent, begun),
+            replayer: Replayer::going_on(controller, policy),
             decisions: Folder::new(&decisions, &part),
             kpis: Folder::new(&kpis, &part),
             alerts: Folder::new(&alerts, &part),
@@ -50,7 +61,7 @@ impl Part {
         self.counter.read(at.offset, at.timestamp_ms, record.deltas.len(), record.facts.len(), record.lag_records);
         let outputs = self.replayer.apply(at, record);
         let now = self.replayer.view().now();
-        if !self.counter.counts(now) {
+        if !self.counter.counts(at.offset, now) {
             return Ok(());
         }
         self.counter.decided(now, &outputs, &self.replayer);
@@ -92,15 +103,21 @@ pub struct Telling {
 impl Telling {
     /// Before the partition's first record.
     pub fn new(setup: Setup, extent: &Extent) -> Self {
-        let counter = Counter::new(setup.partition, extent.clone());
-        Self { counter, replayer: Replayer::new(setup, None), extent: extent.clone() }
+        let partition = setup.partition;
+        Self::going_on(partition, Controller::new(setup), Begun::Whole, extent)
+    }
+
+    /// The same from a partition's state on.
+    pub fn going_on(partition: i32, controller: Controller, begun: Begun, extent: &Extent) -> Self {
+        let counter = Counter::new(partition, extent.clone(), begun);
+        Self { counter, replayer: Replayer::going_on(controller, None), extent: extent.clone() }
     }
 
     /// Before the first record that is left of a partition whose beginning is gone, `since` its timestamp: windows that
     /// began earlier are not told, since a part of them is all that is known. `before` was decided at records that are gone.
     pub fn from_what_is_left(setup: Setup, extent: &Extent, since: Millis, before: &[LoggedDecision]) -> Self {
         let extent = Extent { from: Some(extent.from.map_or(since, |from| from.max(since))), ..extent.clone() };
-        let counter = Counter::new(setup.partition, extent.clone());
+        let counter = Counter::new(setup.partition, extent.clone(), Begun::Cold);
         Self { counter, replayer: Replayer::from_what_is_left(setup, before), extent }
     }
 
@@ -108,19 +125,19 @@ impl Telling {
     pub fn follow(&mut self, at: JournalPosition, record: &JournalRecord, decided: &[LoggedDecision]) {
         self.counter.read(at.offset, at.timestamp_ms, record.deltas.len(), record.facts.len(), record.lag_records);
         let outputs = self.replayer.follow(at, record, decided);
-        self.count(&outputs);
+        self.count(at, &outputs);
     }
 
     /// Replays the next record; those after the extent count for what they restate.
     pub fn apply(&mut self, at: JournalPosition, record: JournalRecord) {
         self.counter.read(at.offset, at.timestamp_ms, record.deltas.len(), record.facts.len(), record.lag_records);
         let outputs = self.replayer.apply(at, record);
-        self.count(&outputs);
+        self.count(at, &outputs);
     }
 
-    fn count(&mut self, outputs: &Outputs) {
+    fn count(&mut self, at: JournalPosition, outputs: &Outputs) {
         let now = self.replayer.view().now();
-        if self.counter.counts(now) {
+        if self.counter.counts(at.offset, now) {
             self.counter.decided(now, outputs, &self.replayer);
         } else {
             self.counter.closed(outputs);

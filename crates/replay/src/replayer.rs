@@ -29,6 +29,14 @@ struct Given {
 impl Replayer {
     /// Before the first record of a partition; `policy` is the text of another policy.
     pub fn new(setup: Setup, policy: Option<&str>) -> Self {
+        Self::going_on(Controller::new(setup), policy)
+    }
+
+    /// The same from a state on.
+    pub fn going_on(mut controller: Controller, policy: Option<&str>) -> Self {
+        if policy.is_some() {
+            controller.forget_policy_versions();
+        }
         let given = policy.map(|body| Given {
             policy: Some(PolicyVersion {
                 name: "default".into(),
@@ -39,7 +47,7 @@ impl Replayer {
             answers: Vec::new(),
             set_aside: 0,
         });
-        Self { controller: Controller::new(setup), given }
+        Self { controller, given }
     }
 
     /// Applies the next record.
@@ -80,6 +88,11 @@ impl Replayer {
     /// Takes a record for what it closes: rows come out, and nothing is decided.
     pub fn close(&mut self, at: JournalPosition, record: &JournalRecord) -> Outputs {
         self.controller.apply(at, record, Authority::Log(&[]))
+    }
+
+    /// Whether it decides under the policies that were recorded.
+    pub fn is_recorded(&self) -> bool {
+        self.given.is_none()
     }
 
     /// The state as it stands.

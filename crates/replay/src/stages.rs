@@ -8,6 +8,7 @@
 //! reasons are counted), and parts of records, since no broker limits them.
 
 use crate::closed_loop::CUT_MS;
+use crate::figures::EventCounts;
 use aggregator::{CutEnd, EpochSums, Identity, PartitionSums, RecordMeta, Semantics, SiblingSet, Verdict};
 use controller::JournalPosition;
 use model::event::{Event, EventKind};
@@ -51,6 +52,7 @@ pub struct Stages {
     has_news: bool,
     cuts: i64,
     refused: BTreeMap<&'static str, u64>,
+    counts: EventCounts,
 }
 
 impl Stages {
@@ -75,6 +77,7 @@ impl Stages {
             has_news: false,
             cuts: 0,
             refused: BTreeMap::new(),
+            counts: EventCounts::default(),
         }
     }
 
@@ -144,6 +147,16 @@ impl Stages {
         self.cut(hour.saturating_add(behind).saturating_add(MINUTE_MS), close)
     }
 
+    /// Counts an event that cannot be read.
+    pub fn refuse(&mut self, reason: &'static str) {
+        *self.refused.entry(reason).or_default() += 1;
+    }
+
+    /// What became of the events.
+    pub fn counts(&self) -> EventCounts {
+        self.counts
+    }
+
     /// Events that were refused, by reason.
     pub fn refused(&self) -> &BTreeMap<&'static str, u64> {
         &self.refused
@@ -161,6 +174,7 @@ impl Stages {
         let end = CutEnd { to: self.offsets, idle: [0, 1, 2].map(silent), next_semantics: None, lag_records: 0 };
         // The epoch is open and its positions only rise: there is nothing that could be refused.
         let Ok(closed) = self.set.close(end, &mut self.sums) else { return Ok(()) };
+        self.counts.take(&closed.epoch);
         let mut ranges = closed.epoch.ranges;
         let facts = self.facts(now, &mut ranges);
         let sums = self.sums.drain(self.setup.partitions.max(1));

@@ -4,9 +4,10 @@
 //! is null, never zero.
 
 use crate::compare::Comparison;
-use crate::figures::{Campaign, Figures, Window, Words};
+use crate::figures::{Begun, Campaign, EventCounts, Experiment, Figures, Window, Words};
 use crate::tables::day_name;
 use model::WHOLE_PPM;
+use model::journal::EpochCounts;
 use model::time::Millis;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -25,12 +26,21 @@ pub struct About {
     pub from: Option<Millis>,
     /// The last instant that was asked for.
     pub to: Option<Millis>,
+    /// The same by journal offsets: the first that is told, and the one before which it ends.
+    #[serde(default)]
+    pub from_offset: Option<i64>,
+    #[serde(default)]
+    #[allow(missing_docs)] // Told above.
+    pub to_offset: Option<i64>,
     /// SHA-256 of the text of another policy; `None` under the recorded one.
     pub policy_sha256: Option<String>,
     /// The other policy's file, by its name alone.
     pub policy_file: Option<String>,
     /// The journal was made of recorded events, through stage 1.
     pub is_events: bool,
+    /// These events were read from the broker's topics, not from files.
+    #[serde(default)]
+    pub is_of_topics: bool,
     /// A page by itself, of a stretch of the journal: no tables lie beside it.
     #[serde(default)]
     pub is_report: bool,
@@ -40,6 +50,9 @@ pub struct About {
     /// Accounts that alone are told of; all where there is none.
     #[serde(default)]
     pub accounts: Vec<String>,
+    /// What stage 1 made of the events of the window; `None` where nobody has recorded it.
+    #[serde(default)]
+    pub events: Option<EventCounts>,
     /// The journal's beginning is gone: from when on all partitions are there.
     #[serde(default)]
     pub begins: Option<Millis>,
@@ -187,7 +200,8 @@ pub fn document(figures: &Figures, about: &About, comparison: Option<&Comparison
         "format": FORMAT,
         "build": about.build,
         "tzdb": about.tzdb,
-        "window": { "from_ms": about.from, "to_ms": about.to, "first_ms": figures.range().map(|range| range.0),
+        "window": { "from_ms": about.from, "to_ms": about.to, "from_offset": about.from_offset,
+                    "to_offset": about.to_offset, "first_ms": figures.range().map(|range| range.0),
                     "last_ms": figures.range().map(|range| range.1) },
         "policy": {
             "is_recorded": about.policy_sha256.is_none() && !about.is_events,
@@ -206,6 +220,8 @@ pub fn document(figures: &Figures, about: &About, comparison: Option<&Comparison
         "why_nothing_hourly": words(figures, |campaign| &campaign.nothing),
         "alerts": { "severities": figures.severities, "open_at_end": figures.still_open, "opened": opened(figures) },
         "data_quality": quality(figures),
+        "events": about.events.map(events),
+        "experiments": experiments(figures),
         "campaigns": campaigns,
         "comparison": comparison.map(Comparison::document),
         "limits": limits(about, figures),
@@ -216,13 +232,37 @@ pub fn document(figures: &Figures, about: &About, comparison: Option<&Comparison
 pub const FORMAT: u32 = 1;
 
 fn spans(figures: &Figures) -> Vec<Value> {
+    let begun = |begun: &Begun| match begun {
+        Begun::Whole => json!("whole"),
+        Begun::State(at) => json!({ "state_of_ms": at }),
+        Begun::Cold => json!("cold"),
+    };
     let span = |span: &crate::figures::Span| {
         json!({
             "partition": span.partition, "from_offset": span.from_offset, "next_offset": span.next_offset,
-            "records": span.records, "deltas": span.deltas, "facts": span.facts,
+            "records": span.records, "deltas": span.deltas, "facts": span.facts, "begun": begun(&span.begun),
         })
     };
     figures.spans.iter().map(span).collect()
+}
+
+fn events(counts: EventCounts) -> Value {
+    let kind = |(kind, counts): (&str, EpochCounts)| (kind.to_owned(), json!(counts));
+    Value::Object(counts.kinds().into_iter().map(kind).collect())
+}
+
+fn experiments(figures: &Figures) -> Vec<Value> {
+    let one = |one: &Experiment| {
+        let arms = one.arms.iter().enumerate().map(|(at, (name, share, days, mean))| {
+            let effect = at.checked_sub(1).and_then(|at| *one.effects.get(at)?);
+            json!({ "name": name, "propensity": share, "days_judged": days, "mean": mean, "effect": effect })
+        });
+        json!({
+            "account_id": one.account_id, "id": one.id, "metric": one.metric, "verdict": one.verdict, "winner": one.winner,
+            "arms": arms.collect::<Vec<_>>(),
+        })
+    };
+    figures.experiments.iter().map(one).collect()
 }
 
 fn opened(figures: &Figures) -> Vec<Value> {
@@ -319,24 +359,68 @@ fn limits_of_report(about: &About) -> [String; 2] {
 }
 
 fn limits_of_events(about: &About) -> [String; 2] {
-    let policy = about.policy_file.as_deref().unwrap_or("the built-in defaults");
+    let built_in = if about.is_of_topics { "the newest published policy" } else { "the built-in defaults" };
+    let policy = about.policy_file.as_deref().unwrap_or(built_in);
+    let told = if about.is_of_topics {
+        "Each event is taken as told when its record came to the topic; specifications are the newest ones, from the \
+         beginning on."
+    } else {
+        "Each event is taken as told when it happened: how late feeds were is not in the files."
+    };
     [
-        "Made of recorded events, through both stages in virtual time. Each event is taken as told when it happened: how \
-         late feeds were is not in the files. The last hour is closed as if nothing had come after the last event."
-            .to_owned(),
+        format!(
+            "Made of recorded events, through both stages in virtual time. {told} The last hour is closed as if nothing had \
+             come after the last event."
+        ),
         format!(
             "Decided under {policy}; commands are taken as applied with the next record. Spend, clicks and conversions are \
-             those of the files: how the market would have answered to the commands is not identified."
+             those that were recorded: how the market would have answered to the commands is not identified."
         ),
     ]
 }
 
+/// What a run does not know where it did not begin with the journal's first record.
+fn limits_of_beginning(about: &About, figures: &Figures) -> Vec<String> {
+    let all = figures.spans.len();
+    let states = figures.spans.iter().filter_map(|span| match span.begun {
+        Begun::State(at) => Some(at),
+        _ => None,
+    });
+    let oldest_and_newest = states.clone().min().zip(states.clone().max());
+    let of_states = oldest_and_newest.map(|(oldest, newest)| {
+        format!(
+            "{} of {all} journal partitions begin with a state that the service had kept, of {} to {} UTC: what came before is \
+             taken from it and not replayed. Windows that had closed by then are left out.",
+            states.count(),
+            crate::report::instant(oldest),
+            crate::report::instant(newest)
+        )
+    });
+    // A page of what was committed has words of its own.
+    let cold = figures.spans.iter().filter(|span| span.begun == Begun::Cold && about.begins.is_none());
+    let first = cold.clone().filter_map(|span| span.first_ms).max();
+    let of_cold = first.map(|first| {
+        format!(
+            "{} of {all} journal partitions have lost their beginnings and were begun with nothing; all are there from {} UTC \
+             on. Amounts wait for their campaign's specification, which is copied into the journal daily. What days, weeks, \
+             months and flights had spent by then, values in force, shapes and habits are not known: commands are not those \
+             that were published until all of that was learned again, which takes weeks.",
+            cold.count(),
+            crate::report::instant(first)
+        )
+    });
+    of_states.into_iter().chain(of_cold).collect()
+}
+
 /// What this run takes for granted, and what it cannot tell.
 pub fn limits(about: &About, figures: &Figures) -> Vec<String> {
-    let mut limits = Vec::new();
+    let mut limits = limits_of_beginning(about, figures);
     match about.policy_sha256 {
         _ if about.is_events => limits.extend(limits_of_events(about)),
         _ if about.is_report => limits.extend(limits_of_report(about)),
+        None if figures.spans.iter().any(|span| span.begun == Begun::Cold) => limits.push(
+            "Replayed under the policy versions that the journal holds, with the recorded answers.".to_owned(),
+        ),
         None => limits.push(
             "Replayed under the policy versions that the journal holds, with the recorded answers: where build and time \
              zone data are those of the service, commands, alerts and rows are those that were published, byte for byte \
@@ -356,6 +440,9 @@ pub fn limits(about: &About, figures: &Figures) -> Vec<String> {
              shape: their direction is informative, their number and size are not a forecast."
                 .to_owned(),
             "Approvals in the journal were given to the recorded proposals; proposals of this run expire unanswered."
+                .to_owned(),
+            "What experiments identify is told by a replay under the recorded policy: their days were tossed under it, with \
+             chances that are logged. It holds for their arms and for no other policy."
                 .to_owned(),
         ]),
     }

@@ -29,11 +29,13 @@ struct Mark {
 const GROWTH_BYTES: usize = 48;
 /// The same for the marks.
 const GROWTH_MARKS: usize = 4;
-/// A mask of 5 bytes and 32 measures of at most 10 bytes.
-const ENCODED_BYTES_MAX: usize = 5 + 32 * 10;
+/// A mask of 32 bits.
+const MASK_BYTES_MAX: usize = 5;
+/// A mask and 32 measures of at most 10 bytes.
+const ENCODED_BYTES_MAX: usize = MASK_BYTES_MAX + 32 * 10;
 /// Few measures at once are the rule, and room for all takes longer to clear than they take to be written.
 const FEW: usize = 6;
-const ENCODED_BYTES_FEW: usize = 5 + FEW * 10;
+const ENCODED_BYTES_FEW: usize = MASK_BYTES_MAX + FEW * 10;
 
 impl<const N: usize> Panes<N> {
     /// No panes.
@@ -45,11 +47,7 @@ impl<const N: usize> Panes<N> {
     /// Adds to the pane of `index`, which comes to be if nothing stood there.
     pub fn add(&mut self, index: i32, measures: &[i64; N]) {
         match self.find(index) {
-            Ok(at) => {
-                let mut sums = *measures;
-                add_to(self.encoded(at), &mut sums);
-                self.replace(at, &sums);
-            }
+            Ok(at) => self.merge(at, measures),
             Err(at) => {
                 let start = self.start_of(at);
                 if self.marks.len() == self.marks.capacity() {
@@ -178,17 +176,34 @@ impl<const N: usize> Panes<N> {
     }
 
     fn replace(&mut self, at: usize, sums: &[i64; N]) {
-        if sums.iter().filter(|sum| **sum != 0).count() <= FEW {
-            self.replace_through(at, sums, &mut [0; ENCODED_BYTES_FEW]);
+        let mask = mask_of(sums);
+        if mask.count_ones() as usize <= FEW {
+            let mut buffer = [0; ENCODED_BYTES_FEW];
+            self.put_encoded(at, encode(mask, sums, &mut buffer));
         } else {
-            self.replace_through(at, sums, &mut [0; ENCODED_BYTES_MAX]);
+            let mut buffer = [0; ENCODED_BYTES_MAX];
+            self.put_encoded(at, encode(mask, sums, &mut buffer));
         }
     }
 
-    fn replace_through(&mut self, at: usize, sums: &[i64; N], buffer: &mut [u8]) {
-        let (start, end) = (self.start_of(at), self.marks[at].end as usize);
-        let length = encode(sums, buffer);
-        let encoded = &buffer[..length];
+    /// Adds to a pane from bytes to bytes: only what is not zero here or there is looked at.
+    fn merge(&mut self, at: usize, measures: &[i64; N]) {
+        let more = mask_of(measures);
+        let mut bytes = self.encoded(at);
+        let known = take(&mut bytes);
+        if (known | more).count_ones() as usize <= FEW {
+            let mut buffer = [0; ENCODED_BYTES_FEW];
+            let merged = merge_into(known, bytes, more, measures, &mut buffer);
+            self.put_encoded(at, merged);
+        } else {
+            let mut buffer = [0; ENCODED_BYTES_MAX];
+            let merged = merge_into(known, bytes, more, measures, &mut buffer);
+            self.put_encoded(at, merged);
+        }
+    }
+
+    fn put_encoded(&mut self, at: usize, encoded: &[u8]) {
+        let (start, end, length) = (self.start_of(at), self.marks[at].end as usize, encoded.len());
         if length == end - start {
             self.bytes[start..end].copy_from_slice(encoded);
             return;
@@ -217,13 +232,54 @@ impl<const N: usize> Panes<N> {
     }
 }
 
-fn encode<const N: usize>(sums: &[i64; N], buffer: &mut [u8]) -> usize {
-    let mask = sums.iter().enumerate().fold(0_u64, |mask, (bit, sum)| mask | (u64::from(*sum != 0) << bit));
+/// Which measures are not zero.
+fn mask_of<const N: usize>(sums: &[i64; N]) -> u64 {
+    sums.iter().enumerate().fold(0_u64, |mask, (bit, sum)| mask | (u64::from(*sum != 0) << bit))
+}
+
+fn encode<'b, const N: usize>(mask: u64, sums: &[i64; N], buffer: &'b mut [u8]) -> &'b [u8] {
     let mut at = put(mask, buffer, 0);
     for sum in sums.iter().filter(|sum| **sum != 0) {
-        at = put(((sum << 1) ^ (sum >> 63)) as u64, buffer, at);
+        at = put(zigzag(*sum), buffer, at);
     }
-    at
+    &buffer[..at]
+}
+
+/// The sums of an encoded pane, whose mask is read already, and of measures. The mask stands in front and is known last,
+/// since sums can come to zero: its room is kept free.
+fn merge_into<'b, const N: usize>(
+    known: u64,
+    mut bytes: &[u8],
+    more: u64,
+    measures: &[i64; N],
+    buffer: &'b mut [u8],
+) -> &'b [u8] {
+    let (mut left, mut mask, mut at) = (known | more, 0_u64, MASK_BYTES_MAX);
+    while left != 0 {
+        let bit = left.trailing_zeros();
+        let mut sum = measures.get(bit as usize).copied().unwrap_or_default();
+        if known >> bit & 1 == 1 {
+            sum = sum.saturating_add(unzigzag(take(&mut bytes)));
+        }
+        if sum != 0 {
+            mask |= 1 << bit;
+            at = put(zigzag(sum), buffer, at);
+        }
+        left &= left - 1;
+    }
+    let mut front = [0; MASK_BYTES_MAX];
+    let length = put(mask, &mut front, 0);
+    let start = MASK_BYTES_MAX - length;
+    buffer[start..MASK_BYTES_MAX].copy_from_slice(&front[..length]);
+    &buffer[start..at]
+}
+
+fn zigzag(sum: i64) -> u64 {
+    ((sum << 1) ^ (sum >> 63)) as u64
+}
+
+fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 /// Adds a pane's measures; only those that are not zero are looked at, which are few.
@@ -231,8 +287,7 @@ fn add_to<const N: usize>(mut bytes: &[u8], sums: &mut [i64; N]) {
     let mut mask = take(&mut bytes);
     while mask != 0 {
         let Some(sum) = sums.get_mut(mask.trailing_zeros() as usize) else { return };
-        let zigzag = take(&mut bytes);
-        *sum = sum.saturating_add((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
+        *sum = sum.saturating_add(unzigzag(take(&mut bytes)));
         mask &= mask - 1;
     }
 }
@@ -247,8 +302,7 @@ fn two_of(mut bytes: &[u8], pair: [usize; 2]) -> [i64; 2] {
         if measure > last {
             break;
         }
-        let zigzag = take(&mut bytes);
-        let value = (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64);
+        let value = unzigzag(take(&mut bytes));
         for (wanted, sum) in pair.iter().zip(&mut sums) {
             if *wanted == measure {
                 *sum = value;

@@ -13,11 +13,12 @@ pub struct Replay {
     /// Replay the journal, from the broker or from --files
     #[arg(long, required_unless_present_any = ["events", "sweep"])]
     pub journal: bool,
-    /// Replay events through both stages: files of impressions, clicks, conversions or reports, as `paceline import` takes
-    #[arg(long, conflicts_with = "journal", requires_all = ["files", "campaigns"])]
+    /// Replay events through both stages: of files, as `paceline import` takes, or without --files those of the broker's
+    /// topics, with the newest specifications and policy beside them
+    #[arg(long, conflicts_with = "journal")]
     pub events: bool,
     /// With --journal the folder that `paceline export journal` wrote, the broker's topics where absent; with --events files
-    /// (.csv, .jsonl or .ndjson, .avro) or folders of them
+    /// (.csv, .jsonl or .ndjson, .avro, .parquet) or folders of them
     #[arg(long, value_name = "DIR|FILE", num_args = 1..)]
     pub files: Vec<PathBuf>,
     /// With --events: column map (TOML) of the files
@@ -35,6 +36,19 @@ pub struct Replay {
     /// Last instant replayed
     #[arg(long)]
     pub to: Option<String>,
+    /// First journal offset reported on, in each partition; what came before is replayed, but not told
+    #[arg(long, value_name = "N", conflicts_with = "events")]
+    pub from_offset: Option<i64>,
+    /// Journal offset before which each partition's replay ends
+    #[arg(long, value_name = "N", conflicts_with = "events")]
+    pub to_offset: Option<i64>,
+    /// Begin with the newest state before --from that the service has kept in state.dir, instead of the journal's first
+    /// record. Where the journal on the broker has lost its beginning this is done without asking
+    #[arg(long, requires = "from", conflicts_with_all = ["events", "files", "sweep", "cold"])]
+    pub from_state: bool,
+    /// Where the journal on the broker has lost its beginning: begin with nothing at the first record that is left
+    #[arg(long, conflicts_with_all = ["events", "files", "sweep"])]
+    pub cold: bool,
     /// Policy (TOML) to replay under instead of the recorded ones
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
@@ -51,8 +65,8 @@ pub struct Replay {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: Option<u16>,
     /// Keep finished journal partitions where the run is interrupted, and go on from those that an interrupted run with
-    /// the same arguments has kept
-    #[arg(long, conflicts_with_all = ["events"])]
+    /// the same arguments has kept; with --events the journal that stage 1 made is kept too
+    #[arg(long)]
     pub resume: bool,
     /// Print how many alerts each day and campaign would have had, as CSV
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use super::connect;
 use super::run::BUILD;
+use super::states::{Begun, States};
 use crate::failure::{Failure, Outcome};
 use crate::registry;
 use crate::service::recovery::setup_of;
@@ -11,13 +12,30 @@ use avro_codec::Codec;
 use controller::{Controller, JournalPosition, LoggedDecision, Setup};
 use kafka_io::{Admin, From, LogReader, TopicPartition, Until};
 use model::journal::JournalRecord;
-use model::time::Millis;
-use replay::{Committed, OutputTopic};
+use model::time::{HOUR_MS, Millis};
+use replay::{Committed, EventCounts, OutputTopic, logged};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A controller before the first record that is to be replayed.
+pub struct Begin {
+    /// It.
+    pub controller: Controller,
+    /// The first offset to give it; 0 for the journal's beginning, wherever that is.
+    pub next_offset: i64,
+    /// Timestamp of the last record of the kept state that it is; `None` where it begins with nothing.
+    pub state_ms: Option<Millis>,
+}
+
+impl Begin {
+    /// From where the journal is to be read.
+    pub fn place(&self) -> From {
+        if self.state_ms.is_some() { From::Offset(self.next_offset) } else { From::Earliest }
+    }
+}
 
 /// An open history.
 pub struct History {
@@ -58,6 +76,11 @@ impl History {
         &mut self.reader
     }
 
+    /// The oldest kept offset of a partition, and the one after its newest.
+    pub fn watermarks(&self, topic: &str, partition: i32) -> Outcome<(i64, i64)> {
+        Ok(self.reader.watermarks(topic, partition)?)
+    }
+
     /// The topic's name.
     pub fn topic(&self, topic: OutputTopic) -> &str {
         let topics = &self.settings.topics;
@@ -70,19 +93,34 @@ impl History {
         }
     }
 
-    /// A controller that stands before the first record of the journal, which must be whole.
-    pub fn controller(&self, partition: i32) -> Outcome<Controller> {
-        let (low, _) = self.reader.watermarks(&self.settings.topics.journal, partition)?;
-        if low > 0 {
-            return Err(Failure::setup(
-                format!(
-                    "partition {partition} of {} begins at offset {low}: what came before is gone",
-                    self.settings.topics.journal
-                ),
-                "a replay needs the journal from its beginning; export it before its retention takes it",
-            ));
+    /// A controller that stands before the first record that matters where `from` on is asked about: before the journal's
+    /// first one, or after a state that the service has kept, where the journal has lost its beginning or where
+    /// `is_short` asks for the shortest way.
+    pub fn begin(&self, partition: i32, from: Option<Millis>, is_short: bool) -> Outcome<Begin> {
+        let topic = &self.settings.topics.journal;
+        let (low, _) = self.reader.watermarks(topic, partition)?;
+        let setup = self.setup(partition);
+        let whole = |setup: Setup| Begin { controller: Controller::new(setup), next_offset: 0, state_ms: None };
+        if low == 0 && !is_short {
+            return Ok(whole(setup));
         }
-        Ok(Controller::new(self.setup(partition)))
+        let states = States::open(&self.settings, partition)?;
+        let begun = states.begin(&setup, low, from);
+        // Where the beginning is there, a state from after `from` would leave out what was asked for.
+        match begun.filter(|begun| low > 0 || from.is_some_and(|from| begun.timestamp_ms < from)) {
+            Some(Begun { controller, next_offset, timestamp_ms }) => {
+                Ok(Begin { controller, next_offset, state_ms: Some(timestamp_ms) })
+            }
+            None if low == 0 => Ok(whole(setup)),
+            None => Err(Failure::setup(
+                format!(
+                    "partition {partition} of {topic} begins at offset {low}, what came before is gone, and no state in {} \
+                     goes on from there",
+                    states.folder()
+                ),
+                "set state.dir to the folder in which the service keeps its states (`paceline config show`)",
+            )),
+        }
     }
 
     /// The journal position before which every record has been decided; `None` where the cluster does not know one,
@@ -94,22 +132,12 @@ impl History {
         Ok(positions.remove(&place).map(|(offset, _)| offset))
     }
 
-    /// Shows the journal of a partition to its stable end, or before an offset, or to a record that is younger than
-    /// `until`.
-    pub fn journal(
-        &mut self,
-        partition: i32,
-        end: Option<i64>,
-        until: Option<Millis>,
-        mut show: impl FnMut(JournalPosition, &JournalRecord) -> Outcome,
-    ) -> Outcome<i64> {
-        self.records(partition, end, until, |at, record| show(at, &record))
-    }
-
-    /// The same, each record given away.
+    /// Gives the journal of a partition away, to its stable end, or before an offset, or to a record that is younger than
+    /// `until`; says where the next record is.
     pub fn records(
         &mut self,
         partition: i32,
+        begin: From,
         end: Option<i64>,
         until: Option<Millis>,
         mut show: impl FnMut(JournalPosition, JournalRecord) -> Outcome,
@@ -119,7 +147,7 @@ impl History {
         let mut result = Ok(());
         let mut next_offset = 0;
         let end = end.map_or(Until::StableEnd, Until::Offset);
-        reader.read(topic, partition, From::Earliest, end, |record| {
+        reader.read(topic, partition, begin, end, |record| {
             if until.is_some_and(|until| record.timestamp_ms > until) {
                 return ControlFlow::Break(());
             }
@@ -137,14 +165,40 @@ impl History {
         result.map(|()| next_offset)
     }
 
+    /// What stage 1 counted in the cuts of a window, of all event partitions.
+    pub fn event_counts(&mut self, from: Option<Millis>, to: Option<Millis>) -> Outcome<BTreeMap<Millis, EventCounts>> {
+        let mut hours: BTreeMap<Millis, EventCounts> = BTreeMap::new();
+        let Self { settings, codec, reader, topology, .. } = self;
+        for partition in 0..topology.event_partitions {
+            let begin = from.map_or(From::Earliest, From::Time);
+            reader.read(&settings.topics.epochs, partition, begin, Until::StableEnd, |record| {
+                if to.is_some_and(|to| record.timestamp_ms > to) {
+                    return ControlFlow::Break(());
+                }
+                if let Ok(epoch) = codec.epoch(record.payload.unwrap_or_default()) {
+                    hours.entry(record.timestamp_ms.div_euclid(HOUR_MS) * HOUR_MS).or_default().take(&epoch);
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(hours)
+    }
+
     /// Shows the committed records of one output topic's partition.
-    pub fn decisions(&mut self, topic: OutputTopic, partition: i32, mut show: impl FnMut(Committed)) -> Outcome {
+    pub fn decisions(
+        &mut self,
+        topic: OutputTopic,
+        partition: i32,
+        begin: From,
+        mut show: impl FnMut(Committed),
+    ) -> Outcome {
         let name = self.topic(topic).to_owned();
         let Self { codec, reader, .. } = self;
-        reader.read(&name, partition, From::Earliest, Until::StableEnd, |record| {
+        reader.read(&name, partition, begin, Until::StableEnd, |record| {
             let payload = record.payload.unwrap_or_default();
             if let Some((journal_offset, build)) = stamp(codec, topic, payload) {
-                show(Committed { journal_offset, build, payload: payload.to_vec() });
+                let key = record.key.unwrap_or_default().to_vec();
+                show(Committed { journal_offset, build, key, payload: payload.to_vec() });
             }
             ControlFlow::Continue(())
         })?;
@@ -161,7 +215,8 @@ impl History {
             let name = self.topic(topic).to_owned();
             let Self { codec, reader, .. } = self;
             reader.read(&name, partition, From::Earliest, Until::StableEnd, |record| {
-                if let Some((offset, decision)) = logged(codec, topic, record.key, record.payload.unwrap_or_default()) {
+                let (key, payload) = (record.key.unwrap_or_default(), record.payload.unwrap_or_default());
+                if let Some((offset, decision)) = logged(codec, topic, key, payload) {
                     decided.entry(offset).or_default().push(decision);
                 }
                 ControlFlow::Continue(())
@@ -169,30 +224,6 @@ impl History {
         }
         Ok(decided)
     }
-}
-
-/// The decision that a record is, and the journal offset that it names; `None` for KPI rows and what does not decode.
-fn logged(codec: &Codec, topic: OutputTopic, key: Option<&[u8]>, payload: &[u8]) -> Option<(i64, LoggedDecision)> {
-    Some(match topic {
-        OutputTopic::Adjustments => {
-            let command = codec.adjustment(payload).ok()?;
-            (command.explanation.journal_offset, LoggedDecision::Adjustment(Box::new(command)))
-        }
-        OutputTopic::Proposals => {
-            let proposal = codec.adjustment(payload).ok()?;
-            (proposal.explanation.journal_offset, LoggedDecision::Proposal(Box::new(proposal)))
-        }
-        OutputTopic::DesiredState => {
-            let state = codec.desired_state(payload).ok()?;
-            let key = String::from_utf8_lossy(key.unwrap_or_default()).into_owned();
-            (state.journal_offset, LoggedDecision::Desired(key, Box::new(state)))
-        }
-        OutputTopic::Alerts => {
-            let alert = codec.alert(payload).ok()?;
-            (alert.journal_offset, LoggedDecision::Alert(Box::new(alert)))
-        }
-        OutputTopic::Kpis => return None,
-    })
 }
 
 /// The journal offset and build that a record names.

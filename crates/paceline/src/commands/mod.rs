@@ -24,6 +24,7 @@ mod rules;
 pub mod run;
 mod simulate;
 mod specified;
+mod states;
 mod tap;
 mod token;
 mod topics;

@@ -9,7 +9,7 @@
 use super::import::time::instant;
 use super::replay::out::{OutFile, unwritable};
 use super::replay::progress::Progress;
-use super::replay::source::Source;
+use super::replay::source::{Source, Stretch};
 use super::replay::{by_partition, cores};
 use super::run::{BUILD, stop_on_signal};
 use super::{say, say_json};
@@ -44,7 +44,7 @@ pub fn run(arguments: &Report) -> Outcome {
             return what_is_left((&source, partition, low), &extent, &stop, progress, &seen);
         }
         let mut telling = Telling::new(source.setup(partition), &extent);
-        source.read(partition, None, stop.clone(), |at, record| {
+        source.read(partition, Stretch::default(), stop.clone(), |at, record| {
             progress.tick(record.deltas.len());
             seen.note(at.timestamp_ms);
             telling.apply(at, record);
@@ -55,7 +55,10 @@ pub fn run(arguments: &Report) -> Outcome {
     })?;
     seen.check(&figures, &extent)?;
     let begins = seen.begins();
-    let about = About { begins, ..about(arguments, &extent, source.journal()) };
+    let events = source.event_counts(extent.from, extent.to.map(|to| to - 1))?;
+    // Nobody's events in particular: a page of some accounts is not told those of the others.
+    let events = events.filter(|_| extent.accounts.is_empty());
+    let about = About { begins, events, ..about(arguments, &extent, source.journal()) };
     let page = report::html(&figures, &about, None);
     file.write_all(page.as_bytes()).map_err(|error| unwritable(&target, &error))?;
     drop(file);
@@ -75,7 +78,7 @@ fn what_is_left(
     let since = decided.split_off(&low);
     let before: Vec<LoggedDecision> = decided.into_values().flatten().collect();
     let mut telling = None::<Telling>;
-    source.read(partition, None, stop.clone(), |at, record| {
+    source.read(partition, Stretch::default(), stop.clone(), |at, record| {
         progress.tick(record.deltas.len());
         seen.note(at.timestamp_ms);
         let telling = telling.get_or_insert_with(|| {
@@ -103,7 +106,7 @@ fn extent(arguments: &Report) -> Outcome<Extent> {
             "--to is the instant before which the report ends; for a single day name the next one",
         ));
     }
-    Ok(Extent { from, to, accounts: arguments.account.iter().cloned().collect() })
+    Ok(Extent { from, to, from_offset: None, accounts: arguments.account.iter().cloned().collect() })
 }
 
 /// The file that `--out` asks for; the folder it lies in is made where it is missing.

@@ -4,7 +4,7 @@
 //! the file's policy, so it says what the service would have said.
 
 use super::import::time::instant;
-use super::replay::source::Source;
+use super::replay::source::{Source, Stretch};
 use super::run::stop_on_signal;
 use super::{policy, say, say_json};
 use crate::cli::{Output, RulesCommand, RulesPreview};
@@ -142,7 +142,7 @@ fn preview(arguments: &RulesPreview) -> Outcome {
         let mut replayer = Replayer::new(setup, Some(&body));
         let mut known: BTreeMap<(String, String), Millis> = BTreeMap::new();
         let mut minute = Millis::MIN;
-        source.read(partition, to, stop.clone(), |at, record| {
+        source.read(partition, Stretch { to, ..Stretch::default() }, stop.clone(), |at, record| {
             replayer.apply(at, record);
             let now = replayer.view().now();
             // Rules are asked on whole minutes.

@@ -8,6 +8,7 @@ use crate::failure::{Failure, Outcome};
 use crate::published::{CampaignView, RuleView};
 use crate::settings::Settings;
 use controller::{Authority, LOST_TERM, RULE_TERM};
+use kafka_io::From;
 use model::output::Adjustment;
 use model::time::Millis;
 use policy::explain::{self, Reason};
@@ -35,7 +36,7 @@ fn command(history: &mut History, id: &str, output: Output) -> Outcome {
     let mut records: Vec<Adjustment> = Vec::new();
     for topic in [OutputTopic::Proposals, OutputTopic::Adjustments] {
         for partition in 0..history.settings.journal_partitions {
-            history.decisions(topic, partition, |record| {
+            history.decisions(topic, partition, From::Earliest, |record| {
                 if let Ok(adjustment) = codec.adjustment(&record.payload) {
                     // A proposal's other half is found once it is approved; all else is kept by its id alone.
                     if adjustment.command_id == id || matches!(adjustment.state.as_str(), "approved" | "issued") {
@@ -142,9 +143,18 @@ fn lines(command: &Adjustment) -> Vec<String> {
 /// Replays the campaign's journal partition to the instant and asks the state.
 fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Output) -> Outcome {
     for partition in 0..history.settings.journal_partitions {
-        let mut controller = history.controller(partition)?;
-        history.journal(partition, None, at, |position, record| {
-            controller.apply(position, record, Authority::Decide);
+        let begin = history.begin(partition, at, false)?;
+        if let Some(gone) = begin.state_ms.filter(|state| at.is_some_and(|at| *state > at)) {
+            return Err(Failure::failed(
+                format!(
+                    "the journal does not reach back to then: the oldest state that is left is of {gone} (epoch ms)"
+                ),
+                "ask for a later instant",
+            ));
+        }
+        let (place, mut controller) = (begin.place(), begin.controller);
+        history.records(partition, place, None, at, |position, record| {
+            controller.apply(position, &record, Authority::Decide);
             Ok(())
         })?;
         let state = controller.view();

@@ -20,7 +20,7 @@ mod sibling;
 mod snapshot_writer;
 mod span;
 mod stage1;
-mod stage2;
+pub mod stage2;
 mod takeover;
 mod tally;
 pub mod topology;

@@ -339,7 +339,8 @@ impl Logs for Broker<'_> {
             next = record.offset + 1;
             let payload = record.payload.unwrap_or_default();
             if let Some((journal_offset, build)) = stamp(&self.context.codec, topic, payload) {
-                show(Committed { journal_offset, build, payload: payload.to_vec() });
+                let key = record.key.unwrap_or_default().to_vec();
+                show(Committed { journal_offset, build, key, payload: payload.to_vec() });
             }
             ControlFlow::Continue(())
         })?;
@@ -419,7 +420,8 @@ mod tests {
         for minute in 0..minutes {
             let (at, record) = cut(minute);
             for one in wire(&codec, &controller.apply(at, &record, Authority::Decide)).unwrap() {
-                let committed = Committed { journal_offset: at.offset, build: "test".into(), payload: one.payload };
+                let (journal_offset, key) = (at.offset, one.key.into_bytes());
+                let committed = Committed { journal_offset, build: "test".into(), key, payload: one.payload };
                 recorded.decisions.entry(one.topic).or_default().push(committed);
             }
             recorded.journal.push((at, record));

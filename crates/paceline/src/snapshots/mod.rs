@@ -151,7 +151,15 @@ impl Snapshots {
         Ok((None, skipped))
     }
 
-    fn load(&self, sequence: u64) -> Result<Loaded, String> {
+    /// Headers of the generations whose manifests are whole, oldest first, by their numbers.
+    pub fn headers(&self) -> io::Result<Vec<(u64, Vec<u8>)>> {
+        let manifests = self.manifests()?;
+        let read = |sequence: u64| self.manifest(sequence).ok().map(|manifest| (sequence, manifest.header));
+        Ok(manifests.into_iter().filter_map(read).collect())
+    }
+
+    /// The snapshot of a generation, or what is wrong with it.
+    pub fn load(&self, sequence: u64) -> Result<Loaded, String> {
         let manifest = self.manifest(sequence)?;
         let mut packs: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
         let mut chunks = Vec::new();

@@ -3,7 +3,7 @@
 use super::chart::{self, Lane};
 use super::sections::*;
 use super::words::*;
-use crate::figures::{Campaign, Figures, LISTED_MAX, Name, Words};
+use crate::figures::{Campaign, Figures, LISTED_MAX, Lever, Name, Step, Words};
 use crate::summary::words;
 use crate::tables::day_name;
 use model::time::DAY_MS;
@@ -82,6 +82,51 @@ pub fn commands(figures: &Figures) -> String {
                 <th class=n>At stake</th></tr>";
     let _ = write!(page, "<div class=\"card\"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>");
     page
+}
+
+/// Campaigns with moves of budgets that get a line.
+const BUDGETS_MAX: usize = 60;
+
+/// Where budgets went: from the first move's value to the last one's.
+pub fn budgets(figures: &Figures) -> String {
+    let moved = figures.campaigns.iter().filter_map(|(name, campaign)| {
+        let moves: Vec<&Step> = campaign.steps.iter().filter(|step| step.lever == Lever::Budget).collect();
+        Some((name, campaign, moves.last()?.value_micros?, moves))
+    });
+    let mut moved: Vec<_> = moved.collect();
+    let first = |campaign: &Campaign| campaign.spec.daily_budget_micros;
+    let far = |campaign: &Campaign, last: i64| first(campaign).unwrap_or(last).abs_diff(last);
+    moved.sort_by(|a, b| (far(b.1, b.2), a.0).cmp(&(far(a.1, a.2), b.0)));
+    let lead = match moved.len() {
+        0 => "No budget was moved.",
+        _ => "Budgets that were commanded, beside the daily budget of the specification; the farthest moves first.",
+    };
+    let mut page = heading("budgets", "Budget moves", lead);
+    if moved.is_empty() {
+        return page;
+    }
+    let mut lines = String::new();
+    for (name, campaign, last, moves) in moved.iter().take(BUDGETS_MAX) {
+        let mut reasons = Words::new();
+        moves.iter().for_each(|step| *reasons.entry(spoken(&step.reason)).or_default() += 1);
+        let reasons: Vec<String> = reasons.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        let values = || moves.iter().filter_map(|step| step.value_micros);
+        let _ = write!(
+            lines,
+            "<tr><td>{}</td><td class=n>{}</td><td class=n>{}</td><td class=n>{} to {}</td><td class=n>{}</td><td>{}</td></tr>",
+            escape(label(name, campaign)),
+            first(campaign).map_or_else(|| "\u{2013}".into(), money),
+            money(*last),
+            values().min().map_or_else(String::new, money),
+            values().max().map_or_else(String::new, money),
+            whole(moves.len() as i64),
+            escape(&reasons.join(", ")),
+        );
+    }
+    let head = "<tr><th>Campaign</th><th class=n>Specified</th><th class=n>Last</th><th class=n>Between</th>\
+                <th class=n>Moves</th><th>Reasons</th></tr>";
+    let _ = write!(page, "<div class=\"card\"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>");
+    page + &left_out(moved.len(), BUDGETS_MAX)
 }
 
 /// What the guard changed and held back.

@@ -33,9 +33,11 @@ pub fn html(figures: &Figures, about: &About, comparison: Option<&Comparison>) -
         sections::campaigns(figures),
         decided::time_line(figures),
         decided::commands(figures),
+        decided::budgets(figures),
         decided::guard(figures),
         decided::alerts(figures),
-        sections::quality(figures),
+        sections::experiments(figures),
+        sections::quality(figures, about),
         sections::limits(figures, about, comparison),
     ] {
         page.push_str(&section);

@@ -5,6 +5,7 @@ use super::words::*;
 use crate::compare::{Change, Comparison};
 use crate::figures::{Campaign, Figures, Name, Words};
 use crate::summary::{About, Sums, limits as limits_of, quality_lines, totals as totals_of, words};
+use model::journal::EpochCounts;
 use model::time::{DAY_MS, Millis};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -49,6 +50,7 @@ pub fn head(figures: &Figures, about: &About) -> String {
         ("campaigns", "Campaigns"),
         ("time", "Time line"),
         ("commands", "Commands"),
+        ("budgets", "Budget moves"),
         ("guard", "Guard"),
         ("alerts", "Alerts"),
         ("quality", "Data quality"),
@@ -66,6 +68,7 @@ pub fn title(about: &About) -> String {
         (Some(title), _) => title.clone(),
         (None, _) if about.is_report => "Spend, results and what was decided".into(),
         (None, Some(file)) => format!("Replay under {file}"),
+        (None, None) if about.is_events => "Recorded events through both stages".into(),
         (None, None) => "Replay under the recorded policy".into(),
     }
 }
@@ -276,10 +279,63 @@ fn target(campaign: &Campaign, sums: &Sums) -> String {
     format!("<span class=\"soft\">{}</span>", escape(&spoken(&spec.bid_strategy)))
 }
 
+/// What recorded experiments identify.
+pub fn experiments(figures: &Figures) -> String {
+    if figures.experiments.is_empty() {
+        return String::new();
+    }
+    let lead = "Days of campaigns were tossed to arms with chances that are logged: what the arms brought may be compared, \
+                where everything else may not. Effects are shares of what was expected, with a confidence sequence.";
+    let mut lines = String::new();
+    for one in figures.experiments.iter().take(LINES_MAX) {
+        for (at, (arm, share, days, mean)) in one.arms.iter().enumerate() {
+            let effect = at.checked_sub(1).and_then(|at| one.effects.get(at).copied().flatten());
+            let said = match (at, effect) {
+                (0, _) => "what the others are compared with".to_owned(),
+                (_, Some([low, mid, high])) => {
+                    format!("{:+.1} % ({:+.1} to {:+.1})", mid * 100.0, low * 100.0, high * 100.0)
+                }
+                (_, None) => "too few days".to_owned(),
+            };
+            let verdict = if at == 0 { format!("{}, {}", one.id, spoken(&one.verdict)) } else { String::new() };
+            let _ = write!(
+                lines,
+                "<tr><td>{}</td><td>{}</td><td class=n>{:.0} %</td><td class=n>{}</td><td class=n>{}</td><td>{said}</td></tr>",
+                escape(&verdict),
+                escape(arm),
+                share * 100.0,
+                whole(*days),
+                mean.map_or_else(|| "\u{2013}".to_owned(), |mean| format!("{mean:.2}")),
+            );
+        }
+    }
+    let head = "<tr><th>Experiment</th><th>Arm</th><th class=n>Chance</th><th class=n>Days</th><th class=n>Mean</th>\
+                <th>Effect</th></tr>";
+    let table = format!("<div class=\"card\"><table><thead>{head}</thead><tbody>{lines}</tbody></table></div>");
+    format!("{}{table}{}", heading("experiments", "Experiments", lead), left_out(figures.experiments.len(), LINES_MAX))
+}
+
+/// What stage 1 sorted out, by kind of event.
+fn sorted_out(about: &About) -> String {
+    let Some(events) = about.events else {
+        return "<h3>Events</h3><p class=\"soft\">what stage 1 sorted out is not in this journal's files</p>".into();
+    };
+    let line = |(kind, counts): (&str, EpochCounts)| {
+        let cells = [counts.accepted, counts.duplicate, counts.late, counts.rejected];
+        let cells: String = cells.iter().map(|count| format!("<td class=n>{}</td>", whole(*count))).collect();
+        format!("<tr><td>{kind}</td>{cells}</tr>")
+    };
+    let lines: String = events.kinds().into_iter().map(line).collect();
+    format!(
+        "<h3>Events of the window</h3><table><thead><tr><th></th><th class=n>Counted</th><th class=n>Copies</th>\
+         <th class=n>Late</th><th class=n>Dead letters</th></tr></thead><tbody>{lines}</tbody></table>"
+    )
+}
+
 /// What the data were like.
-pub fn quality(figures: &Figures) -> String {
-    let lead = "Counted by the controller since the journal's beginning. Copies and refused events are sorted out before the \
-                journal; `paceline export dead-letters` lists the refused.";
+pub fn quality(figures: &Figures, about: &About) -> String {
+    let lead = "Counted by the controller since the journal's beginning, and by stage 1, which sorts out copies and refuses \
+                what makes no sense, for the window; `paceline export dead-letters` lists the refused.";
     let lines: String = quality_lines(figures)
         .iter()
         .map(|(name, count)| {
@@ -300,9 +356,10 @@ pub fn quality(figures: &Figures) -> String {
         );
     }
     format!(
-        "{}<div class=\"cols\"><div><table><tbody>{lines}</tbody></table></div><div><h3>Journal read, offsets</h3><table>\
+        "{}<div class=\"cols\"><div><table><tbody>{lines}</tbody></table></div><div>{}<h3>Journal read, offsets</h3><table>\
          <tbody>{spans}</tbody></table></div></div>",
-        heading("quality", "Data quality", lead)
+        heading("quality", "Data quality", lead),
+        sorted_out(about)
     )
 }
 

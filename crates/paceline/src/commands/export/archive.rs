@@ -14,8 +14,11 @@ use crate::failure::{Failure, Outcome};
 use avro_codec::{ArchiveWriter, Archived, read_archive};
 use controller::Setup;
 use kafka_io::{From, Until};
+use model::time::{HOUR_MS, Millis};
+use replay::EventCounts;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::ops::ControlFlow;
@@ -38,6 +41,9 @@ struct Manifest {
     event_partitions: i32,
     minute_rows: bool,
     partitions: Vec<Entry>,
+    /// What stage 1 counted, by the hour; exports of earlier builds have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    events: Option<BTreeMap<Millis, EventCounts>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +79,7 @@ pub fn write(mut history: History, arguments: &Export, span: Span) -> Outcome {
         event_partitions: history.setup(0).input_partitions,
         minute_rows: history.settings.minute_rows,
         partitions: Vec::new(),
+        events: Some(history.event_counts(None, span.to)?),
     };
     for partition in 0..history.settings.journal_partitions {
         let entry = partition_file(&mut history, &manifest.topic, partition, span, out.folder())?;
@@ -147,6 +154,17 @@ impl Archive {
         partitions.sort_unstable();
         partitions.dedup();
         partitions
+    }
+
+    /// What stage 1 counted in the hours of a window; `None` where the export does not hold it.
+    pub fn event_counts(&self, from: Option<Millis>, to: Option<Millis>) -> Option<EventCounts> {
+        let mut sum = EventCounts::default();
+        for (hour, counts) in self.manifest.events.as_ref()? {
+            if from.is_none_or(|from| *hour + HOUR_MS > from) && to.is_none_or(|to| *hour <= to) {
+                sum.add(counts);
+            }
+        }
+        Some(sum)
     }
 
     /// Records of all partitions.

@@ -311,6 +311,13 @@ pub struct Encoded {
     pub payload: Vec<u8>,
 }
 
+impl Encoded {
+    /// A record as it lay in a topic.
+    pub fn recorded(at: Millis, kind: Kind, payload: Vec<u8>) -> Self {
+        Self { at, kind, key: String::new(), payload }
+    }
+}
+
 fn encode(codec: &Codec, prepared: Vec<Prepared>, weeks: i64) -> Outcome<Vec<Encoded>> {
     let mut encoded = Vec::with_capacity(prepared.len());
     for (at, mut record) in prepared.into_iter().enumerate() {

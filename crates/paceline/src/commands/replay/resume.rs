@@ -1,4 +1,5 @@
-//! What an interrupted replay of a journal has kept: the partitions that it had finished.
+//! What an interrupted replay has kept: the journal partitions that it had finished, and where it was made of events, the
+//! journal that stage 1 made of them.
 //!
 //! What always holds: a partition's files and figures depend on its journal alone, so a run that takes kept ones over
 //! ends in the same bytes as one that was never interrupted. What is kept belongs to one build, journal, policy and
@@ -7,7 +8,7 @@
 //! written cannot be gone on with), so what was under way begins anew.
 
 use super::out::unwritable;
-use super::source::Source;
+use super::source::Way;
 use crate::failure::{Failure, Outcome};
 use replay::Figures;
 use replay::summary::About;
@@ -27,44 +28,55 @@ struct Identity {
     about: About,
     /// What the journal is made of.
     source: String,
+    /// How its partitions begin.
+    way: Way,
     /// Where each partition ends for this run: a topic may have grown since.
-    ends: Vec<(i32, i64)>,
+    ends: Ends,
 }
 
+/// Where partitions end.
+type Ends = Vec<(i32, i64)>;
+
 /// Version of these files' form.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FOLDER: &str = ".kept";
 const IDENTITY: &str = "run.json";
 
 impl Kept {
-    /// Begins, or finds what an interrupted run with the same arguments has kept; the source then ends where it did.
-    pub fn open(making: &Path, about: &About, source: &mut Source) -> Outcome<Self> {
+    /// Begins, or finds what an interrupted run with the same arguments has kept; `what` and `way` name the input, `ends` is
+    /// where its partitions end. Given back is where they end for this run: where they did at its beginning.
+    pub fn open(making: &Path, about: &About, (what, way): (String, Way), ends: Ends) -> Outcome<(Self, Ends)> {
         let folder = making.join(FOLDER);
         fs::create_dir_all(&folder).map_err(|error| unwritable(&folder, &error))?;
         let path = folder.join(IDENTITY);
-        let own = Identity { format: FORMAT, about: about.clone(), source: source.identity(), ends: source.ends() };
+        let own = Identity { format: FORMAT, about: about.clone(), source: what, way, ends };
         let kept = match fs::read(&path) {
             Err(_) => None,
             Ok(bytes) => Some(serde_json::from_slice::<Identity>(&bytes).ok()),
         };
-        match kept {
+        let ends = match kept {
             None => {
                 let text = serde_json::to_string_pretty(&own).unwrap_or_default();
                 put(&path, text.as_bytes())?;
-                source.end_at(&own.ends);
+                own.ends
             }
-            Some(Some(kept)) if kept == (Identity { ends: kept.ends.clone(), ..own }) => source.end_at(&kept.ends),
+            Some(Some(kept)) if kept == (Identity { ends: kept.ends.clone(), ..own }) => kept.ends,
             Some(_) => {
                 return Err(Failure::failed(
                     format!(
-                        "{} holds a part of another run: its build, journal, policy or window differ",
+                        "{} holds a part of another run: its build, input, policy or window differ",
                         making.display()
                     ),
                     format!("give the arguments of that run, or remove {}", making.display()),
                 ));
             }
-        }
-        Ok(Self { folder })
+        };
+        Ok((Self { folder }, ends))
+    }
+
+    /// A file or folder of what is kept, beside the figures.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     /// The figures of a partition that was finished.
@@ -98,7 +110,7 @@ impl Kept {
 const EXTENSION: &str = "figures";
 
 /// A file that is whole or not there.
-fn put(path: &Path, bytes: &[u8]) -> Outcome {
+pub fn put(path: &Path, bytes: &[u8]) -> Outcome {
     let making = path.with_extension("new");
     let written = fs::write(&making, bytes).and_then(|()| fs::rename(&making, path));
     written.map_err(|error| unwritable(path, &error))

@@ -1,8 +1,8 @@
 //! Where a replay's journal comes from: the broker's topics or an export's files.
 //!
-//! What always holds: both give the same records at the same offsets with the same timestamps; a journal that does not
-//! begin at offset 0 is refused, because its state cannot be built, but for who asks for what is left and tells it by
-//! what was committed. It reads only.
+//! What always holds: both give the same records at the same offsets with the same timestamps. A journal partition that
+//! has lost its beginning begins with a state that the service has kept; where none is left it is refused, but for who
+//! asks for a cold start, or for what is left and tells it by what was committed. It reads only.
 
 use crate::commands::export::archive::{Archive, FILES_ADVICE};
 use crate::commands::history::History;
@@ -10,9 +10,12 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::service::context::Stop;
 use crate::settings::Settings;
 use avro_codec::Codec;
-use controller::{JournalPosition, LoggedDecision, Setup};
+use controller::{Controller, JournalPosition, LoggedDecision, Setup};
+use kafka_io::From;
 use model::journal::JournalRecord;
 use model::time::Millis;
+use replay::{Begun, EventCounts};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,6 +41,28 @@ pub struct Topics {
     begins: Vec<(i32, i64)>,
 }
 
+/// How a journal partition's replay begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    /// With its first record; with a kept state where that is gone.
+    Whole,
+    /// With the newest kept state before what is asked about.
+    Short,
+    /// With its first record; with nothing where that is gone.
+    Cold,
+}
+
+/// A stretch of a journal partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stretch {
+    /// First offset; the first that is kept where absent.
+    pub from_offset: Option<i64>,
+    /// Offset before which it ends.
+    pub to_offset: Option<i64>,
+    /// Last instant.
+    pub to: Option<Millis>,
+}
+
 impl Source {
     /// Opens the export in `files`, or asks the broker; a journal without its beginning is refused.
     pub fn open(config: &[PathBuf], files: Option<&Path>) -> Outcome<Self> {
@@ -47,6 +72,21 @@ impl Source {
             topics.begins.iter().try_for_each(|(partition, low)| whole(journal, *partition, *low))?;
         }
         Ok(source)
+    }
+
+    /// A partition's controller, the offset that it goes on from where that is not the first, and with what it began.
+    pub fn begin(&self, partition: i32, from: Option<Millis>, way: Way) -> Outcome<(Controller, Option<i64>, Begun)> {
+        let nothing = || Controller::new(self.setup(partition));
+        let Source::Topics(topics) = self else { return Ok((nothing(), None, Begun::Whole)) };
+        match (way, self.begins(partition)) {
+            (Way::Cold, Some(_)) => return Ok((nothing(), None, Begun::Cold)),
+            (Way::Whole | Way::Cold, None) => return Ok((nothing(), None, Begun::Whole)),
+            (Way::Short, _) | (Way::Whole, Some(_)) => {}
+        }
+        let begin = History::open(topics.settings.clone(), "replay")?.begin(partition, from, way == Way::Short)?;
+        let begun = begin.state_ms.map_or(Begun::Whole, Begun::State);
+        let from_offset = begin.state_ms.map(|_| begin.next_offset);
+        Ok((begin.controller, from_offset, begun))
     }
 
     /// The same for a journal whose beginning retention may have taken.
@@ -115,6 +155,19 @@ impl Source {
         }
     }
 
+    /// What stage 1 counted in a window; whole hours of an export, `None` where it holds none.
+    pub fn event_counts(&self, from: Option<Millis>, to: Option<Millis>) -> Outcome<Option<EventCounts>> {
+        match self {
+            Source::Files(archive) => Ok(archive.event_counts(from, to)),
+            Source::Topics(topics) => {
+                let hours = History::open(topics.settings.clone(), "replay")?.event_counts(from, to)?;
+                let mut sum = EventCounts::default();
+                hours.values().for_each(|counts| sum.add(counts));
+                Ok(Some(sum))
+            }
+        }
+    }
+
     /// All partitions.
     pub fn partitions(&self) -> Vec<i32> {
         match self {
@@ -146,11 +199,11 @@ impl Source {
         }
     }
 
-    /// Gives every record of a partition to `show`, up to the first that is younger than `to`.
+    /// Gives every record of a stretch of a partition to `show`, up to the first that is younger than its `to`.
     pub fn read(
         &self,
         partition: i32,
-        to: Option<Millis>,
+        stretch: Stretch,
         stop: Arc<Stop>,
         mut show: impl FnMut(JournalPosition, JournalRecord) -> Outcome,
     ) -> Outcome {
@@ -160,14 +213,20 @@ impl Source {
                 let history = History::open(topics.settings.clone(), "replay")?;
                 let mut history = history.stop_when(move || asked.is_asked());
                 let end = topics.ends.iter().find(|(known, _)| *known == partition).map(|(_, end)| *end);
-                history.records(partition, end, to, |at, record| heard(&stop).and_then(|()| show(at, record)))?;
+                let end = end.into_iter().chain(stretch.to_offset).min();
+                let begin = stretch.from_offset.map_or(From::Earliest, From::Offset);
+                history.records(partition, begin, end, stretch.to, |at, record| {
+                    heard(&stop).and_then(|()| show(at, record))
+                })?;
                 Ok(())
             }
             Source::Files(archive) => {
                 let codec = Codec::fixed();
                 archive.read(partition, |archived| {
                     heard(&stop)?;
-                    if to.is_some_and(|to| archived.timestamp_ms > to) {
+                    let is_over = stretch.to.is_some_and(|to| archived.timestamp_ms > to)
+                        || stretch.to_offset.is_some_and(|to| archived.offset >= to);
+                    if is_over {
                         return Ok(false);
                     }
                     let at = JournalPosition { offset: archived.offset, timestamp_ms: archived.timestamp_ms };
@@ -195,7 +254,7 @@ pub fn whole(topic: &str, partition: i32, low: i64) -> Outcome {
     }
     Err(Failure::setup(
         format!("partition {partition} of {topic} begins at offset {low}: what came before is gone"),
-        "a replay needs the journal from its beginning; export it before its retention takes it",
+        "this needs the journal from its beginning; export it (`paceline export journal`) before its retention takes it",
     ))
 }
 

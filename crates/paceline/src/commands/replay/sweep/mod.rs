@@ -8,7 +8,7 @@ mod identified;
 pub mod plan;
 
 use super::out::Out;
-use super::source::Source;
+use super::source::{Source, Stretch};
 use super::{cores, stopped};
 use crate::cli::{Output, Replay};
 use crate::commands::run::{BUILD, stop_on_signal};
@@ -183,7 +183,7 @@ fn counted(arguments: &Replay, plan: &Plan, recorded: &Recorded, stop: &Arc<Stop
     // All candidates see the same journal, whatever comes meanwhile.
     source.end_at(&source.ends());
     let read = |partition: i32, take: &mut dyn FnMut(JournalPosition, JournalRecord)| {
-        source.read(partition, to, stop.clone(), |at, record| {
+        source.read(partition, Stretch { to, ..Stretch::default() }, stop.clone(), |at, record| {
             take(at, record);
             Ok(())
         })
