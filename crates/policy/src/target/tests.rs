@@ -39,8 +39,8 @@ fn moved(cells: Vec<Cell>) -> i64 {
 
 #[test]
 fn a_season_makes_more_due_and_lifts_the_bid_outside_of_the_memory() {
-    let usual = evaluate(&CPA, &input(days(10)), &Settings::default()).unwrap();
-    let cells = days(10).into_iter().map(|cell| Cell { log_season: libm::log(2.0), ..cell }).collect();
+    let usual = evaluate(&CPA, &input(days(20)), &Settings::default()).unwrap();
+    let cells = days(20).into_iter().map(|cell| Cell { log_season: libm::log(2.0), ..cell }).collect();
     let double = evaluate(&CPA, &input(cells), &Settings::default()).unwrap();
     assert!((double.due / usual.due - 2.0).abs() < 1e-9 && double.log_bid < usual.log_bid, "{double:?}");
     assert_eq!(in_season(1_000, libm::log(2.0), (1, i64::MAX)), 1_000 + 693_147);

@@ -104,7 +104,8 @@ fn conforms(document: &Value, schema: &Value, value: &Value, at: &str) {
     if let (Some(schemas), false) = (schema["anyOf"].as_array(), value.is_null()) {
         return conforms(document, &schemas[0], value, at);
     }
-    for required in schema["required"].as_array().into_iter().flatten() {
+    let is_nothing = value.is_null() && schema["type"].as_array().is_some_and(|types| types.contains(&"null".into()));
+    for required in schema["required"].as_array().into_iter().flatten().filter(|_| !is_nothing) {
         assert!(value.get(required.as_str().unwrap()).is_some(), "{at}: {required} is missing");
     }
     if let (Some(fields), Some(described)) = (value.as_object(), schema["properties"].as_object()) {
