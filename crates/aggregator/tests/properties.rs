@@ -224,6 +224,19 @@ proptest! {
     }
 
     #[test]
+    fn a_restart_under_any_policy_goes_on_as_if_there_had_been_none(
+        records in stream(), at in cut_times(), semantics in strange(), stop: Index,
+    ) {
+        let cuts = cuts(&records, &at);
+        let stop = stop.index(cuts.len());
+        let mut whole = set(semantics);
+        run(&mut whole, &cuts[..stop]);
+        let mut again = SiblingSet::restore(identity(), hasher(), stored(&whole)).expect("just written");
+        prop_assert_eq!(run(&mut again, &cuts[stop..]), run(&mut whole, &cuts[stop..]));
+        prop_assert_eq!(stored(&again), stored(&whole));
+    }
+
+    #[test]
     fn no_numbers_and_no_strings_panic(
         events in prop::collection::vec((0..3_usize, extreme(), extreme(), extreme(), extreme(), "\\PC{0,70}", any::<bool>()), 0..60),
         clocks in prop::collection::vec(extreme(), 1..6),
@@ -243,6 +256,21 @@ proptest! {
         let chunks = stored(&set);
         prop_assert_eq!(stored(&SiblingSet::restore(identity(), hasher(), chunks.clone()).expect("just written")), chunks);
     }
+}
+
+/// What a policy may set, at the ends of what it may set.
+fn strange() -> impl Strategy<Value = Semantics> {
+    let span = || prop_oneof![Just(0), Just(1), Just(i64::MAX), 0..10_000_i64, any::<u32>().prop_map(i64::from)];
+    prop::array::uniform9(span()).prop_map(|n| Semantics {
+        allowed_delay_ms: n[0],
+        conversion_wait_ms: n[1],
+        click_lookback_ms: n[2],
+        impression_lookback_ms: n[2].min(n[3]),
+        impressions_per_user: n[4],
+        dedupe_horizons_ms: [n[5], n[6], n[7]],
+        age_max_ms: n[8].max(model::time::DAY_MS),
+        ..Semantics::default()
+    })
 }
 
 fn extreme() -> impl Strategy<Value = i64> {

@@ -4,7 +4,7 @@ use crate::cursor::{Cursor, Fault};
 use crate::encode::{self, EncodeError};
 use crate::frame::{self, Frame, Writer};
 use crate::ids::{FixedIds, SchemaIds, SchemaLookup};
-use crate::limits::Limits;
+use crate::limits::{CONTROL_BYTES_MAX, Limits};
 use crate::plan::Program;
 use crate::project::{Projection, ReadFault, shape_of};
 use crate::read::Reader;
@@ -102,6 +102,10 @@ impl Codec {
 
     /// A record of a control topic.
     pub fn fact(&self, topic: ControlTopic, payload: &[u8]) -> Result<Fact, Rejected> {
+        if topic != ControlTopic::Policy && payload.len() > CONTROL_BYTES_MAX {
+            let words = format!("{} bytes, limit {CONTROL_BYTES_MAX} of a control topic", payload.len());
+            return Err(Rejected::new(RejectReason::TooLarge, words));
+        }
         let fact = match frame::parse(payload)? {
             Frame::Avro(writer, body) => match &*self.compiled(writer, Purpose::Fact(topic))? {
                 Compiled::Record(record, program) => fact_from(*record, Source::Avro(program, body))?,
@@ -190,8 +194,19 @@ impl Codec {
         encode::append(record, id, value, into)
     }
 
-    /// A fact as the record that it is.
+    /// A fact as the record that it is. What [`Codec::fact`] would refuse is an error: nobody hears of a dead letter at once.
     pub fn encode_fact(&self, fact: &Fact) -> Result<Vec<u8>, EncodeError> {
+        let payload = self.encode_any(fact)?;
+        match self.fact(fact.topic(), &payload) {
+            Err(refused) if matches!(refused.reason, RejectReason::TooLarge | RejectReason::InvalidValue) => {
+                Err(EncodeError::Refused(refused))
+            }
+            // Whether the registry knows our own schema is not asked here.
+            _ => Ok(payload),
+        }
+    }
+
+    fn encode_any(&self, fact: &Fact) -> Result<Vec<u8>, EncodeError> {
         match fact {
             Fact::CampaignSpec(fact) => self.encode(RecordName::CampaignSpec, fact),
             Fact::EntitySpec(fact) => self.encode(RecordName::EntitySpec, fact),

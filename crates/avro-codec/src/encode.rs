@@ -2,6 +2,7 @@
 
 use crate::frame::CONFLUENT_MAGIC;
 use crate::record::RecordName;
+use crate::reject::Rejected;
 use apache_avro::writer::datum::GenericDatumWriter;
 use serde::Serialize;
 use std::sync::OnceLock;
@@ -21,6 +22,9 @@ pub enum EncodeError {
         #[source]
         source: Box<apache_avro::Error>,
     },
+    /// Written, and who reads it would refuse it.
+    #[error("the service would refuse it: {}", .0.detail)]
+    Refused(Rejected),
 }
 
 /// Appends the framed record.

@@ -28,7 +28,7 @@ pub(crate) fn event<'a>(kind: EventKind, payload: &'a [u8], scratch: &'a mut Str
 
 /// Any other record.
 pub(crate) fn record<T: DeserializeOwned>(payload: &[u8], limits: Limits) -> Result<T, Rejected> {
-    serde_json::from_value(tree(payload, limits)?).map_err(|error| Rejected::decode(error.to_string()))
+    serde_json::from_value(tree(payload, limits)?).map_err(|error| Rejected::decode(words(&error)))
 }
 
 /// The field `type` of a record on the feedback topic.
@@ -52,11 +52,27 @@ struct Typed {
 
 fn whole<'de, T: Deserialize<'de>>(payload: &'de [u8]) -> Result<T, Rejected> {
     let mut deserializer = serde_json::Deserializer::from_slice(payload);
-    let value = T::deserialize(&mut deserializer).map_err(|error| Rejected::decode(error.to_string()))?;
+    let value = T::deserialize(&mut deserializer).map_err(|error| Rejected::decode(words(&error)))?;
     match deserializer.end() {
         Ok(()) => Ok(value),
         Err(_) => Err(Rejected::new(RejectReason::TrailingBytes, "bytes follow the JSON object")),
     }
+}
+
+/// The parser's words without what they quote, which is the record's: only names of fields are ours.
+#[cold]
+fn words(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if text.starts_with("missing field") || text.starts_with("duplicate field") {
+        return text.replace('`', "");
+    }
+    // A text is quoted with its own quotes inside, so all from the first to the last is hidden; numbers stand in backticks.
+    let hidden = match (text.find('"'), text.rfind('"')) {
+        (Some(first), Some(last)) if first < last => format!("{}\u{2026}{}", &text[..first], &text[last + 1..]),
+        _ => text,
+    };
+    let parts = hidden.split('`').enumerate();
+    parts.map(|(at, part)| if at % 2 == 0 { part } else { "\u{2026}" }).collect()
 }
 
 fn check(json: &Json, limits: Limits, depth_left: usize, items_left: &mut usize) -> Result<(), &'static str> {

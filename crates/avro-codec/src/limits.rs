@@ -25,6 +25,10 @@ pub const ID_BYTES_MAX: usize = 256;
 /// Bytes of a policy file inside its record: half a payload, so that it also fits into a journal record.
 pub const POLICY_BODY_BYTES_MAX: usize = 512 << 10;
 
+/// Bytes of a record of a control topic other than a policy, with its frame: it travels whole inside a journal record,
+/// which must fit into one of the broker's, and a specification lives in memory.
+pub const CONTROL_BYTES_MAX: usize = 256 << 10;
+
 impl Limits {
     /// Records that others write: events, specifications, reports, feedback.
     pub const INPUT: Limits =

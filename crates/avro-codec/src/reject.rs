@@ -16,9 +16,15 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    /// A refusal with its words.
+    /// A refusal with its words, which end after [`DETAIL_BYTES_MAX`].
     pub fn new(reason: RejectReason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        let mut detail = detail.into();
+        if detail.len() > DETAIL_BYTES_MAX {
+            let end = (0..=DETAIL_BYTES_MAX).rev().find(|end| detail.is_char_boundary(*end));
+            detail.truncate(end.unwrap_or(0));
+            detail.push('\u{2026}');
+        }
+        Self { reason, detail }
     }
 
     #[cold]
@@ -31,6 +37,9 @@ impl Rejected {
         Self::new(RejectReason::InvalidValue, detail)
     }
 }
+
+/// Longest words of a refusal: they stand in a header beside up to 900 kB of the record, and both must fit into one record.
+const DETAIL_BYTES_MAX: usize = 400;
 
 /// Closed set of reasons, as they stand in dead-letter headers and metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

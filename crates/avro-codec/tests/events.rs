@@ -8,7 +8,7 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use avro_codec::{Codec, FixedIds, RecordName, RejectReason, Rejected, SchemaIds, SchemaLookup, Scratch, fingerprint};
 use common::{fixed, random};
 use model::event::{Click, Conversion, Event, EventKind, Goal, Impression, Touch};
-use model::fact::{ControlTopic, Fact, Halt};
+use model::fact::{CampaignSpec, ControlTopic, Fact, Halt};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -181,9 +181,51 @@ fn feedback_is_told_apart_by_its_writer_or_its_type() {
     json["type"] = "Impression".into();
     let rejected = codec.fact(ControlTopic::Feedback, json.to_string().as_bytes()).unwrap_err();
     assert_eq!(rejected.detail, "the record is none of Ack, StateReport, Decision, Halt");
-    let unbound = Fact::Halt(Box::new(Halt { account_id: None, ..halt }));
-    let rejected = codec.fact(ControlTopic::Feedback, &codec.encode_fact(&unbound).unwrap()).unwrap_err();
+    let unbound = Halt { account_id: None, ..halt };
+    let payload = codec.encode(RecordName::Halt, &unbound).unwrap();
+    let rejected = codec.fact(ControlTopic::Feedback, &payload).unwrap_err();
     assert_eq!(rejected.reason, RejectReason::InvalidValue);
+}
+
+#[test]
+fn words_of_a_refusal_are_short_and_carry_no_value_of_the_record() {
+    let (codec, mut scratch) = (fixed(), Scratch::default());
+    let mut words = |json: String| {
+        codec.event(EventKind::Conversion, json.as_bytes(), &mut scratch).map(|_| ()).unwrap_err().detail
+    };
+    let long = "ann@example.com\\\"`".repeat(40_000);
+    assert_eq!(
+        words(format!(r#"{{"event_time":"{long}"}}"#)).split(" at ").next(),
+        Some("invalid type: string \u{2026}, expected i64")
+    );
+    assert_eq!(
+        words(r#"{"event_id":4711}"#.into()).split(" at ").next(),
+        Some("invalid type: integer \u{2026}, expected a string")
+    );
+    assert!(words(r#"{"event_id":"e"}"#.into()).starts_with("missing field event_time"));
+    let whole = Rejected::new(RejectReason::DecodeError, "\u{e9}".repeat(5_000)).detail;
+    assert!((380..410).contains(&whole.len()) && whole.ends_with('\u{2026}'), "{whole}");
+}
+
+#[test]
+fn a_fact_that_no_journal_record_could_carry_is_refused_by_who_writes_and_who_reads_it() {
+    let codec = fixed();
+    let labels = |count: usize| (0..count).map(|at| (format!("label-{at}"), "x".repeat(1_000))).collect();
+    let spec = |count| CampaignSpec {
+        campaign_id: "c".into(),
+        account_id: "a".into(),
+        labels: labels(count),
+        ..Default::default()
+    };
+    let fact = |count| Fact::CampaignSpec(Box::new(spec(count)));
+    assert!(codec.encode_fact(&fact(200)).is_ok());
+    let refused = codec.encode_fact(&fact(990)).unwrap_err().to_string();
+    assert!(refused.contains("limit 262144 of a control topic"), "{refused}");
+    let written = codec.encode(RecordName::CampaignSpec, &spec(990)).unwrap();
+    assert!(written.len() < 1 << 20, "a broker takes it");
+    assert_eq!(codec.fact(ControlTopic::Campaigns, &written).unwrap_err().reason, RejectReason::TooLarge);
+    let long = Fact::Halt(Box::new(Halt { scope: "global".into(), reason: "x".repeat(5_000), ..Halt::default() }));
+    assert!(codec.encode_fact(&long).is_err(), "the service takes no text above 4 kB");
 }
 
 #[test]

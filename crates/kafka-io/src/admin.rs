@@ -198,6 +198,15 @@ fn new_topic(plan: &TopicPlan) -> NewTopic<'_> {
     plan.settings.iter().fold(topic, |topic, (name, value)| topic.set(name, value))
 }
 
+/// Another server's first words read as a length that no broker answers with; the client then advises to allow it.
+fn unless_foreign(fault: Fault, words: String) -> (Fault, String) {
+    if words.contains("Invalid response size") {
+        let place = words.split('/').next().unwrap_or_default();
+        return (Fault::Settings, format!("what answers at {place} is no Kafka broker; check kafka.brokers"));
+    }
+    (fault, words)
+}
+
 /// A listener that does not speak the protocol asked for is as silent as one that is down: say which was asked for.
 fn with_protocol(error: Error, connection: &Connection) -> Error {
     let protocol = connection.properties.get("security.protocol").filter(|_| error.fault == Fault::Unreachable);
@@ -215,7 +224,7 @@ fn reach(probe: &BaseConsumer<Witness>, doing: &str, limit: Duration) -> Result<
             return Ok(());
         }
         while probe.poll(Duration::ZERO).is_some() {}
-        let trouble = probe.context().trouble();
+        let trouble = probe.context().trouble().map(|(fault, words)| unless_foreign(fault, words));
         if let Some((fault, words)) = trouble.clone().filter(|(fault, _)| !fault.may_pass()) {
             return Err(Error::new(fault, doing, words));
         }
@@ -232,6 +241,16 @@ const LOOK: Duration = Duration::from_millis(200);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_of_another_kind_is_told_as_what_it_is() {
+        let words = "web:8080/bootstrap: Receive failed: Invalid response size 1213486160 (0..100000000): increase \
+                     receive.message.max.bytes";
+        let told = unless_foreign(Fault::Other, words.into());
+        assert_eq!(told, (Fault::Settings, "what answers at web:8080 is no Kafka broker; check kafka.brokers".into()));
+        let refused = (Fault::Unreachable, "web:8080/bootstrap: Connection refused".to_owned());
+        assert_eq!(unless_foreign(refused.0, refused.1.clone()), refused);
+    }
 
     #[test]
     fn who_asks_for_encryption_and_hears_nothing_is_told_what_was_asked_for() {
