@@ -276,6 +276,10 @@ impl Controller {
                 belief.fold_correction(correction, moment);
             }
             Fact::Ack(ack) => {
+                // Nobody answers what was never said: a ledger for every name in an answer would have no bound.
+                if ledger.campaign(&ack.account_id, &ack.campaign_id).is_none() {
+                    return;
+                }
                 touched.insert((&ack.account_id, &ack.campaign_id));
                 let settings = &self.policy.for_campaign(&ack.account_id, &ack.campaign_id).anomaly;
                 let foreign = ledger.apply_ack(ack, moment.now, settings);

@@ -5,7 +5,7 @@
 //! back to the least of its factor before, its new one and 1, so silence raises no hour; the bid is bounded by the greatest
 //! factor that may be in force, confirmed or not. Missing on purpose: tables that somebody else set (no read-back tells them).
 
-use crate::slot::{Answer, Issued, lease_end};
+use crate::slot::{Answer, Issued, applied_after, lease_end};
 use model::WHOLE_PPM;
 use model::fact::Ack;
 use model::output::Adjustment;
@@ -122,7 +122,7 @@ impl FactorSlot {
             self.reached = self.confirmed.first().copied().unwrap_or(0);
         }
         self.unsure_most = 0;
-        Answer::Applied(ack.applied_at.unwrap_or(now).saturating_sub(last.issued.issued_at).max(0))
+        Answer::Applied(applied_after(ack, last.issued.issued_at, now))
     }
 
     /// Whether the lease of a table with a raise has run out.

@@ -283,14 +283,21 @@ impl Ledger {
 
     /// Takes an acknowledgement. `true` if the value found is somebody else's.
     pub fn apply_ack(&mut self, ack: &Ack, now: Millis, settings: &Anomaly) -> bool {
+        // Nothing was ever issued there, so nothing is answered; and strangers' ids must not grow the ledger.
+        if self.campaign(&ack.account_id, &ack.campaign_id).is_none() {
+            return false;
+        }
         let campaign = self.campaign_mut(&ack.account_id, &ack.campaign_id);
-        campaign.unanswered = 0;
         let mut foreign = false;
         let levers = [Lever::Bid, Lever::Budget, Lever::State];
         let answers = levers.map(|lever| campaign.slot_mut(lever).answer(ack, now, settings));
         let tables = std::iter::once(&mut campaign.hours).chain(campaign.values.values_mut());
         let answers: Vec<Answer> = answers.into_iter().chain(tables.map(|slot| slot.answer(ack, now))).collect();
         campaign.values.retain(|_, slot| !slot.is_idle(now));
+        // Who answers what nobody asked, or asked long ago, has not answered what waits.
+        if answers.iter().any(|answer| *answer != Answer::NotMine) {
+            campaign.unanswered = 0;
+        }
         for answer in answers {
             match answer {
                 Answer::NotMine => continue,
@@ -309,6 +316,8 @@ impl Ledger {
     /// Takes a read-back. `true` if some value found is somebody else's. Bid and budget that the specification leaves to the
     /// platform (`ours` says no) are what they are: nobody's override.
     pub fn apply_report(&mut self, report: &StateReport, ours: [bool; 2], now: Millis, settings: &Anomaly) -> bool {
+        // Found is nothing that is yet to come: what was asked for since would seem overtaken.
+        let at = report.reported_at.min(now);
         let by_us = report.actor.as_deref().map(|actor| actor == "paceline");
         let campaign = self.campaign_mut(&report.account_id, &report.campaign_id);
         if let Some(state) = &report.platform_state {
@@ -329,20 +338,20 @@ impl Ledger {
                 if campaign.state.confirmed == Some(0) && by_us != Some(true) {
                     campaign.holders.lift(Holder::Rule);
                 }
-                campaign.state.found(RUNNING, report.reported_at, now, Some(true), settings);
+                campaign.state.found(RUNNING, at, now, Some(true), settings);
             }
             Some(_) if campaign.state.assumed() != Some(0) && by_us != Some(true) => {
                 campaign.holders.hold(holder, now);
             }
-            Some(_) => _ = campaign.state.found(0, report.reported_at, now, Some(true), settings),
+            Some(_) => _ = campaign.state.found(0, at, now, Some(true), settings),
             None => {}
         }
         let found = |(slot, value, ours): (&mut Slot, Option<i64>, bool)| {
             let Some(value) = value else { return false };
             if ours {
-                return slot.found(value, report.reported_at, now, by_us, settings);
+                return slot.found(value, at, now, by_us, settings);
             }
-            slot.follow(value, report.reported_at);
+            slot.follow(value, at);
             false
         };
         let bid = found((&mut campaign.bid, report.bid_micros, ours[0]));
@@ -689,6 +698,56 @@ mod tests {
         };
         assert!(of(&[]));
         assert!(!of(&[("rule/dear", 10)]));
+    }
+
+    #[test]
+    fn a_value_read_back_by_a_clock_that_is_ahead_leaves_what_is_on_its_way() {
+        let mut ledger = Ledger::default();
+        ledger.apply_command(&Adjustment {
+            account_id: "a".into(),
+            campaign_id: "c".into(),
+            sequence: 1,
+            expires_at: 2 * DAY_MS,
+            ..command("set_bid", None, DAY_MS)
+        });
+        let report = StateReport {
+            account_id: "a".into(),
+            campaign_id: "c".into(),
+            reported_at: DAY_MS * 1_000,
+            bid_micros: Some(500_000),
+            ..StateReport::default()
+        };
+        ledger.apply_report(&report, [true; 2], DAY_MS + HOUR_MS, &Anomaly::default());
+        assert_eq!(ledger.campaign("a", "c").unwrap().bid.highest(0), 1_000_000, "it may still be applied");
+    }
+
+    #[test]
+    fn answers_to_what_nobody_asked_are_no_answers() {
+        let mut ledger = Ledger::default();
+        let ack = |campaign: &str, command: &str| Ack {
+            account_id: "a".into(),
+            campaign_id: campaign.into(),
+            command_id: command.into(),
+            result: "applied".into(),
+            ..Ack::default()
+        };
+        for id in ["one", "two", "three"] {
+            let command = Adjustment {
+                account_id: "a".into(),
+                campaign_id: "c".into(),
+                command_id: id.into(),
+                ..command("set_bid", None, DAY_MS)
+            };
+            ledger.apply_command(&command);
+        }
+        let mut unanswered = |ack: &Ack| {
+            ledger.apply_ack(ack, DAY_MS, &Anomaly::default());
+            ledger.campaign("a", "c").unwrap().unanswered
+        };
+        assert_eq!(unanswered(&ack("c", "of another system")), 2);
+        assert_eq!(unanswered(&ack("stranger", "one")), 2);
+        assert_eq!(unanswered(&ack("c", "two")), 0, "late, but an answer");
+        assert!(ledger.campaign("a", "stranger").is_none(), "nothing is kept of strangers");
     }
 
     proptest! {

@@ -18,6 +18,7 @@
 mod alerts;
 mod allowances;
 mod assembly;
+mod at_bid;
 mod belief;
 mod breakdown;
 mod by_minute;

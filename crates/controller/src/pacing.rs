@@ -3,6 +3,7 @@
 //! What always holds: it is belief, moved at fixed instants by what is seen and by the ledger, never by what is about to
 //! be decided; so it is the same whether a decision is made here or read from the log.
 
+use crate::at_bid::spend_at_bid;
 use crate::calendar::minute_index;
 use crate::campaign::Live;
 use crate::channel::Channel;
@@ -226,7 +227,7 @@ impl Pacing {
         self.evaluated_at = Some(picture.now);
         if let Ok(step) = &step {
             self.log_bid = Some(step.log_bid);
-            self.need = Some((step.need_micros, input.window_spend_micros));
+            self.need = Some((step.need_micros, group_spend(picture, around, &window)));
         }
         // A tiny budget asks for no bid: its target, if it has one, decides alone.
         let budget_log_bid = self.log_bid.filter(|_| picture.budget.is_ok() && !picture.is_tiny);
@@ -333,6 +334,8 @@ impl Pacing {
         let interval = settings.clock.pacing_interval_ms;
         let since = self.evaluated_at.map_or(interval, |at| picture.now.saturating_sub(at).min(2 * interval));
         let start_bid = assumed_bid(live, around.ledger).and_then(|bid| log_bid(bid).ok()).unwrap_or(0);
+        let log_bid = self.log_bid.unwrap_or(start_bid);
+        let at_bid = spend_at_bid(live, picture, around.ledger, window, (log_bid, settings.pressure.elasticity));
         let supply = supply(live, picture, around, self);
         Input {
             since_last_ms: since,
@@ -345,11 +348,13 @@ impl Pacing {
             spent_micros: picture.exposure.seen_micros,
             exposed_micros: picture.exposure.exposed_micros(),
             window_ms: window.end.saturating_sub(window.start),
-            window_spend_micros: group_spend(picture, around, window),
+            window_spend_micros: group_spend(picture, around, window)
+                .saturating_add(at_bid.map_or(0, |at_bid| at_bid.saturating_sub(net_spend(&window.sums)))),
+            is_at_bid: at_bid.is_some(),
             window_share: picture.share_between(window.start, window.end),
             share_left: 1.0 - picture.plan_share(),
             cost_micros: picture.cost.unwrap_or(0),
-            log_bid: self.log_bid.unwrap_or(start_bid),
+            log_bid,
             bid_min_micros: live.spec.bid_min_micros,
             bid_max_micros: ceiling(&live.spec, around.ledger),
             block: raise_block(&supply, &settings.pressure),

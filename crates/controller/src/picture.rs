@@ -241,6 +241,19 @@ impl Picture {
         self.plan.as_ref().map_or(0.0, |plan| plan.share_between(from, to))
     }
 
+    /// Begin of the span that r_max was taken over.
+    pub fn rate_began(&self) -> Millis {
+        self.seen_until.saturating_sub(self.exposure.rate_max.span_ms)
+    }
+
+    /// The plan's pace from now until an instant of this day over that of r_max's span; 1 where either is nothing, as in the
+    /// first minutes of a day, whose plan says nothing of the day before.
+    pub fn traffic_until(&self, until: Millis) -> f64 {
+        let pace = |from: Millis, to: Millis| self.share_between(from, to) / to.saturating_sub(from).max(1) as f64;
+        let (then, next) = (pace(self.rate_began(), self.seen_until), pace(self.now, until.min(self.day.end)));
+        if then > 0.0 && next > 0.0 { next / then } else { 1.0 }
+    }
+
     /// Sums of about the last `length` before the watermark, not before `floor`.
     pub fn window(&self, live: &Live, length: Millis, floor: Millis) -> Window {
         let end = self.seen_until;

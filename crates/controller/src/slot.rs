@@ -132,11 +132,10 @@ impl Slot {
         match ack.result.as_str() {
             "applied" if issued.sequence >= self.confirmed_sequence => {
                 self.confirm(issued.value, issued.sequence, now);
-                let applied_at = ack.applied_at.unwrap_or(now);
                 if pending.is_some() {
                     self.pending = None;
                 }
-                Answer::Applied(applied_at.saturating_sub(issued.issued_at).max(0))
+                Answer::Applied(applied_after(ack, issued.issued_at, now))
             }
             "conflict" => {
                 let found = ack.found_value_micros;
@@ -234,6 +233,12 @@ impl Slot {
         self.moves.iter().find(|known| known.at >= at).map(|known| known.from).or(self.assumed())
     }
 
+    /// Lowest value since an instant of the last day, by the issued changes.
+    pub fn lowest_since(&self, since: Millis) -> Option<i64> {
+        let before = self.moves.iter().filter(|known| known.at >= since).map(|known| known.from);
+        before.chain(self.assumed()).min()
+    }
+
     /// Whether the last command of a state lever is a pause that nobody answered within `limit_ms`, or that was answered
     /// and is not in force. One that has run out is asked for no more: a day's pause that came too late for its day is
     /// rightly refused, and must not hold back the next day's resume. Where it is still wanted another one follows.
@@ -264,6 +269,13 @@ impl Slot {
             self.pending = None;
         }
     }
+}
+
+/// How long after a command it was applied, by what its answer says where that can be: neither before the command nor after
+/// the answer was heard. Another clock, or another unit, would make the hard stop wait for millennia.
+pub fn applied_after(ack: &Ack, issued_at: Millis, now: Millis) -> Millis {
+    let said = ack.applied_at.filter(|at| (issued_at..=now).contains(at));
+    said.unwrap_or(now).saturating_sub(issued_at).max(0)
 }
 
 /// Until when a raise lives: by its own word, or by a lease (until when, up to which sequence) that covers it.
@@ -301,6 +313,14 @@ mod tests {
         assert_eq!(answered(&mut slot, &ack(1, "applied", None)), Answer::Applied(8_000));
         assert_eq!((slot.confirmed, slot.confirmed_sequence, slot.pending.is_none()), (Some(100), 1, true));
         assert_eq!(answered(&mut slot, &ack(7, "applied", None)), Answer::NotMine);
+    }
+
+    #[test]
+    fn an_instant_that_cannot_be_is_not_believed() {
+        let after = |applied_at| applied_after(&Ack { applied_at, ..ack(1, "applied", None) }, 1_000, 9_000);
+        assert_eq!([None, Some(1_500), Some(9_000)].map(after), [8_000, 500, 8_000]);
+        let microseconds_and_seconds = [Some(1_500_000), Some(i64::MAX), Some(1), Some(i64::MIN)];
+        assert_eq!(microseconds_and_seconds.map(after), [8_000; 4]);
     }
 
     #[test]

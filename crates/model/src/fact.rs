@@ -67,6 +67,19 @@ impl Fact {
         }
     }
 
+    /// The topic that it is a record of.
+    pub fn topic(&self) -> ControlTopic {
+        match self {
+            Fact::CampaignSpec(_) => ControlTopic::Campaigns,
+            Fact::EntitySpec(_) => ControlTopic::Entities,
+            Fact::StatsReport(_) => ControlTopic::Stats,
+            Fact::Correction(_) => ControlTopic::Corrections,
+            Fact::ContextSignal(_) => ControlTopic::Context,
+            Fact::Ack(_) | Fact::StateReport(_) | Fact::Decision(_) | Fact::Halt(_) => ControlTopic::Feedback,
+            Fact::PolicyVersion(_) => ControlTopic::Policy,
+        }
+    }
+
     /// The record's schema name.
     pub fn schema_name(&self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@
 //! The market has no competitors and no noise but that of single events; real supply is the market crate's work.
 
 use policy::anomaly::{Detector, HardStop, HardStopEvidence};
-use policy::arithmetic::{bid_micros, log_bid};
+use policy::arithmetic::{LogBid, bid_micros, log_bid};
 use policy::composition::{Composition, MinPacing, Parts, is_worth_a_command};
 use policy::explain::Reason;
 use policy::guard::{Action, LedgerView, Limits, Mode, Proposal, Verdict, check};
@@ -40,7 +40,7 @@ fn run(market: &Market, budget: i64, start_bid: i64, days: i64) -> Vec<Day> {
     let settings = Settings::default();
     let (mut seed, mut bid, mut wanted) = (market.seed, start_bid, log_bid(start_bid).unwrap());
     let (mut published, mut spend) = (wanted, Vec::new());
-    let mut events: Vec<i64> = Vec::new();
+    let (mut events, mut bids): (Vec<i64>, Vec<i64>) = (Vec::new(), Vec::new());
     let mut waiting: Option<(i64, i64)> = None;
     let mut result = Vec::new();
     let mut last_command_ms = None;
@@ -60,6 +60,7 @@ fn run(market: &Market, budget: i64, start_bid: i64, days: i64) -> Vec<Day> {
             let count = if minute >= paused_from { 0 } else { arrivals(market, bid, minute, &mut seed) };
             events.push(count);
             spend.push(count * bid * 8 / 10);
+            bids.push(bid);
             // A minute is seen when the next one is over.
             let (seen, now) = (minute, minute + 1);
             let sum = |from: i64, list: &[i64]| -> i64 { list[from.max(first) as usize..seen as usize].iter().sum() };
@@ -98,7 +99,8 @@ fn run(market: &Market, budget: i64, start_bid: i64, days: i64) -> Vec<Day> {
                 budget_micros: budget,
                 exposed_micros: exposure.exposed_micros(),
                 window_ms: seen * MINUTE - start_ms,
-                window_spend_micros: sum(start_ms / MINUTE, &spend),
+                window_spend_micros: at_bid(wanted, start_ms / MINUTE..seen, &spend, &bids),
+                is_at_bid: true,
                 window_share: plan.share_between(start_ms, seen * MINUTE),
                 share_left: 1.0 - plan.share_by(seen * MINUTE),
                 cost_micros: pressure::mean_cost_micros(spent, sum(first, &events), bid, &settings.pressure).unwrap(),
@@ -163,6 +165,12 @@ fn run(market: &Market, budget: i64, start_bid: i64, days: i64) -> Vec<Day> {
         });
     }
     result
+}
+
+/// What the minutes would have cost at the bid that the loop stands at, as the service reckons it.
+fn at_bid(stands_at: LogBid, minutes: std::ops::Range<i64>, spend: &[i64], bids: &[i64]) -> i64 {
+    let answer = |bid: i64| libm::exp((2.0 * (stands_at - log_bid(bid).unwrap()) as f64 / 1e6).clamp(-1.0, 1.0));
+    minutes.map(|at| (spend[at as usize] as f64 * answer(bids[at as usize])) as i64).sum()
 }
 
 /// Events of one minute: the real day is more curved than the plan, which is half flat.

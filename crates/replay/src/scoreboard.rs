@@ -317,11 +317,16 @@ fn to_pause(score: &Score, trial: &Trial) -> Vec<f64> {
     vec![pause.map_or(f64::INFINITY, |at| (at - from) as f64 / MINUTE_MS as f64)]
 }
 
+/// From the buyer's next read-back on: until then nobody can know of the person's value, and what is sent is refused, for it
+/// expects another value than it finds.
 fn fights(score: &Score, trial: &Trial) -> Vec<f64> {
-    let from = changed_at(trial) + 5 * MINUTE_MS;
+    let from = changed_at(trial) + READ_BACK_MS;
     let until = changed_at(trial) + DAY_MS;
     vec![score.bids.iter().filter(|(at, _)| (from..until).contains(at)).count() as f64]
 }
+
+/// The simulated buyer reads its values back every quarter of an hour.
+const READ_BACK_MS: Millis = 15 * MINUTE_MS;
 
 fn blind_raises(score: &Score, trial: &Trial) -> Vec<f64> {
     let lasts = trial.shocks.first().map_or(0.0, |shock| shock.hours) * HOUR_MS as f64;

@@ -358,7 +358,6 @@ struct Seen {
     paces: Vec<Pace>,
     budget_micros: i64,
     spend_micros: i64,
-    dearest_cut_micros: i64,
     bounds: Bounds,
 }
 
@@ -371,36 +370,22 @@ struct Bounds {
 }
 
 struct Bound {
-    /// From here on what is spent counts: values come into force within it, and events are in flight.
-    from_ms: Millis,
     until_ms: Millis,
-    spent_before: Option<i64>,
+    spent_before_micros: i64,
     worst_micros: i64,
-    broken: bool,
 }
 
-/// As long as a value takes to come into force (section 4: one minute to begin with).
-const IN_FLIGHT_MS: Millis = MINUTE_MS;
-/// Life of a bidder's raise.
-const RAISE_LIFE_MS: Millis = 5 * MINUTE_MS;
-
 impl Bounds {
-    fn billed(&mut self, now: Millis, spend_micros: i64, event_micros: i64) {
-        let Some(bound) = self.open.as_mut().filter(|bound| (bound.from_ms..bound.until_ms).contains(&now)) else {
-            return;
-        };
-        let before = *bound.spent_before.get_or_insert(spend_micros);
-        if spend_micros - before > bound.worst_micros + event_micros && !bound.broken {
-            bound.broken = true;
-            self.broken += 1;
-        }
+    fn billed(&mut self, now: Millis, spend_micros: i64) {
+        let passed =
+            |bound: &mut Bound| now <= bound.until_ms && spend_micros - bound.spent_before_micros > bound.worst_micros;
+        // Once is enough: what follows is the same excess.
+        self.broken += u64::from(self.open.take_if(passed).is_some());
     }
 
-    fn command(&mut self, now: Millis, worst_micros: i64, raises: bool) {
+    fn command(&mut self, bound: Bound) {
         self.checked += 1;
-        let until_ms = if raises { now + RAISE_LIFE_MS } else { Millis::MAX };
-        let from_ms = now + IN_FLIGHT_MS;
-        self.open = Some(Bound { from_ms, until_ms, spent_before: None, worst_micros, broken: false });
+        self.open = Some(bound);
     }
 }
 
@@ -413,18 +398,18 @@ impl Seen {
 
 impl Watch for Seen {
     fn billed(&mut self, now: Millis, spend_micros: i64) {
-        let fresh = spend_micros - self.spend_micros;
         self.spend_micros = spend_micros;
-        // The dearest cut so far is at least an event.
-        self.dearest_cut_micros = self.dearest_cut_micros.max(fresh);
-        self.bounds.billed(now, spend_micros, self.dearest_cut_micros);
+        self.bounds.billed(now, spend_micros);
     }
 
     fn outputs(&mut self, now: Millis, outputs: &Outputs) {
         for command in &outputs.adjustments {
             self.day.commands += 1;
-            let raises = command.value_micros.is_some_and(|value| value > self.bid_micros) || command.kind == "resume";
-            self.bounds.command(now, command.risk.worst_case_micros, raises && command.kind != "pause");
+            self.bounds.command(Bound {
+                until_ms: command.fallback.as_ref().map_or(Millis::MAX, |fallback| fallback.when),
+                spent_before_micros: self.spend_micros,
+                worst_micros: command.risk.worst_case_micros,
+            });
             if command.kind == "pause" {
                 self.pauses.push(now - self.start_ms);
             }

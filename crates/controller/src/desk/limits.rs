@@ -135,12 +135,18 @@ impl Desk<'_> {
             in_force: slot.confirmed.or(given),
             hour_ago: at(self.now.saturating_sub(HOUR_MS)),
             at_day_start: at(case.picture.day.start),
+            lowest_of_rate: slot.lowest_since(case.picture.rate_began()).or(given),
             baseline: given,
             last_command_ms: shown.map(|(_, at)| at).or(slot.last.as_ref().map(|last| last.issued_at)),
             freshness: case.freshness,
             increases_held: case.increases_held,
             day_end_ms: case.picture.day.end,
             exposure: case.picture.exposure,
+            traffic_of_lease: case
+                .picture
+                .traffic_until(self.now.saturating_add(case.picture.profile.life_of_raise_ms())),
+            traffic_of_day: case.picture.traffic_until(case.picture.day.end),
+            event_micros: case.picture.cost.unwrap_or(spec.bid_micros),
             day_ceiling_micros: case.picture.ceiling,
             allowance_micros: case.picture.ceiling.saturating_sub(exposed).max(0),
             period_left_micros: case.picture.period_left,

@@ -1,5 +1,5 @@
 //! Whatever comes in: no panic, no command out of bounds, none that raises while halted, ids and sequences unique, and the
-//! same state from a snapshot.
+//! same state from a snapshot and from the log.
 
 use super::world::*;
 use crate::{Authority, Controller, JournalPosition};
@@ -212,7 +212,11 @@ proptest! {
         let mut now = MONDAY;
         let (mut issued, mut proposed, mut halted) = (Vec::new(), Vec::new(), false);
         let (mut seen, mut copy) = (BTreeSet::new(), None::<Controller>);
-        world.feed(now, &[], &[specified(sane_spec(0)), specified(sane_spec(1))]);
+        let mut follower = Controller::new(setup());
+        let first = world.journal.cut(now, now - 5_000, &[], &[specified(sane_spec(0)), specified(sane_spec(1))]);
+        let at = JournalPosition { offset: world.offset, timestamp_ms: now };
+        let outputs = world.apply(now, &first);
+        follower.apply(at, &first, Authority::Log(&outputs.decisions()));
         for (step, op) in ops.iter().enumerate() {
             now += if let Op::Wait(minutes) = op { minutes * MINUTE_MS } else { 20_000 };
             let facts = facts_of(op, &issued, &proposed, now, step as i64 + 2);
@@ -222,6 +226,8 @@ proptest! {
             let record = world.journal.cut(now, now - 5_000, &rows_of(op, now), &facts);
             let at = JournalPosition { offset: world.offset, timestamp_ms: now };
             let outputs = world.apply(now, &record);
+            let silent = follower.apply(at, &record, Authority::Log(&outputs.decisions()));
+            prop_assert_eq!(&silent.kpis, &outputs.kpis);
             if let Some(copy) = &mut copy {
                 prop_assert_eq!(&copy.apply(at, &record, Authority::Decide), &outputs);
             }
@@ -234,6 +240,7 @@ proptest! {
             proposed.extend(outputs.proposals);
             world.controller.view().campaigns().count();
         }
+        prop_assert!(follower.snapshot() == world.controller.snapshot(), "who follows the log is alike");
         if let Some(copy) = copy {
             prop_assert_eq!(copy.snapshot(), world.controller.snapshot());
         }

@@ -417,3 +417,25 @@ fn days_of_an_experiment_go_by_their_arm_and_say_so_and_are_judged_once() {
     assert_eq!(again(&day.records, &logs, cut, false), whole);
     assert_eq!(again(&day.records, &logs, cut, true), whole);
 }
+
+#[test]
+fn answers_about_campaigns_that_nobody_knows_take_no_memory() {
+    let mut world = World::new();
+    world.feed(MONDAY, &[], &[specified(spec("a", 1))]);
+    let before = world.controller.snapshot().len();
+    let answer = |at: i64| {
+        let (account_id, campaign_id) = (format!("account-{at}"), format!("campaign-{at}"));
+        Fact::Ack(Box::new(Ack {
+            command_id: "c".into(),
+            account_id,
+            campaign_id,
+            sequence: 1,
+            result: "applied".into(),
+            ..Ack::default()
+        }))
+    };
+    let answers: Vec<Fact> = (0..2_000).map(answer).collect();
+    world.feed(MONDAY + MINUTE_MS, &[], &answers);
+    let grown = world.controller.snapshot().len() - before;
+    assert!(grown < 1_000, "{grown} bytes");
+}

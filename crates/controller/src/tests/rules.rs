@@ -294,9 +294,6 @@ proptest! {
                 "pause" => prop_assert_eq!(command.holder.as_deref(), Some("rule")),
                 kind => prop_assert_eq!(kind, "resume"),
             }
-            if command.fallback.is_some() {
-                prop_assert!(command.risk.worst_case_micros <= 240 * EUR);
-            }
         }
         // From a snapshot, and from the decision log.
         let cut = cut.min(play.records.len());

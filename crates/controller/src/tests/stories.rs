@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::{Authority, Controller, Holds, JournalPosition, Outputs, Setup};
-use model::fact::{Ack, CampaignSpec, Decision, Fact, Halt, StateReport};
+use model::fact::{Ack, CampaignSpec, Decision, Fact, Halt, PolicyVersion, StateReport};
 use model::journal::JournalRecord;
 use model::output::Adjustment;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
@@ -220,6 +220,24 @@ fn a_campaign_that_falls_behind_is_raised_within_its_limits_and_the_raise_is_lea
         raises.last().unwrap().value_micros,
         "a raise that is kept alive stays"
     );
+}
+
+#[test]
+fn answers_whose_time_is_in_another_unit_pause_nothing() {
+    let mut day = Day::of(paced(1));
+    day.answers = false;
+    let mut answered = 0;
+    for _ in 0..180 {
+        day.minutes(1, 1, EUR / 100);
+        for command in &day.issued[answered..] {
+            let Fact::Ack(mut ack) = ack(command, "applied", None) else { continue };
+            ack.applied_at = Some(day.now * 1_000);
+            day.queue.push(Fact::Ack(ack));
+        }
+        answered = day.issued.len();
+    }
+    assert!(answered > 3, "there was something to answer");
+    assert!(!day.kinds().contains(&"pause"), "a hundredth of the budget is spent: {:?}", day.kinds());
 }
 
 #[test]
@@ -715,6 +733,10 @@ fn at_stake_of_a_budget_command_is_what_it_adds_or_takes() {
 #[test]
 fn a_campaign_whose_raises_were_all_lost_tries_one_an_hour_and_is_not_stuck_for_ever() {
     let mut day = Day::of(paced(1));
+    // The day's limit must not be met before the end.
+    let body = "[defaults.guard]\nbid_day_up = 20\n".into();
+    let wide = PolicyVersion { name: "default".into(), version: 1, body, ..PolicyVersion::default() };
+    day.queue.push(Fact::PolicyVersion(Box::new(wide)));
     day.minutes(20, 1, EUR / 50);
     day.answers = false;
     for _ in 0..300 {

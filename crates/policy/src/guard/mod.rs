@@ -19,7 +19,7 @@ mod worst_case;
 pub use breaker::{BreakerCause, BreakerCounts, breaker};
 pub use command::{Checked, Edit, Fallback, GuardedCommand, GuardedProposal, ROUNDED_DOWN, WhyProposed};
 pub use factors::{FactorView, check_factors};
-pub use worst_case::{WorstCase, worst_case_micros};
+pub use worst_case::{Silence, WorstCase};
 
 use crate::explain::Reason;
 use crate::gates::Freshness;
@@ -108,6 +108,8 @@ pub struct LedgerView {
     pub hour_ago: Option<i64>,
     /// Value in force at the local day's start.
     pub at_day_start: Option<i64>,
+    /// Lowest value in force since the span of r_max began: what the rate was spent with.
+    pub lowest_of_rate: Option<i64>,
     /// The specification's value, to which raises fall back.
     pub baseline: Option<i64>,
     /// When the last command for this value was issued.
@@ -120,6 +122,12 @@ pub struct LedgerView {
     pub day_end_ms: Millis,
     /// E and r_max.
     pub exposure: Exposure,
+    /// Usual traffic of a lease that begins now over that of r_max's span.
+    pub traffic_of_lease: f64,
+    /// The same of the rest of the day.
+    pub traffic_of_day: f64,
+    /// c: what an event costs in the mean; 0 where nobody knows.
+    pub event_micros: i64,
     /// Most that the day may cost, once the command is in force.
     pub day_ceiling_micros: i64,
     /// Most that silence may cost.

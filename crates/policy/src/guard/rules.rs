@@ -2,7 +2,7 @@
 
 use super::command::Edit;
 use super::worst_case::share_of;
-use super::{Action, GuardHold, LedgerView, Limits, Proposal, WorstCase, breaker, worst_case_micros};
+use super::{Action, GuardHold, LedgerView, Limits, Proposal, Silence, WorstCase, breaker};
 use crate::arithmetic::{half_to_even, round_down};
 use crate::gates::Freshness;
 use crate::pause::Holder;
@@ -234,13 +234,13 @@ pub(super) fn fresh(draft: &Draft, ledger: &LedgerView, emergency: bool) -> Resu
 /// Worst case under silence; a raise must find it within the allowance.
 fn money(draft: &mut Draft, limits: &Limits<'_>, ledger: &LedgerView, now_ms: Millis) -> Result<(), GuardHold> {
     let growth = match (draft.value, ledger.in_force) {
-        (Some(value), Some(in_force)) if in_force > 0 && value > in_force => value as f64 / in_force as f64,
+        (Some(value), Some(in_force)) if in_force > 0 => value as f64 / in_force as f64,
         _ => 1.0,
     };
     money_of(draft, growth, limits, ledger, now_ms)
 }
 
-/// The same for a raise of the bid by `growth`.
+/// The same for a bid that grows by `growth`.
 pub(super) fn money_of(
     draft: &mut Draft,
     growth: f64,
@@ -248,22 +248,33 @@ pub(super) fn money_of(
     ledger: &LedgerView,
     now_ms: Millis,
 ) -> Result<(), GuardHold> {
+    let risen = match (ledger.in_force, ledger.lowest_of_rate) {
+        (Some(in_force), Some(lowest)) if lowest > 0 => in_force as f64 / lowest as f64,
+        _ => 1.0,
+    };
     let leased = draft.is_leased();
     let until_ms = if leased { now_ms.saturating_add(limits.raise_life_ms.max(0)) } else { ledger.day_end_ms };
-    let input = WorstCase {
-        exposure: ledger.exposure,
-        day_ceiling_micros: ledger.day_ceiling_micros,
-        until_ms: until_ms.min(ledger.day_end_ms.max(now_ms)),
-        now_ms,
-        growth,
-    };
-    draft.worst_case_micros = worst_case_micros(&input, limits.settings);
+    let until_ms = until_ms.min(ledger.day_end_ms.max(now_ms));
+    let silence = Silence::of(
+        &WorstCase {
+            exposure: ledger.exposure,
+            day_ceiling_micros: ledger.day_ceiling_micros,
+            until_ms,
+            now_ms,
+            growth: growth * risen,
+            traffic: if leased { ledger.traffic_of_lease } else { ledger.traffic_of_day },
+            event_micros: ledger.event_micros,
+            pause_ms: limits.apply_ms,
+        },
+        limits.settings,
+    );
+    draft.worst_case_micros = silence.worst_case_micros;
     if !draft.raises_spend {
         return Ok(());
     }
     if ledger.exposure.exposed_micros() >= ledger.day_ceiling_micros {
         Err(GuardHold::CeilingReached)
-    } else if draft.worst_case_micros > ledger.allowance_micros {
+    } else if silence.below_ceiling_micros > ledger.allowance_micros {
         Err(GuardHold::WorstCase)
     } else {
         Ok(())

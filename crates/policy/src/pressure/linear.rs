@@ -1,21 +1,26 @@
 //! The default pressure: a linear error, damped by two events' cost, and an integrator on the log-bid (section 4).
 //!
 //! Linear on purpose: the log of a ratio is biased upwards by few events and spends the day's money early.
+//!
+//! The gain grows with the error's distance from what counts of events explain: chance is followed slowly, a halved budget
+//! or a dearer market at once. That a quick loop does not overshoot is owed to the window, which tells what it would have
+//! cost at the bid that the loop stands at.
 
 use super::{Input, Memory, Pressure, Step, admitted, moved, need};
 use crate::arithmetic::finite;
 use crate::hold::Hold;
 use crate::settings::Pressure as Settings;
 
-/// e = clamp((R - S_w) / (R + q), -2, 1); u += clamp(k e / 2, -0.20, 0.10).
+/// e = clamp((R - S_w) / (R + q), -2, 1); u += clamp(k g e / 2, -0.20, 0.10).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Linear;
 
 impl Pressure for Linear {
     fn evaluate(&self, input: &Input, _memory: &mut Memory, settings: &Settings) -> Result<Step, Hold> {
         let bounds = admitted(input, settings)?;
-        let error = error(need(input)?, input, settings)?;
-        let gain = gain(input, settings)?;
+        let need = need(input)?;
+        let error = error(need, input, settings)?;
+        let gain = (gain(input, settings)? * surprise(need, input, settings)).min(settings.gain_max);
         let wanted = (gain * error / settings.elasticity).clamp(-settings.step_down_max, settings.step_up_max);
         moved(input, bounds, wanted, error, gain)
     }
@@ -39,6 +44,19 @@ fn gain(input: &Input, settings: &Settings) -> Result<f64, Hold> {
     finite((settings.gain_per_turn * input.since_last_ms as f64 / turn_ms).min(settings.gain_max))
 }
 
+/// g: how often the window is further from its need than a Poisson count of events of cost c would be, between 1 and the
+/// set most; 1 where the window remembers other bids. One event is added to the variance, so that nothing is certain after
+/// none.
+fn surprise(need: f64, input: &Input, settings: &Settings) -> f64 {
+    if !input.is_at_bid {
+        return 1.0;
+    }
+    let cost = input.cost_micros as f64;
+    let doubt = settings.gain_doubts * libm::sqrt(cost * need + cost * cost);
+    let off = (need - input.window_spend_micros as f64).abs();
+    (off / doubt).clamp(1.0, settings.gain_growth_max)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::Block;
@@ -59,6 +77,7 @@ mod tests {
             exposed_micros: 120 * EUR,
             window_ms: 60 * MINUTE,
             window_spend_micros: 10 * EUR,
+            is_at_bid: true,
             window_share: 1.0 / 24.0,
             share_left: 0.5,
             cost_micros: EUR / 2,
@@ -81,10 +100,26 @@ mod tests {
 
     #[test]
     fn an_hour_that_cost_half_raises_the_bid_as_worked_by_hand() {
-        // R = 10, S_w = 5, q = 2 x 0.50: e = 5/11; k = 0.25 x 5 / (30 + 1 + 1); step = k e / 2 = 0.008878...
+        // R = 10, S_w = 5, q = 2 x 0.50: e = 5/11; k = 0.25 x 5 / (30 + 1 + 1); twenty events of 0.50 were due and ten came:
+        // 5 is 1.46 times what one and a half standard errors explain.
         let step = evaluate(Input { window_spend_micros: 5 * EUR, ..noon() }).unwrap();
-        let expected: f64 = 0.25 * 5.0 / 32.0 * (5.0 / 11.0) / 2.0;
+        let surprise = 5.0 / (1.5 * libm::sqrt(0.5 * 10.0 + 0.25));
+        let expected: f64 = 0.25 * 5.0 / 32.0 * surprise * (5.0 / 11.0) / 2.0;
         assert_eq!(step.log_bid - noon().log_bid, (expected * 1e6).round() as i64);
+    }
+
+    #[test]
+    fn what_chance_explains_is_followed_slowly_and_what_it_does_not_at_once() {
+        let gain = |spend_micros| evaluate(Input { window_spend_micros: spend_micros, ..noon() }).unwrap().gain;
+        let slow = 0.25 * 5.0 / 32.0;
+        assert_eq!([gain(10 * EUR), gain(8 * EUR), gain(13 * EUR)], [slow; 3]);
+        assert_eq!([gain(60 * EUR), gain(200 * EUR)], [4.0 * slow; 2]);
+        // A window that remembers other bids is followed slowly, whatever it says.
+        let stale = Input { window_spend_micros: 60 * EUR, is_at_bid: false, ..noon() };
+        assert_eq!(evaluate(stale).unwrap().gain, slow);
+        // The same share off, of fewer and dearer events, is less of a surprise.
+        let few = Input { window_spend_micros: 5 * EUR, cost_micros: 3 * EUR / 2, ..noon() };
+        assert_eq!(evaluate(few).unwrap().gain, slow);
     }
 
     #[test]
@@ -156,6 +191,7 @@ mod tests {
                 exposed_micros: n[4],
                 window_ms: n[5],
                 window_spend_micros: n[6],
+                is_at_bid: n[6] % 3 != 0,
                 window_share: f,
                 share_left: left,
                 day_start_ms: 0,

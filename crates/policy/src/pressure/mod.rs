@@ -205,6 +205,7 @@ fn moved(input: &Input, bounds: (LogBid, LogBid), wanted: f64, error: f64, gain:
     Ok(Step {
         log_bid: log_bid.clamp(low, high),
         need_micros: half_to_even(need(input).unwrap_or(0.0))?,
+        window_spend_micros: input.window_spend_micros,
         error,
         gain,
         step,
@@ -245,6 +246,9 @@ pub struct Input {
     pub window_ms: Millis,
     /// Spend of that window.
     pub window_spend_micros: i64,
+    /// It is told as if it had been spent at [`Self::log_bid`]: only then may the loop be quick, or it would answer bids that
+    /// are gone.
+    pub is_at_bid: bool,
     /// f: share of the plan inside that window.
     pub window_share: f64,
     /// 1 - F(W).
@@ -272,6 +276,8 @@ pub struct Step {
     pub log_bid: LogBid,
     /// R.
     pub need_micros: i64,
+    /// S_w, as if spent at the bid that the loop stood at.
+    pub window_spend_micros: i64,
     /// e.
     pub error: f64,
     /// k.
@@ -292,6 +298,7 @@ impl Step {
         let term = |name: &str, value| Term { name: name.into(), value };
         vec![
             term("need_micros", self.need_micros),
+            term("window_spend_at_bid_micros", self.window_spend_micros),
             term("error_ppm", arithmetic::ppm(self.error)),
             term("gain_ppm", arithmetic::ppm(self.gain)),
             term("step_micro_nats", arithmetic::ppm(self.step)),

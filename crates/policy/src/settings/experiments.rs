@@ -4,8 +4,10 @@
 //! a replay tosses alike; no campaign is in two experiments; an arm changes numbers of the policy and nothing else, and
 //! every number passes the checks of the file.
 
+use super::goals::ACCOUNT_BYTES_MAX;
 use super::{Policy, Settings};
 use crate::arithmetic::stable_hash;
+use crate::rule::NAME_BYTES_MAX;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::{Table, Value};
@@ -194,6 +196,11 @@ impl Block {
             }
         };
         require(!self.id.is_empty() && !self.account.is_empty(), "id and account must not be empty");
+        let names = self.arm.iter().map(|arm| &arm.name).chain([&self.id, &self.salt]);
+        require(
+            names.into_iter().all(|name| name.len() <= NAME_BYTES_MAX) && self.account.len() <= ACCOUNT_BYTES_MAX,
+            "id, salt and names of arms may have at most 64 bytes, account at most 256",
+        );
         match self.unit.as_str() {
             "campaign_day" => {}
             "user" => require(
@@ -303,6 +310,8 @@ policy.pressure.step_up_max = 0.2
         assert!(told("salt = 's1'", "salt = 's1'\nunit = 'week'").contains("campaign_day"));
         assert!(told("2026-03-02", "'soon'").contains("start must be a date"));
         assert!(told("0.5", "0.6").contains("sum to 1"));
+        assert!(told("'quick'", &format!("'{}'", "q".repeat(65))).contains("at most 64 bytes"));
+        assert!(told("'acme'", &format!("'{}'", "a".repeat(257))).contains("account at most 256"));
         assert!(told("step_up_max", "step_upp").contains("did you mean \"step_up_max\"?"));
         assert!(told("policy.pressure.step_up_max = 0.2", "policy.clock.watch_interval_ms = 1").contains("clock"));
         assert!(told("metric = 'conversions_per_budget'", "metric = 'fun'").contains("conversions_per_budget"));

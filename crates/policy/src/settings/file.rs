@@ -308,6 +308,8 @@ fn relations(s: &Settings) -> Vec<(&'static str, bool)> {
         ("pressure.elasticity must be above 0", pressure.elasticity > 0.0),
         ("pressure.cost_prior_events must be above 0", pressure.cost_prior_events > 0),
         ("pressure.gain_max must be at most 1", pressure.gain_max <= 1.0),
+        ("pressure.gain_doubts must be above 0", pressure.gain_doubts > 0.0),
+        ("pressure.gain_growth_max must be at least 1", pressure.gain_growth_max >= 1.0),
         ("target.elasticity must be above 0", s.target.elasticity > 0.0),
         ("target.prior_conversions must be above 0", s.target.prior_conversions > 0.0),
         ("target.development_prior must be above 0", s.target.development_prior > 0.0),
@@ -345,6 +347,10 @@ fn relations(s: &Settings) -> Vec<(&'static str, bool)> {
         ("guard.budget_day_down must be below 1", below_one(guard.budget_day_down)),
         ("guard.target_step must be below 1", below_one(guard.target_step)),
         ("guard.worst_case_traffic must be at least 1", guard.worst_case_traffic >= 1.0),
+        (
+            "guard.worst_case_chance must be above 0 and at most 1",
+            guard.worst_case_chance > 0.0 && guard.worst_case_chance <= 1.0,
+        ),
         ("guard.worst_case_elasticity must be at most 8", guard.worst_case_elasticity <= 8.0),
     ]
 }

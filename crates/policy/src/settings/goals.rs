@@ -2,7 +2,9 @@
 
 use super::file::Mistake;
 use super::overlay::unknown;
+use super::rules::is_name;
 use crate::goal::{AccountGoal, Aim, Direction, Metric};
+use crate::rule::NAME_BYTES_MAX;
 use crate::settings::Millis;
 use model::time::DAY_MS;
 use toml::value::{Date, Datetime};
@@ -12,6 +14,8 @@ use toml::{Table, Value};
 const SPAN_MAX_MS: Millis = 35 * DAY_MS;
 /// Goals of one policy: each is summed over its account's campaigns every few minutes.
 const GOALS_MAX: usize = 64;
+/// Longest id of an account, by the contract.
+pub(super) const ACCOUNT_BYTES_MAX: usize = 256;
 const KEYS: [&str; 8] = ["name", "account", "currency", "metric", "direction", "target", "from", "deadline"];
 
 /// Reads the blocks; mistakes go to the list.
@@ -76,6 +80,13 @@ fn goal(block: &Table, tell: &mut dyn FnMut(String)) -> Option<AccountGoal> {
             tell(what.to_owned());
         }
     }
+    // Both stand in each alert of the goal, which must fit into a record.
+    if text("name").is_some_and(|name| !is_name(&name)) {
+        tell(format!("name: may have at most {NAME_BYTES_MAX} bytes, without line breaks"));
+    }
+    if text("account").is_some_and(|id| id.len() > ACCOUNT_BYTES_MAX) {
+        tell(format!("account: no account's id has more than {ACCOUNT_BYTES_MAX} bytes"));
+    }
     let (from_ms, deadline_ms) = (from?, deadline?);
     if deadline_ms <= from_ms || deadline_ms.saturating_sub(from_ms) > SPAN_MAX_MS {
         tell("deadline: must lie after from, by at most 35 days: closed days are kept so long".into());
@@ -112,4 +123,23 @@ fn days_since_epoch(date: &Date) -> Millis {
     let of_era = year.rem_euclid(400);
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check;
+
+    #[test]
+    fn names_are_bounded_since_each_alert_repeats_them() {
+        let file = |name: &str, account: &str| {
+            format!(
+                "[[goal]]\nname = '{name}'\naccount = '{account}'\ncurrency = 'EUR'\nmetric = 'conversions'\ndirection = \
+                 'at_least'\ntarget = 800\nfrom = 2026-03-01\ndeadline = 2026-03-20\n"
+            )
+        };
+        let told = |file: &str| check(file).err().map(|mistakes| mistakes[0].to_string()).unwrap_or_default();
+        assert_eq!(told(&file(&"n".repeat(64), &"a".repeat(256))), "");
+        assert!(told(&file(&"n".repeat(65), "acme")).contains("at most 64 bytes"));
+        assert!(told(&file("g", &"a".repeat(257))).contains("more than 256 bytes"));
+    }
 }

@@ -273,6 +273,10 @@ settings! {
         gain_max: f64 = 0.5,
         /// Gain for each turn-around of the loop.
         gain_per_turn: f64 = 0.25,
+        /// Standard errors of the window's count beyond which the gain grows in proportion to the error.
+        gain_doubts: f64 = 1.5,
+        /// It grows to at most this many times itself.
+        gain_growth_max: f64 = 4.0,
         /// Assumed d ln(spend) / d ln(bid); it is not learned.
         elasticity: f64 = 2.0,
         /// Greatest fall of the log-bid at one evaluation.
@@ -720,6 +724,8 @@ settings! {
         worst_case_elasticity: f64 = 4.0,
         /// Traffic may grow by this while nobody looks, in the worst case.
         worst_case_traffic: f64 = 2.0,
+        /// Chance that counts of events alone may pass the worst case.
+        worst_case_chance: f64 = 0.000001,
         /// A cut or pause may be applied this long after it was issued.
         cut_expires_ms: Millis = DAY,
         /// A proposal waits this long for a person.

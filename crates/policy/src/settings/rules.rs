@@ -316,7 +316,8 @@ impl Reader<'_> {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// A name that people read in one line.
+pub(super) fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
 }
 
