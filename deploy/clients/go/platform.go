@@ -1,4 +1,4 @@
-package main
+package subscriber
 
 import (
 	"encoding/json"
@@ -6,24 +6,28 @@ import (
 	"os"
 )
 
-// file stands for your ad platform's API: values in a JSON file.
-type file string
+// FilePlatform stands for your ad platform's API: values in the JSON file that it names.
+type FilePlatform string
 
-func (f file) values() (values map[string]json.RawMessage, err error) {
+func (f FilePlatform) values() (values map[string]json.RawMessage, err error) {
 	text, err := os.ReadFile(string(f))
 	return values, errors.Join(err, json.Unmarshal(text, &values))
 }
 
-func (f file) Read(target Target, what string) (string, error) {
+func (f FilePlatform) Read(target Target, what string) (string, error) {
 	values, err := f.values()
 	return string(values[target.ID+"/"+what]), err
 }
 
-func (f file) Write(target Target, what, value string) error {
+func (f FilePlatform) Write(target Target, what, value string) error {
 	values, err := f.values()
-	check(err)
+	if err != nil {
+		return err
+	}
 	values[target.ID+"/"+what] = json.RawMessage(value)
 	text, err := json.Marshal(values)
-	check(err)
+	if err != nil {
+		return err
+	}
 	return replace(string(f), text)
 }

@@ -1,3 +1,5 @@
+package paceline.client;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
 import java.net.URI;
@@ -15,18 +17,18 @@ import org.apache.avro.generic.GenericRecord;
 import org.apache.avro.io.DecoderFactory;
 
 /** Confluent frames: 0, the schema's id in four bytes, the record. */
-final class Frames {
+public final class Frames {
     private static final int FIXED_ID = 16; // of Adjustment in schemas/index.toml
     private final Map<Integer, Schema> writers = new HashMap<>();
     private final String registry;
     private final Schema ours;
 
-    Frames(String registry, Path schemas) throws IOException {
+    public Frames(String registry, Path schemas) throws IOException {
         this.registry = registry;
         ours = new Schema.Parser().parse(schemas.resolve("adjustment.avsc").toFile());
     }
 
-    JsonNode decode(byte[] payload) throws IOException, InterruptedException {
+    public JsonNode decode(byte[] payload) throws IOException, InterruptedException {
         ByteBuffer frame = ByteBuffer.wrap(payload);
         if (frame.get() != 0) throw new IOException("no Confluent frame");
         GenericDatumReader<GenericRecord> reader = new GenericDatumReader<>(writerOf(frame.getInt()), ours);
@@ -36,7 +38,7 @@ final class Frames {
 
     /** The schema a record was written with: from the registry, or ours under its fixed id. */
     private Schema writerOf(int id) throws IOException, InterruptedException {
-        if (registry == null && id != FIXED_ID) throw new IOException("schema id " + id + " is not ours, and no REGISTRY is set");
+        if (registry == null && id != FIXED_ID) throw new IOException("schema id " + id + " is not ours, and no registry is set");
         if (registry == null) return ours;
         if (!writers.containsKey(id)) {
             HttpRequest request = HttpRequest.newBuilder(URI.create(registry + "/schemas/ids/" + id)).timeout(Duration.ofSeconds(10)).build();

@@ -1,6 +1,6 @@
 """The same subscriber under `paceline conformance`: JSON lines instead of Kafka and of an ad platform."""
 import json, os, sys
-from subscriber import Subscriber
+from paceline_subscriber import Subscriber
 
 def say(message):
     print(json.dumps(message), flush=True)

@@ -1,3 +1,5 @@
+package paceline.client;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
@@ -6,7 +8,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 
 /** Stands for your ad platform's API: values in a JSON file. */
-record FilePlatform(Path file) implements Subscriber.Platform {
+public record FilePlatform(Path file) implements Subscriber.Platform {
     public JsonNode read(JsonNode target, String what) throws IOException {
         return values().path(target.get("id").asText() + "/" + what);
     }

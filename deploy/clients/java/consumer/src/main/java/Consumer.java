@@ -12,14 +12,19 @@ import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
+import paceline.client.FilePlatform;
+import paceline.client.Frames;
+import paceline.client.Subscriber;
 
-/** Applies commands of ads.adjustments to a platform and answers on ads.feedback. Settings: see ../README.md. */
+/** Applies commands of ads.adjustments to a platform and answers on ads.feedback. Settings: see deploy/clients/README.md. */
 final class Consumer {
     public static void main(String[] arguments) throws Exception {
         String brokers = setting("BROKERS", "127.0.0.1:9092");
         Path state = Path.of(setting("STATE", "."));
-        Frames frames = new Frames(setting("REGISTRY", null), Path.of(setting("SCHEMAS", "../../../schemas")));
-        Subscriber subscriber = new Subscriber(new FilePlatform(state.resolve("platform.json")), state.resolve("memory.json"));
+        Frames frames = new Frames(setting("REGISTRY", null), Path.of(setting("SCHEMAS", "schemas")));
+        Subscriber.Platform platform = new FilePlatform(state.resolve("platform.json")); // yours: read, write
+        // Keeps the rule: state, sequence, expiry, requires, expected previous value; its memory survives a crash.
+        Subscriber subscriber = new Subscriber(platform, state.resolve("memory.json"));
         Map<String, Object> reading = Map.of("bootstrap.servers", brokers, "group.id", setting("GROUP", "ad-buyer"),
             "isolation.level", "read_committed", "enable.auto.commit", false, "auto.offset.reset", "earliest");
         Map<String, Object> writing = Map.of("bootstrap.servers", brokers, "enable.idempotence", true, "acks", "all");

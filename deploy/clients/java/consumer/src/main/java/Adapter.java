@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import paceline.client.Subscriber;
 
 /** The same subscriber under `paceline conformance`: JSON lines instead of Kafka and of an ad platform. */
 final class Adapter implements Subscriber.Platform {

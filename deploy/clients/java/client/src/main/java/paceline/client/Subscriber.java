@@ -1,3 +1,5 @@
+package paceline.client;
+
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
@@ -12,14 +14,14 @@ import java.util.List;
 import java.util.Map;
 
 /** The subscriber's rule, without Kafka. Its memory is a file, so that it survives a crash. */
-final class Subscriber {
+public final class Subscriber {
     /** The ad platform's API. A value is micros, or the text active or paused. */
-    interface Platform {
+    public interface Platform {
         JsonNode read(JsonNode target, String what) throws IOException;
         void write(JsonNode target, String what, JsonNode value) throws IOException;
     }
 
-    static final ObjectMapper JSON = new ObjectMapper();
+    public static final ObjectMapper JSON = new ObjectMapper();
     private static final Map<String, String> WHAT =
         Map.of("set_bid", "bid", "set_daily_budget", "daily_budget", "pause", "status", "resume", "status");
     private static final long KEPT_MS = 7 * 86_400_000L; // answers are remembered so long after their command expired
@@ -27,7 +29,7 @@ final class Subscriber {
     private final Path file;
     private final ObjectNode memory;
 
-    Subscriber(Platform platform, Path file) throws IOException {
+    public Subscriber(Platform platform, Path file) throws IOException {
         this.platform = platform;
         this.file = file;
         memory = Files.exists(file) ? (ObjectNode) JSON.readTree(Files.readString(file)) : JSON.createObjectNode();
@@ -36,14 +38,14 @@ final class Subscriber {
     }
 
     /** Deals with one command; returns the answers for ads.feedback, also to commands that waited for it. */
-    List<ObjectNode> handle(JsonNode command, long now) throws IOException {
+    public List<ObjectNode> handle(JsonNode command, long now) throws IOException {
         List<ObjectNode> acks = new ArrayList<>(List.of(decide(command, now)));
         acks.addAll(tick(now));
         return acks;
     }
 
     /** Lets time pass: ends leases, tries what waits. */
-    List<ObjectNode> tick(long now) throws IOException {
+    public List<ObjectNode> tick(long now) throws IOException {
         ObjectNode leases = (ObjectNode) memory.get("leases");
         for (Map.Entry<String, JsonNode> entry : List.copyOf(leases.properties())) {
             JsonNode lease = entry.getValue(), target = lease.get("target");

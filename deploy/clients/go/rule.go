@@ -1,5 +1,5 @@
-// Package main is a subscriber of ads.adjustments: here its rule, without Kafka.
-package main
+// Package subscriber is what a subscriber of ads.adjustments needs beside a Kafka client: here the rule.
+package subscriber
 
 import (
 	"encoding/json"

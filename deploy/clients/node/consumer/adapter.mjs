@@ -1,7 +1,7 @@
 // The same subscriber under `paceline conformance`: JSON lines instead of Kafka and of an ad platform.
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { Subscriber } from './subscriber.mjs';
+import { Subscriber } from 'paceline-subscriber';
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const hear = async () => { const { value, done } = await lines.next(); return done ? null : JSON.parse(value); };
