@@ -144,6 +144,9 @@ pub struct Demo {
     /// Port of the page, on 127.0.0.1
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
+    /// Policy file laid over the demo's own: your rules, goals and experiments in its market (accounts acme-shop, north-outdoor, tea-house)
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// End with one JSON document on stdout
     #[arg(long)]
     pub json: bool,
@@ -369,7 +372,7 @@ pub struct Why {
     /// Command to explain
     #[arg(conflicts_with = "campaign")]
     pub command_id: Option<String>,
-    /// Campaign to explain, also why nothing was done
+    /// Campaign to explain, also why nothing was done; ACCOUNT/ID where several accounts have one of that id
     #[arg(long)]
     pub campaign: Option<String>,
     /// Instant (epoch ms or RFC 3339); now where absent
@@ -459,6 +462,9 @@ pub struct ProposalArgs {
     pub config: ConfigFiles,
     /// Its command id, as `paceline proposals list` shows it; with undo the command's, as `paceline tap ads.adjustments` does
     pub command_id: String,
+    /// Whose, where accounts have campaigns of one name and a specification's jump (spec/CAMPAIGN/VERSION) is decided
+    #[arg(long)]
+    pub account: Option<String>,
     /// Why; kept with the record
     #[arg(long)]
     pub reason: Option<String>,

@@ -12,6 +12,11 @@ use std::path::Path;
 /// Command, what the example does, the example.
 const EXAMPLES: &[(&str, &str, &str)] = &[
     ("demo", "Two minutes on http://127.0.0.1:8080/, then the summary", "paceline demo"),
+    (
+        "demo",
+        "Two and a half of its days under your own rules and experiments",
+        "paceline demo --for 12m --policy mine.toml",
+    ),
     ("demo", "Half a minute of another market, for a script", "paceline demo --for 30s --seed 11 --json"),
     ("run", "Both stages", "paceline run --config paceline.toml"),
     ("run", "Stage 1 alone, on a machine of its own", "paceline run --config paceline.toml --role aggregator"),

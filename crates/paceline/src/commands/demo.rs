@@ -25,6 +25,7 @@ use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::explain::amount as money;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,9 +45,33 @@ const DEMO_POLICY: &str = "[stage1]\nconversion_wait_ms = 120000\nsibling_skew_m
                            [defaults.gates]\nstale_min_ms = 360000\n\
                            [defaults.plan]\nfull_budget_on_first_day = true\n";
 
+/// What the demo's clock needs, and over it what the given file says.
+fn policy(file: Option<&Path>) -> Outcome<String> {
+    let Some(path) = file else { return Ok(DEMO_POLICY.into()) };
+    let said = super::simulate::policy(path)?.body;
+    let parse = |text: &str| text.parse::<toml::Table>();
+    let over =
+        parse(&said).and_then(|said| parse(DEMO_POLICY).map(|ours| toml::Table::to_string(&laid_over(ours, said))));
+    over.map_err(|error| {
+        Failure::failed(format!("the policy {} does not parse: {error}", path.display()), "see: paceline policy check")
+    })
+}
+
+fn laid_over(mut below: toml::Table, above: toml::Table) -> toml::Table {
+    for (key, value) in above {
+        let value = match (below.remove(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => toml::Value::Table(laid_over(below, above)),
+            (_, value) => value,
+        };
+        below.insert(key, value);
+    }
+    below
+}
+
 /// Runs the demo to its end, or to the first Ctrl-C, and prints the summary.
 pub fn run(arguments: &Demo) -> Outcome {
     let flight_ms = flight_ms(arguments)?;
+    let policy = policy(arguments.policy.as_deref())?;
     start_logging("warn", "text")?;
     let stop = Arc::new(Stop::default());
     stop_on_signal(Arc::clone(&stop))?;
@@ -65,7 +90,7 @@ pub fn run(arguments: &Demo) -> Outcome {
         eprintln!("the dashboard is at http://{page}/");
     }
     let scenario = Scenario::demo(arguments.seed, start_ms, flight_ms);
-    let mut world = World::open(&context, scenario, arguments.seed)?;
+    let mut world = World::open(&context, scenario, policy, arguments.seed)?;
     let service = {
         let context = context.clone();
         std::thread::spawn(move || service::run(&context, Role::All))
@@ -195,7 +220,7 @@ struct Told {
 }
 
 impl World {
-    fn open(context: &Context, scenario: Scenario, seed: u64) -> Outcome<Self> {
+    fn open(context: &Context, scenario: Scenario, policy: String, seed: u64) -> Outcome<Self> {
         let topics = &context.settings.topics;
         let connection = connect(&context.settings, "demo");
         let membership = Membership { group: "demo-ad-buyer".into(), instance: None };
@@ -215,7 +240,7 @@ impl World {
         let policy = PolicyVersion {
             name: service::POLICY_NAME.into(),
             version: 1,
-            body: DEMO_POLICY.into(),
+            body: policy,
             author: "demo".into(),
             applied_at: now_ms,
             ..PolicyVersion::default()
@@ -531,7 +556,24 @@ mod tests {
     }
 
     fn wanted(span: &str, speed: u32) -> Demo {
-        Demo { span: span.into(), speed, seed: 7, port: 8080, json: false }
+        Demo { span: span.into(), speed, seed: 7, port: 8080, policy: None, json: false }
+    }
+
+    #[test]
+    fn a_policy_of_ones_own_lies_over_what_the_accelerated_clock_needs() {
+        let file = std::env::temp_dir().join(format!("paceline-demo-policy-{}.toml", std::process::id()));
+        let with = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            policy(Some(&file))
+        };
+        let body = with("[stage1]\nidle_after_ms = 7000\n[defaults.plan]\nfull_budget_on_first_day = false\n").unwrap();
+        let said: toml::Table = body.parse().unwrap();
+        assert_eq!(said["stage1"]["idle_after_ms"].as_integer(), Some(7000));
+        assert_eq!(said["stage1"]["sibling_skew_ms"].as_integer(), Some(120_000), "the demo's own stays");
+        assert_eq!(said["defaults"]["plan"]["full_budget_on_first_day"].as_bool(), Some(false));
+        assert!(::policy::settings::check(&body).is_ok() && ::policy::settings::check(DEMO_POLICY).is_ok());
+        assert!(with("[defaults.plan]\nno_such_number = 1\n").is_err());
+        std::fs::remove_file(&file).unwrap();
     }
 
     #[test]

@@ -8,12 +8,15 @@ use crate::failure::{Failure, Outcome};
 use crate::service::halt_relay::{halt_file, put_away};
 use crate::settings::Settings;
 use avro_codec::Codec;
+use avro_codec::limits::ID_BYTES_MAX;
 use model::fact::{Fact, Halt};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
+/// A reason is a sentence or two.
+pub const REASON_CHARS_MAX: usize = 500;
 
 /// Publishes the halt or its release. Where the broker is away a halt is written to a local file as well, which the
 /// service on this machine reads by itself.
@@ -38,7 +41,7 @@ pub fn run(arguments: &HaltArgs, action: &str) -> Outcome {
         campaign_id,
         action: action.to_owned(),
         actor: actor(arguments.actor.as_deref()),
-        reason: arguments.reason.clone(),
+        reason: in_short(&arguments.reason),
         issued_at: Clock::System.now_ms(),
     };
     let word = if action == "set" { "halted" } else { "released" };
@@ -95,21 +98,33 @@ pub fn leave_file(settings: &Settings, halt: &Halt) -> Outcome {
     std::fs::rename(&unfinished, &file).map_err(failed)
 }
 
+/// A reason as it is sent. A record of feedback with a longer text would be refused as a dead letter, and a stop waits for
+/// nobody's style: what is too long is cut, and told.
+pub fn in_short(reason: &str) -> String {
+    let short: String = reason.chars().take(REASON_CHARS_MAX).collect();
+    if short.len() < reason.len() {
+        eprintln!("warning: --reason is cut to its first {REASON_CHARS_MAX} characters");
+    }
+    short
+}
+
 /// `global`, `account=ID`, `campaign=ACCOUNT/ID`, or `integrity`, the latch that a gap in the journal sets.
 pub fn parse_scope(text: &str) -> Outcome<(&'static str, Option<String>, Option<String>)> {
     let wrong = || {
         Failure::usage(
             format!("--scope {text:?} is not a scope"),
-            "use global, account=ID, campaign=ACCOUNT/ID, or with release integrity",
+            "use global, account=ID, campaign=ACCOUNT/ID (ids of 1 to 256 bytes), or with release integrity",
         )
     };
+    // Longer ones are nobody's, and the service takes no record with them.
+    let is_id = |id: &str| (1..=ID_BYTES_MAX).contains(&id.len());
     match text.split_once('=') {
         None if text == "global" => Ok(("global", None, None)),
         None if text == "integrity" => Ok(("integrity", None, None)),
-        Some(("account", id)) if !id.is_empty() => Ok(("account", Some(id.to_owned()), None)),
+        Some(("account", id)) if is_id(id) => Ok(("account", Some(id.to_owned()), None)),
         Some(("campaign", path)) => {
             let (account, campaign) = path.split_once('/').ok_or_else(wrong)?;
-            if account.is_empty() || campaign.is_empty() {
+            if !is_id(account) || !is_id(campaign) {
                 return Err(wrong());
             }
             Ok(("campaign", Some(account.to_owned()), Some(campaign.to_owned())))
@@ -142,7 +157,7 @@ fn publish(settings: &Settings, halt: &Halt) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::fact::CampaignSpec;
+    use model::fact::{CampaignSpec, ControlTopic};
 
     #[test]
     fn a_scope_that_no_specification_knows_is_warned_of() {
@@ -159,5 +174,22 @@ mod tests {
         assert!(said("account=acne", "set").unwrap().contains("\"acne\" is specified, so it stops nothing"));
         assert!(said("campaign=acme/x", "release").unwrap().contains("\"x\", so it releases nothing"));
         assert!(said("campaign=acne/c", "set").is_some());
+    }
+
+    #[test]
+    fn what_is_sent_is_what_the_service_takes_however_long_the_words_are() {
+        let halt = Halt {
+            scope: "global".into(),
+            action: "set".into(),
+            actor: actor(Some(&"a".repeat(9_000))),
+            reason: in_short(&"\u{e9}".repeat(9_000)),
+            issued_at: 1,
+            ..Halt::default()
+        };
+        assert_eq!(halt.reason.chars().count(), REASON_CHARS_MAX);
+        let sent = Codec::fixed().encode_fact(&Fact::Halt(Box::new(halt.clone()))).unwrap();
+        assert_eq!(Codec::fixed().fact(ControlTopic::Feedback, &sent), Ok(Fact::Halt(Box::new(halt))));
+        assert!(parse_scope(&format!("account={}", "a".repeat(257))).is_err());
+        assert!(parse_scope(&format!("campaign=a/{}", "c".repeat(257))).is_err());
     }
 }

@@ -32,7 +32,7 @@ mod verify;
 mod why;
 mod wire;
 
-pub use halt::{leave_file as leave_halt_file, parse_scope};
+pub use halt::{REASON_CHARS_MAX, leave_file as leave_halt_file, parse_scope};
 pub use proposals::specification;
 pub use why::is_other_half;
 
@@ -122,4 +122,10 @@ pub fn actor(given: Option<&str>) -> String {
         .or_else(|| std::env::var("USER").ok())
         .or_else(|| std::env::var("LOGNAME").ok())
         .unwrap_or_else(|| "unknown".into())
+        .chars()
+        .take(ACTOR_CHARS_MAX)
+        .collect()
 }
+
+/// Longer than any name; a record with a text above 4 kB would be refused.
+const ACTOR_CHARS_MAX: usize = 200;

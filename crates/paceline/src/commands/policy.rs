@@ -57,6 +57,12 @@ pub fn checked(file: &Path) -> Outcome<String> {
         )
         .listing(lines)
     })?;
+    if body.parse::<toml::Table>().is_ok_and(|table| table.is_empty()) {
+        eprintln!(
+            "warning: {} sets nothing: the built-in numbers hold, without rules, goals and experiments",
+            file.display()
+        );
+    }
     Ok(body)
 }
 
@@ -75,7 +81,7 @@ fn apply(settings: &Settings, name: &str, file: &Path) -> Outcome {
     let payload = registry::codec(settings, &[RecordName::PolicyVersion])?
         .encode_fact(&Fact::PolicyVersion(Box::new(policy)))
         .map_err(|error| {
-            Failure::failed(format!("encoding the policy: {error}"), "a policy file may have at most some 900 kB")
+            Failure::failed(format!("encoding the policy: {error}"), "a policy file may have at most 512 KiB")
         })?;
     let mut sender = sender(&connect(settings, "policy"))?;
     sender.send(&settings.topics.policy, None, Some(name.as_bytes()), Some(&payload), None)?;

@@ -11,7 +11,7 @@ use kafka_io::{Admin, From, LogReader, Until};
 use model::fact::{ControlTopic, Decision, Fact};
 use model::output::Adjustment;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -102,8 +102,10 @@ fn list(settings: &Settings, output: Output) -> Outcome {
 
 fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
-    if let Some((campaign_id, _)) = specification(&arguments.command_id) {
-        let account_id = account_of(&settings, campaign_id)?;
+    if let Some((campaign_id, version)) = specification(&arguments.command_id) {
+        let mut accounts = accounts_of(&settings, campaign_id, version)?;
+        accounts.retain(|account| arguments.account.as_ref().is_none_or(|asked| asked == account));
+        let account_id = only(accounts, campaign_id, version)?;
         return send(&settings, arguments, decision, account_id, campaign_id.to_owned());
     }
     let proposal = latest(&settings)?.remove(&arguments.command_id).ok_or_else(|| {
@@ -124,27 +126,42 @@ pub fn specification(id: &str) -> Option<(&str, i64)> {
     Some((campaign_id, version.parse().ok()?))
 }
 
-fn account_of(settings: &Settings, campaign_id: &str) -> Outcome<String> {
+/// Accounts that published this version of a campaign of this name: two may have the same name.
+fn accounts_of(settings: &Settings, campaign_id: &str, version: i64) -> Outcome<BTreeSet<String>> {
     let connection = connect(settings, "proposals");
     let topic = &settings.topics.campaigns;
     let partitions = Admin::connect(&connection, PATIENCE)?.partitions(&[topic])?.remove(topic).flatten().unwrap_or(0);
     let codec = registry::codec(settings, &[])?;
     let mut reader = LogReader::open(&connection, PATIENCE)?;
-    let mut account_id = None;
+    let mut accounts = BTreeSet::new();
     for partition in 0..partitions {
         reader.read(topic, partition, From::Earliest, Until::StableEnd, |record| {
             if let Some(Ok(Fact::CampaignSpec(spec))) =
                 record.payload.map(|payload| codec.fact(ControlTopic::Campaigns, payload))
-                && spec.campaign_id == campaign_id
+                && (spec.campaign_id.as_str(), spec.version) == (campaign_id, version)
             {
-                account_id = Some(spec.account_id);
+                accounts.insert(spec.account_id);
             }
             ControlFlow::Continue(())
         })?;
     }
-    account_id.ok_or_else(|| {
-        Failure::failed(format!("no campaign {campaign_id} is specified"), "see `paceline tap` of the campaigns topic")
-    })
+    Ok(accounts)
+}
+
+/// The one account that is meant; a yes to another's jump would be worse than none.
+fn only(accounts: BTreeSet<String>, campaign_id: &str, version: i64) -> Outcome<String> {
+    let mut all: Vec<String> = accounts.into_iter().collect();
+    match all.len() {
+        1 => Ok(all.remove(0)),
+        0 => Err(Failure::failed(
+            format!("no version {version} of a campaign {campaign_id} is published"),
+            "see `paceline tap` of the campaigns topic, and the alert spec_jump for the id",
+        )),
+        _ => Err(Failure::failed(
+            format!("the accounts {} each have a version {version} of a campaign {campaign_id}", all.join(", ")),
+            "say which one with --account",
+        )),
+    }
 }
 
 fn send(
@@ -162,7 +179,7 @@ fn send(
         value_micros: None,
         until: None,
         actor: actor(arguments.actor.as_deref()),
-        reason: arguments.reason.clone(),
+        reason: arguments.reason.as_deref().map(super::halt::in_short),
         decided_at: Clock::System.now_ms(),
     };
     let payload =
@@ -173,4 +190,18 @@ fn send(
     sender.send(&settings.topics.feedback, None, Some(campaign_id.as_bytes()), Some(&payload), None)?;
     sender.flush(PATIENCE)?;
     say(&json!({ "command_id": arguments.command_id, "decision": decision }).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_specification_s_jump_is_confirmed_for_one_account_that_has_it_or_for_none() {
+        let of = |accounts: &[&str]| only(accounts.iter().map(|id| (*id).to_owned()).collect(), "spring", 7);
+        assert_eq!(of(&["acme"]).unwrap(), "acme");
+        assert!(of(&[]).unwrap_err().to_string().contains("no version 7 of a campaign spring"));
+        let refused = of(&["acme", "tea"]).unwrap_err().to_string();
+        assert!(refused.contains("acme, tea") && refused.contains("--account"), "{refused}");
+    }
 }

@@ -70,7 +70,8 @@ pub fn read(path: &Path) -> Outcome<Trial> {
     Ok(trial)
 }
 
-fn policy(path: &Path) -> Outcome<PolicyVersion> {
+/// The policy of a file, checked.
+pub(super) fn policy(path: &Path) -> Outcome<PolicyVersion> {
     let body = fs::read_to_string(path).map_err(|error| {
         Failure::failed(format!("cannot read the policy {}: {error}", path.display()), "give the path of a policy file")
     })?;

@@ -244,6 +244,9 @@ fn report(history: &History, output: Output, partitions: &[i32], done: Vec<Compa
             }
         }
     }
+    if total.values().all(|tally| *tally == Tally::default()) {
+        eprintln!("warning: nothing was compared: no decision of what was asked for is committed");
+    }
     match different {
         0 => Ok(()),
         count => Err(Failure::new(

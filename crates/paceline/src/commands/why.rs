@@ -158,9 +158,11 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
             Ok(())
         })?;
         let state = controller.view();
-        let Some(summary) = state.campaigns().find(|summary| summary.campaign_id == campaign) else { continue };
-        let view = CampaignView::of(&summary, &state.why(&summary.account_id, campaign));
-        let around = state.said_around(&summary.account_id, campaign);
+        let Some(summary) = state.campaigns().find(|one| is_named(campaign, &one.account_id, &one.campaign_id)) else {
+            continue;
+        };
+        let view = CampaignView::of(&summary, &state.why(&summary.account_id, &summary.campaign_id));
+        let around = state.said_around(&summary.account_id, &summary.campaign_id);
         if output == Output::Json {
             let mut document = json!(view);
             document["around"] = json!(around);
@@ -196,6 +198,12 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
     Err(Failure::failed(format!("no campaign {campaign} was known at that time"), "see /api/v1/campaigns"))
 }
 
+/// Whether `name` is the campaign's id, or ACCOUNT/ID where several accounts have one of that id.
+fn is_named(name: &str, account_id: &str, campaign_id: &str) -> bool {
+    let of_account = name.strip_prefix(account_id).and_then(|rest| rest.strip_prefix('/'));
+    name == campaign_id || of_account == Some(campaign_id)
+}
+
 /// A rule that holds, what came of it, and what it asks.
 fn ruling(said: &RuleView, laws: &[Law]) -> String {
     let did = said.action.as_deref().map_or(String::new(), |action| format!(" ({action})"));
@@ -227,6 +235,14 @@ fn amount(micros: i64) -> String {
 mod tests {
     use super::*;
     use model::output::Explanation;
+
+    #[test]
+    fn a_campaign_is_named_by_its_id_or_with_its_account() {
+        assert!(is_named("c", "acme", "c") && is_named("acme/c", "acme", "c") && is_named("a/c", "acme", "a/c"));
+        assert!(
+            !is_named("other/c", "acme", "c") && !is_named("acme/", "acme", "c") && !is_named("acmec", "acme", "c")
+        );
+    }
 
     fn record(id: &str, state: &str, kind: &str, offset: i64) -> Adjustment {
         Adjustment {

@@ -41,6 +41,7 @@ assets! {
     "back.js": SCRIPT,
     "base.css": CSS,
     "breakdown.js": SCRIPT,
+    "by-hour.js": SCRIPT,
     "campaign-day.js": SCRIPT,
     "campaign-facts.js": SCRIPT,
     "campaign-flight.js": SCRIPT,

@@ -137,7 +137,8 @@ mod tests {
     fn who_takes_a_byte_now_and_then_is_let_go_too() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut ours = WriteLimit::new(Dripping(None), Duration::from_millis(50));
+            // Two hundred drips long, so that a loaded machine has its second one in time.
+            let mut ours = WriteLimit::new(Dripping(None), Duration::from_secs(1));
             let mut taken = 0;
             let error = loop {
                 match poll_fn(|context| Pin::new(&mut ours).poll_write(context, b"xyz")).await {

@@ -5,7 +5,7 @@ use super::Shared;
 use super::access::{Caller, Deed, ENGINE};
 use super::courier::Parcel;
 use super::problem::{Problem, Told};
-use crate::commands::{parse_scope, specification};
+use crate::commands::{REASON_CHARS_MAX, parse_scope, specification};
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -17,8 +17,6 @@ use std::collections::BTreeSet;
 
 /// Proposals decided in one call.
 const BULK_MAX: usize = 200;
-/// A reason is a sentence or two.
-const REASON_CHARS_MAX: usize = 500;
 /// Longer than any id or scope that is ours.
 const ID_CHARS_MAX: usize = 1_024;
 
@@ -74,7 +72,7 @@ pub struct Scope {
 struct Sent {
     action: &'static str,
     subject: String,
-    /// sent, unknown, already_decided, own_proposal, busy.
+    /// sent, unknown, ambiguous, already_decided, own_proposal, busy.
     outcome: &'static str,
 }
 
@@ -105,6 +103,13 @@ fn decide_one(shared: &Shared, caller: &Caller, id: String, word: Word, reason: 
     match sent.outcome {
         "sent" => Ok(accepted(&[sent])),
         "unknown" => Err(Problem::unknown(format!("no proposal {} is held in memory", sent.subject))),
+        "ambiguous" => {
+            let words = format!(
+                "{} waits in more than one account; decide with `paceline proposals … --account ID`",
+                sent.subject
+            );
+            Err(Problem::new(StatusCode::CONFLICT, "ambiguous", words))
+        }
         "busy" => Err(busy(shared)),
         "own_proposal" => {
             Err(Problem::new(StatusCode::FORBIDDEN, "own_proposal", "who made a proposal does not decide it"))
@@ -153,12 +158,14 @@ fn decide(shared: &Shared, caller: &Caller, id: String, word: Word, reason: &str
 /// Account and campaign of what is to be decided, or why it cannot be.
 fn subject(shared: &Shared, caller: &Caller, id: &str) -> Result<(String, String), &'static str> {
     if let Some((campaign_id, version)) = specification(id) {
-        let waits = shared
-            .published
-            .entries()
-            .into_iter()
-            .find(|entry| entry.view.campaign_id == campaign_id && entry.view.spec_waits_version == Some(version));
-        return waits.map(|entry| (entry.view.account_id.clone(), campaign_id.to_owned())).ok_or("unknown");
+        let mut waiting =
+            shared.published.entries().into_iter().filter(|entry| {
+                entry.view.campaign_id == campaign_id && entry.view.spec_waits_version == Some(version)
+            });
+        let one = waiting.next().ok_or("unknown")?;
+        // The id has no account: a yes to another's jump would be worse than none.
+        let is_only = waiting.next().is_none();
+        return is_only.then(|| (one.view.account_id.clone(), campaign_id.to_owned())).ok_or("ambiguous");
     }
     let proposal = shared.published.proposals().into_iter().find(|proposal| proposal.command_id == id);
     let proposal = proposal.ok_or("unknown")?;

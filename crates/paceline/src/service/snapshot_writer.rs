@@ -147,7 +147,11 @@ impl Frozen for SnapshotJob {
 fn write(of_folder: &mut BTreeMap<PathBuf, Snapshots>, folder: &Path, job: &dyn Frozen) -> std::io::Result<u64> {
     let snapshots = match of_folder.entry(folder.to_owned()) {
         Entry::Occupied(known) => known.into_mut(),
-        Entry::Vacant(new) => new.insert(Snapshots::open(Box::new(Directory::open(folder)?))?),
+        Entry::Vacant(new) => {
+            let directory = Directory::open(folder)?;
+            directory.remove_unfinished()?;
+            new.insert(Snapshots::open(Box::new(directory))?)
+        }
     };
     let header = job.header().map_err(std::io::Error::other)?;
     Ok(snapshots.write(header, job.taken_at_ms(), job.chunks())?.bytes)

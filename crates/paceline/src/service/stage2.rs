@@ -17,7 +17,7 @@ use super::tally::Tally;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::published::{AccountGoal, CampaignEntry, ExperimentView, HaltView};
 use crate::snapshots::Chunk;
-use crate::telemetry::{ACK_RESULTS, ALERT_KINDS, Metrics, known};
+use crate::telemetry::{ACK_RESULTS, Metrics, alert_kind, known};
 use avro_codec::RecordName;
 use controller::{Authority, Controller, JournalPosition, Outputs};
 use kafka_io::{
@@ -616,7 +616,7 @@ impl Sink<'_> {
         }
         outputs.proposals.iter().for_each(|proposal| published.put_proposal(proposal));
         for alert in &outputs.alerts {
-            let kind = known(&ALERT_KINDS, &alert.kind);
+            let kind = alert_kind(&alert.kind);
             metrics.alerts.with_label_values(&[kind, &alert.severity, &alert.state]).inc();
             published.put_alert(alert);
         }

@@ -3,7 +3,7 @@
 //! What always holds: no identifier is a label; currencies are, and at most [`CURRENCIES_MAX`] of them. Sums of money
 //! saturate.
 
-use crate::telemetry::{ALERT_KINDS, Metrics, known};
+use crate::telemetry::{ALERT_KINDS, Metrics, alert_kind};
 use controller::{CampaignSummary, View};
 use model::time::Millis;
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +49,7 @@ impl Tally {
     /// Counts what else a state holds.
     pub fn state(&mut self, state: View<'_>) {
         for alert in state.alerts() {
-            *self.alerts.entry((known(&ALERT_KINDS, &alert.kind), alert.severity.clone())).or_default() += 1;
+            *self.alerts.entry((alert_kind(&alert.kind), alert.severity.clone())).or_default() += 1;
         }
         let waiting = state.proposals().map(|proposal| proposal.issued_at).min();
         self.oldest_proposal = self.oldest_proposal.into_iter().chain(waiting).min();

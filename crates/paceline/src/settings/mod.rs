@@ -273,6 +273,13 @@ impl Settings {
         }
         let http_listen = address(reader, "http.listen", "127.0.0.1:8080", "dashboard and API");
         let http = HttpSettings::read(reader, http_listen);
+        let metrics_listen = address(reader, "metrics.listen", "127.0.0.1:9464", "Prometheus metrics");
+        if metrics_listen == http_listen && metrics_listen.port() != 0 {
+            reader.mistake_of(
+                "metrics.listen",
+                &format!("{metrics_listen} is http.listen already; each needs its own port"),
+            );
+        }
         Self {
             brokers,
             kafka_properties,
@@ -295,7 +302,7 @@ impl Settings {
             minute_rows: reader.flag("kpis.minute_rows", false, "publish a KPI row for each closed minute too"),
             http_listen,
             http,
-            metrics_listen: address(reader, "metrics.listen", "127.0.0.1:9464", "Prometheus metrics"),
+            metrics_listen,
             notifications: NotificationSettings::read(reader),
             user_key_secret: reader.secret(
                 "user_key.secret",
@@ -311,7 +318,7 @@ impl Settings {
             snapshot_interval_ms: reader.duration_ms("snapshots.interval", "10m", "time between two snapshots"),
             snapshot_log_bytes: reader.number(
                 "snapshots.log_bytes",
-                250_000_000,
+                180_000_000,
                 1_000_000..=1_000_000_000_000,
                 "bytes of log after which a snapshot is due earlier: a restart reads at most about that again, a second or two",
             ),
@@ -364,6 +371,19 @@ mod tests {
         assert_eq!(refused.kind.exit_code(), 78);
         let words = refused.to_string();
         assert!(words.contains("topics.clicks (default): \"ads.clicks\" is topics.impressions already"), "{words}");
+    }
+
+    #[test]
+    fn one_port_for_both_faces_is_a_mistake_and_not_a_port_that_somebody_holds() {
+        let pairs = ["HTTP__LISTEN", "METRICS__LISTEN"];
+        let of = |port: u16| {
+            let pairs = pairs.map(|name| (format!("PACELINE__{name}"), format!("127.0.0.1:{port}")));
+            Settings::load_with(&[], &BTreeMap::from(pairs))
+        };
+        let refused = of(9_000).unwrap_err();
+        assert_eq!(refused.kind.exit_code(), 78);
+        assert!(refused.to_string().contains("127.0.0.1:9000 is http.listen already"), "{refused}");
+        assert!(of(0).is_ok(), "any free port is another one");
     }
 
     #[test]

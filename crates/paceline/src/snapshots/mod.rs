@@ -131,7 +131,11 @@ impl Snapshots {
         }
         let manifest = Manifest { format: FORMAT, taken_at_ms, header, chunks: places.values().cloned().collect() };
         let bytes = seal(&manifest)?;
-        self.store.put(&manifest_name(sequence), &bytes)?;
+        if let Err(error) = self.store.put(&manifest_name(sequence), &bytes) {
+            // No manifest names the pack, and on a full disk its room is what the next write needs.
+            let _ = self.store.delete(&pack_name(sequence));
+            return Err(error);
+        }
         summary.bytes = (pack.len() + bytes.len()) as u64;
         self.written = places;
         self.forget_old()?;
@@ -374,6 +378,32 @@ mod tests {
         let written = ours.write(vec![9], 9, vec![chunk("a", 1, "one"), chunk("b", 4, "x")]).unwrap();
         assert_eq!((written.chunks_written, written.chunks_kept), (2, 0));
         assert_eq!(contents(&ours), (vec![9], vec!["a=one".into(), "b=x".into()], vec![]));
+    }
+
+    #[test]
+    fn a_pack_without_a_manifest_does_not_stay() {
+        struct NoManifest(Memory);
+        impl SnapshotStore for NoManifest {
+            fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+                if name.starts_with("manifest-") {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0.put(name, bytes)
+            }
+            fn get(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+                self.0.get(name)
+            }
+            fn list(&self) -> io::Result<Vec<String>> {
+                self.0.list()
+            }
+            fn delete(&self, name: &str) -> io::Result<()> {
+                self.0.delete(name)
+            }
+        }
+        let memory = Memory::default();
+        let mut snapshots = Snapshots::open(Box::new(NoManifest(memory.clone()))).unwrap();
+        assert!(snapshots.write(vec![1], 1, vec![chunk("a", 1, "one")]).is_err());
+        assert!(memory.list().unwrap().is_empty());
     }
 
     #[test]

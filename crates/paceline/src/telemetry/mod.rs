@@ -7,7 +7,7 @@ mod metrics;
 mod words;
 
 pub use metrics::{Metrics, event_word};
-pub use words::{ACK_RESULTS, ALERT_KINDS, OTHER, known};
+pub use words::{ACK_RESULTS, ALERT_KINDS, OTHER, alert_kind, known};
 
 use crate::failure::{Failure, Outcome};
 use tracing_subscriber::EnvFilter;

@@ -9,7 +9,8 @@ use avro_codec::RejectReason;
 pub const OTHER: &str = "other";
 
 /// Kinds of alerts: those of the policy, then the controller's own.
-pub const ALERT_KINDS: [&str; 26] = [
+/// Rules and goals of an account are counted under the word before their name.
+pub const ALERT_KINDS: [&str; 30] = [
     "early_stop",
     "hard_stop",
     "runaway",
@@ -30,12 +31,16 @@ pub const ALERT_KINDS: [&str; 26] = [
     "policy_invalid",
     "integrity_hold",
     "quarantine_full",
+    "unknown_campaign",
+    "currency_mismatch",
     "halt_outdated",
     "history_lost",
     "breaker",
     "underperformer",
     "experiment_over",
     "first_touch_association",
+    "rule",
+    "goal_at_risk",
 ];
 
 /// Kinds of commands.
@@ -98,6 +103,11 @@ pub const REJECT_REASONS: [&str; 14] = {
     ]
 };
 
+/// The kind of an alert as a label.
+pub fn alert_kind(kind: &str) -> &'static str {
+    known(&ALERT_KINDS, kind.split(':').next().unwrap_or(kind))
+}
+
 /// The word, where it is one of these; labels are bounded also where somebody else chooses the words.
 pub fn known<'a>(words: &[&'a str], word: &str) -> &'a str {
     words.iter().find(|known| **known == word).copied().unwrap_or(OTHER)
@@ -127,6 +137,25 @@ mod tests {
         assert!(found.len() > 18, "the kinds are not found in their sources: {found:?}");
         let missing: Vec<_> = found.iter().filter(|word| !ALERT_KINDS.contains(&word.as_str())).collect();
         assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    /// Else a kind is counted as `other`, or a person who meets it finds no word of help.
+    #[test]
+    fn every_kind_that_is_explained_to_people_has_its_series_and_the_other_way_round() {
+        let source = include_str!("../http/assets/alert-help.js");
+        let table = source.split("const HELP = {").nth(1).and_then(|rest| rest.split("\n};").next()).unwrap();
+        let mut explained: Vec<_> = table.lines().filter_map(|line| Some(line.trim().split_once(": [")?.0)).collect();
+        let mut counted = ALERT_KINDS.to_vec();
+        explained.sort_unstable();
+        counted.sort_unstable();
+        assert_eq!(explained, counted);
+    }
+
+    #[test]
+    fn an_alert_of_a_rule_is_counted_without_its_name() {
+        assert_eq!(alert_kind("rule:dear clicks"), "rule");
+        assert_eq!(alert_kind("unknown_campaign"), "unknown_campaign");
+        assert_eq!(alert_kind("somebody:else"), OTHER);
     }
 
     #[test]

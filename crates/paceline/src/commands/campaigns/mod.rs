@@ -33,11 +33,18 @@ pub fn run(command: &CampaignsCommand) -> Outcome {
     }
     let (specs, unchanged) = news(specs, &specified::read(&settings, "campaigns")?)?;
     let codec = registry::codec(&settings, &[RecordName::CampaignSpec])?;
+    // All of them before the first is sent: one that the service would refuse refuses all.
+    let payloads = specs.iter().map(|spec| {
+        codec.encode_fact(&Fact::CampaignSpec(Box::new(spec.clone()))).map_err(|error| {
+            Failure::failed(
+                format!("campaign {:?} cannot be sent, nothing was sent: {error}", spec.campaign_id),
+                "shorten it: 4 kB a text, 256 KiB a specification",
+            )
+        })
+    });
+    let payloads = payloads.collect::<Outcome<Vec<_>>>()?;
     let mut sender = sender(&connect(&settings, "campaigns"))?;
-    for spec in &specs {
-        let payload = codec
-            .encode_fact(&Fact::CampaignSpec(Box::new(spec.clone())))
-            .map_err(|error| Failure::failed(format!("encoding campaign {}: {error}", spec.campaign_id), ""))?;
+    for (spec, payload) in specs.iter().zip(payloads) {
         sender.send(&settings.topics.campaigns, None, Some(spec.campaign_id.as_bytes()), Some(&payload), None)?;
     }
     sender.flush(SEND_LIMIT)?;
@@ -81,6 +88,7 @@ pub fn checked(files: &[PathBuf]) -> Outcome<Vec<(String, CampaignSpec)>> {
     let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
     for file in files {
         match read(file) {
+            Ok(found) if found.is_empty() => mistakes.push(format!("{}: holds no campaign", file.display())),
             Ok(found) => specs.extend(found.into_iter().map(|spec| (file.display().to_string(), spec))),
             Err(reason) => mistakes.push(format!("{}: {reason}", file.display())),
         }
@@ -158,6 +166,7 @@ fn from_toml(text: &str) -> Result<Vec<Value>, String> {
     match json.get("campaign") {
         Some(Value::Array(campaigns)) => Ok(campaigns.clone()),
         Some(_) => Err("campaign must be [[campaign]] blocks".into()),
+        None if json.as_object().is_none_or(Map::is_empty) => Ok(Vec::new()),
         None => Ok(vec![json]),
     }
 }
@@ -241,6 +250,20 @@ mod tests {
         assert_eq!((sent, unchanged), (vec![spec("b", 3, "next"), spec("c", 1, "new")], 1));
         let refused = of(&[spec("a", 1, "old"), spec("b", 3, "next")]).unwrap_err();
         assert!(refused.mistakes.len() == 1 && refused.mistakes[0].contains("version = 3"), "{refused}");
+    }
+
+    #[test]
+    fn a_file_without_a_campaign_is_a_mistake_in_every_format() {
+        let folder = std::env::temp_dir().join(format!("paceline-campaigns-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        for (name, text) in [("a.toml", "# nothing\n"), ("b.json", "[]"), ("c.csv", "campaign_id\n"), ("d.jsonl", "\n")]
+        {
+            let file = folder.join(name);
+            std::fs::write(&file, text).unwrap();
+            let refused = checked(&[file]).unwrap_err();
+            assert!(refused.mistakes[0].ends_with("holds no campaign"), "{refused}");
+        }
+        let _ = std::fs::remove_dir_all(folder);
     }
 
     #[test]

@@ -255,12 +255,23 @@ fn a_child_that_talks_nonsense_ends_or_is_not_there_fails_and_says_so() {
     let _ = std::fs::remove_dir_all(&folder);
 }
 
+/// What a person copies is one file a language; the rule comes as a library and is not copied.
 #[test]
-fn the_examples_consumers_stay_under_sixty_lines() {
+fn the_examples_consumers_stay_under_sixty_lines_and_need_no_file_beside_them() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/clients");
-    for file in ["python/consumer.py", "java/src/main/java/Consumer.java", "go/consumer.go", "node/consumer.mjs"] {
+    for (file, library, beside) in [
+        ("python/consumer/consumer.py", "from paceline_subscriber import", "from ."),
+        ("java/consumer/src/main/java/Consumer.java", "import paceline.client.Subscriber;", "new Adapter"),
+        ("go/consumer/main.go", "\"paceline.example/subscriber\"", "adapter"),
+        ("node/consumer/consumer.mjs", "from 'paceline-subscriber'", "from './"),
+    ] {
         let text = std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
         assert!(text.lines().count() < 60, "{file} has {} lines", text.lines().count());
+        assert!(text.lines().all(|line| line.chars().count() <= 170), "{file} hides lines in long ones");
         assert!(text.to_lowercase().contains("committed"), "{file} does not say how it reads");
+        assert!(
+            text.contains(library) && !text.contains(beside),
+            "{file} takes the rule from elsewhere than the library"
+        );
     }
 }

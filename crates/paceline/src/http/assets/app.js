@@ -55,6 +55,7 @@ async function start() {
   document.getElementById("leave").addEventListener("click", () => api.signOut().finally(() => location.reload()));
   setInterval(drawFrame, 1000);
   addEventListener("hashchange", open);
+  addEventListener("resize", showWhere);
   drawFrame();
   if (await entered()) {
     follow();
@@ -119,6 +120,7 @@ function open() {
   if (opened) root.querySelector("h1")?.focus({ preventScroll: true });
   opened = true;
   drawFrame();
+  showWhere();
 }
 let opened = false;
 
@@ -132,6 +134,12 @@ function read(hash) {
     }
   });
   return { parts, query: new URLSearchParams(search ?? "") };
+}
+
+/** On a narrow screen the views' names scroll: the one that is open is brought into sight. */
+function showWhere() {
+  const here = nav.querySelector("[aria-current]");
+  if (here) nav.parentElement.scrollLeft = here.offsetLeft - (nav.parentElement.clientWidth - here.offsetWidth) / 2;
 }
 
 function drawFrame() {

@@ -1,7 +1,8 @@
-// A campaign by device, place, placement and creative, and what each attribution model credits it with: plain tables,
+// A campaign by device, place, hour, placement and creative, and what each attribution model credits it with: plain tables,
 // with a bar for the share of the spend. What cannot be divided is n/a and says why.
 
 import * as api from "./api.js";
+import { byHour } from "./by-hour.js";
 import { h, replace } from "./dom.js";
 import { count, isKnown, measure, missing, moneyText, percent } from "./format.js";
 import { Words, words } from "./words.js";
@@ -9,6 +10,7 @@ import { Words, words } from "./words.js";
 const DIMENSIONS = [
   ["device", "Device"],
   ["geo", "Place"],
+  ["hour", "Hour of the day"],
   ["placement", "Placement"],
   ["creative", "Creative"],
   ["channel", "Channel"],
@@ -52,7 +54,7 @@ export function breakdown(path, signal) {
     readAt = Date.now();
     const asked = { ...state };
     const [by, side] = await Promise.all([
-      api.get(`${path}/breakdown?dimension=${asked.dimension}&window=${asked.window}`, signal).catch(() => null),
+      values(path, asked, signal).catch(() => null),
       api.get(`${path}/attribution?window=${asked.window}`, signal).catch(() => null),
     ]);
     if (signal.aborted || asked.dimension !== state.dimension || asked.window !== state.window) return;
@@ -80,6 +82,11 @@ export function breakdown(path, signal) {
     /** Reads again unless it was read just now. */
     refresh: () => (Date.now() - readAt > CALM_MS ? read() : null),
   };
+}
+
+async function values(path, asked, signal) {
+  if (asked.dimension !== "hour") return api.get(`${path}/breakdown?dimension=${asked.dimension}&window=${asked.window}`, signal);
+  return byHour(await api.get(`${path}/series?window=hour`, signal), asked.window);
 }
 
 function valueTable(by) {
@@ -110,8 +117,10 @@ function valueTable(by) {
     h(
       "p",
       { class: "hint" },
-      "As events tell, before corrections; conversions by last touch. Clicks taken back as invalid are not known by ",
-      `${by.dimension}: ${words(by.invalid_clicks_reason)}.`,
+      by.note ?? [
+        "As events tell, before corrections; conversions by last touch. Clicks taken back as invalid are not known by ",
+        `${by.dimension}: ${words(by.invalid_clicks_reason)}.`,
+      ],
     ),
   ];
 }

@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { h, replace } from "./dom.js";
-import { count, date, duration, isKnown, missing, range, share, significant } from "./format.js";
+import { count, counted, date, duration, isKnown, missing, range, share, significant } from "./format.js";
 import { currencyOf, listen, now } from "./live.js";
 import { empty, reading } from "./states.js";
 import { Words, words } from "./words.js";
@@ -42,14 +42,14 @@ export function mount(root, route, signal) {
     (data, place) => {
       if (!list.isConnected) place.append(list, legend);
       const all = data.experiments;
-      replace(found, all.length ? `${count(all.length)} ${all.length === 1 ? "experiment" : "experiments"}` : []);
+      replace(found, all.length ? counted(all.length, "experiment") : []);
       legend.hidden = !all.length;
       replace(
         list,
         all.length
           ? all.map(card)
           : empty(
-              "The policy names no experiment.",
+              "No experiment of an account that has campaigns stands in the policy.",
               "An [[experiment]] block in the policy file compares two policies on live campaigns: paceline policy apply FILE.",
             ),
       );
@@ -62,7 +62,7 @@ export function mount(root, route, signal) {
 }
 
 const LEGEND =
-  "Difference: of an arm against the first, as a share of what the campaigns' own days let expect; the interval holds at every look. Doubt: the always-valid p-value. Loops remember yesterday, so an effect that lasts into the next day is seen smaller than it is.";
+  "Difference: of an arm against the first, as a share of what the campaigns' own days let expect; the interval holds at every look. Doubt: the always-valid p-value, how often equal arms would ever look this different. Loops remember yesterday, so an effect that lasts into the next day is seen smaller than it is.";
 
 function card(one) {
   const [tone, verdict] = VERDICTS[one.verdict] ?? ["", words(one.verdict)];
@@ -76,7 +76,7 @@ function card(one) {
         "div",
         { class: "grow" },
         h("h2", {}, one.id, " ", h("span", { class: `verdict ${tone}` }, verdict)),
-        h("span", { class: "sub" }, `${one.account_id} \u00b7 ${inWords(one)} \u00b7 ${span(one)} \u00b7 judged ${one.mature_days} days after each`),
+        h("span", { class: "sub" }, `${one.account_id} \u00b7 ${inWords(one)} \u00b7 ${span(one)} \u00b7 each day judged ${counted(one.mature_days, "day")} after it`),
       ),
     ),
     h("p", { class: "note-text" }, outcome(one)),
@@ -94,7 +94,9 @@ const at = text => Date.parse(`${text}T00:00:00Z`);
 
 function span(one) {
   const ends = at(one.start) + (one.days - 1) * DAY_MS;
-  return `${range(date(at(one.start)), date(ends))} (${one.days} days)`;
+  const today = Math.floor((now() - at(one.start)) / DAY_MS) + 1;
+  const far = one.verdict === "running" && today > 0 && today <= one.days ? `day ${today} of ${one.days}` : counted(one.days, "day");
+  return `${range(date(at(one.start)), date(ends))} (${far})`;
 }
 
 /** What it says today, as a sentence. */
@@ -109,42 +111,47 @@ function outcome(one) {
   if (one.verdict === "decided") return `\u201c${one.winner}\u201d is better; that is certain enough${on}.`;
   const judged = one.arms.reduce((sum, arm) => sum + arm.days_judged, 0);
   if (one.verdict === "over") return `Its days are over, and ${count(judged)} days of campaigns tell no arm apart.`;
-  return judged
-    ? `No difference is proven yet, after ${count(judged)} days of campaigns.`
-    : `No day of it has been judged yet: a day is judged ${one.mature_days} days after it ended.`;
+  const mature = counted(one.mature_days, "day");
+  if (!judged) return `No day of it has been judged yet: a day is judged ${mature} after it ended.`;
+  return one.comparisons.some(comparison => comparison.effect)
+    ? `No difference is proven yet, after ${counted(judged, "day")} of campaigns.`
+    : `${counted(judged, "day")} of campaigns judged, and nothing compared yet: the first four days of a campaign only say what to expect of it.`;
 }
 
+const HEADS = ["Arm", "Difference", "Doubt", null, "Days judged", "Share"];
+
+const cell = (label, ...inside) => h("td", { role: "cell", class: "n", "data-label": label }, ...inside);
+
 function arms(one) {
+  const measure = Words(inWords(one));
   const against = new Map(one.comparisons.map(comparison => [comparison.arm, comparison]));
   const row = (arm, index) =>
     h(
       "tr",
-      {},
-      h("th", { scope: "row" }, arm.name, arm.name === one.winner ? h("span", { class: "tag" }, "better") : null),
-      h("td", { class: "n" }, index ? effect(against.get(arm.name)) : h("span", { class: "missing" }, "compared with")),
-      h("td", { class: "n" }, index ? doubt(against.get(arm.name), one) : ""),
-      h("td", { class: "n" }, isKnown(arm.mean) ? significant(arm.mean) : missing("no day judged yet")),
-      h("td", { class: "n" }, count(arm.days_judged)),
-      h("td", { class: "n" }, share(arm.share)),
+      { role: "row" },
+      h("th", { scope: "row", role: "rowheader", class: "name" }, arm.name, arm.name === one.winner ? h("span", { class: "tag" }, "better") : null),
+      cell(HEADS[1], index ? effect(against.get(arm.name)) : h("span", { class: "missing" }, "compared with")),
+      cell(HEADS[2], index ? doubt(against.get(arm.name), one) : h("span", { class: "missing" }, "compared with")),
+      cell(measure, isKnown(arm.mean) ? significant(arm.mean) : missing("no day judged yet")),
+      cell(HEADS[4], count(arm.days_judged)),
+      cell(HEADS[5], share(arm.share)),
     );
   return h(
     "div",
     { class: "table-scroll", role: "region", "aria-label": `Arms of ${one.id}`, tabindex: "0" },
     h(
       "table",
-      { class: "small" },
+      { class: "small", role: "table" },
       h(
         "thead",
-        {},
+        { role: "rowgroup" },
         h(
           "tr",
-          {},
-          [["Arm"], ["Difference", "n"], ["Doubt", "n"], [Words(inWords(one)), "n"], ["Days judged", "n"], ["Share", "n"]].map(
-            ([text, kind]) => h("th", { scope: "col", class: kind }, text),
-          ),
+          { role: "row" },
+          HEADS.map((text, at) => h("th", { scope: "col", role: "columnheader", class: at ? "n" : null }, text ?? measure)),
         ),
       ),
-      h("tbody", {}, one.arms.map(row)),
+      h("tbody", { role: "rowgroup" }, one.arms.map(row)),
     ),
   );
 }
@@ -152,7 +159,7 @@ function arms(one) {
 /** How much better or worse than the first arm, with where it may lie. */
 function effect(comparison) {
   const found = comparison?.effect;
-  if (!found) return missing("fewer than two days of each arm");
+  if (!found) return missing("no two days to compare yet");
   return [signed(found.mid), h("span", { class: "sub" }, range(signed(found.low), signed(found.high)))];
 }
 
@@ -160,10 +167,10 @@ const signed = part => `${part > 0 ? "+" : ""}${share(part, 1)}`;
 
 /** How often equal arms would look this different, at any time of looking. */
 function doubt(comparison, one) {
-  if (!comparison || !isKnown(comparison.p_value)) return missing("no day judged yet");
+  if (!comparison?.effect || !isKnown(comparison.p_value)) return missing("nothing compared yet");
   const p = comparison.p_value;
   return [
     p < 0.001 ? "under 0.001" : p.toFixed(3),
-    h("span", { class: "sub" }, p <= one.alpha ? "believed" : `believed at ${one.alpha}`),
+    h("span", { class: "sub" }, p <= one.alpha ? "believed" : `not yet: believed at ${one.alpha} or less`),
   ];
 }

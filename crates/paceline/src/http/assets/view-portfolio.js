@@ -255,7 +255,8 @@ const legend = () =>
   h(
     "p",
     { class: "hint legend-line" },
-    "Small charts: spent since the record of the day begins (area), planned (dashes), budget (line above). ",
+    "Small charts: spend of the last 24 hours at most (area; each local day begins at zero), planned (dashes), budget (line above). ",
+    "On plan: within 5 % of the day's budget. ",
     "A range: nineteen days in twenty end inside it, if nothing were changed. Modes: Auto sends commands, Approve asks a person, Observe only records.",
   );
 

@@ -147,6 +147,7 @@ const TERMS = {
   budget_day_micros: "Budget of the day",
   cost_per_event_micros: "Cost of one event",
   need_micros: "Needed in the window",
+  window_spend_at_bid_micros: "The window's spend, had its bid been the loop's",
   error_ppm: "Deviation from the need",
   gain_ppm: "Gain of the controller",
   step_micro_nats: "Step of the bid",

@@ -70,6 +70,19 @@ fn a_specification_that_waits_is_decided_by_its_version() {
 }
 
 #[test]
+fn a_specification_that_waits_in_two_accounts_is_decided_for_neither() {
+    let api = Api::new();
+    for account in ["acme", "tea"] {
+        let mut entry = campaign(account, "c1", 1);
+        entry.view.spec_waits_version = Some(7);
+        api.published().put_campaign(entry, 0);
+    }
+    let (status, problem) = api.post("/proposals/spec%2Fc1%2F7/approve", &json!({ "reason": "x" }));
+    assert_eq!((status, &problem["type"]), (409, &"urn:paceline:ambiguous".into()));
+    assert_eq!(api.parcels.try_iter().count(), 0);
+}
+
+#[test]
 fn many_are_decided_each_by_itself() {
     let api = Api::new();
     api.published().put_proposal(&command("p1", "set_bid", "proposed", 1));
