@@ -111,13 +111,17 @@ export async function states() {
     await step("experiments say what is proven, how large it is, and when nothing may be concluded", async () => {
       await go(page, VIEWS.experiments);
       const cards = page.locator("article.card");
-      expect((await cards.count()) === 5, "an experiment is missing");
+      expect((await cards.count()) === 6, "an experiment is missing");
       await cards.filter({ hasText: "bolder raises" }).getByText("\u201cbold\u201d is better").waitFor();
       await cards.filter({ hasText: "bolder raises" }).getByText(/\+6\.0.%.*\+27\.0.%/).waitFor();
       await cards.filter({ hasText: "next spring" }).getByText(/It begins on 1 Mar 2027/).waitFor();
       await cards.filter({ hasText: "No difference is proven yet, after 163 days" }).waitFor();
       await cards.filter({ hasText: "nothing may be concluded" }).waitFor();
       await cards.filter({ hasText: "tell no arm apart" }).waitFor();
+      const young = cards.filter({ hasText: "barely begun" });
+      await young.getByText("4 days of campaigns judged, and nothing compared yet").waitFor();
+      await young.getByText("each day judged 1 day after it").waitFor();
+      expect(!(await young.innerText()).includes("1.000"), "a doubt is told where nothing was compared");
     });
     await step("an alert says what Paceline does about it and what a person can do", async () => {
       await go(page, VIEWS.alerts);
@@ -185,6 +189,11 @@ export async function states() {
       await models.getByText("n/a: no conversion credited").waitFor();
       await accessible(page, "a breakdown");
       await inWords(page, "a breakdown");
+      await page.selectOption("#breakdown-dimension", "hour");
+      const hours = page.getByRole("region", { name: "The campaign by hour" });
+      await hours.getByRole("rowheader", { name: "08:00" }).waitFor();
+      expect((await hours.locator("tbody tr").count()) === 14, "thirteen hours and their sum were to be seen");
+      await inWords(page, "a breakdown by hour");
       await page.selectOption("#breakdown-dimension", "channel");
       await page.getByText("n/a: no events in these days").waitFor();
     });
@@ -223,7 +232,7 @@ export async function states() {
         ["#/", "No campaign has been specified yet."],
         ["#/alerts", "No alert is open."],
         ["#/proposals", "Nothing waits for you."],
-        ["#/experiments", "The policy names no experiment."],
+        ["#/experiments", "No experiment of an account that has campaigns stands in the policy."],
         ["#/quality", "No partition is read by this process yet."],
         ["#/halts", "Nothing is halted."],
       ]) {

@@ -617,6 +617,14 @@ export function experiments(state) {
       comparisons: [{ arm: "longer windows", ln_e: 0, p_value: 1, effect: null }],
     }),
     experiment("quicker", "running", {}),
+    experiment("barely begun", "running", {
+      mature_days: 1,
+      arms: [
+        { name: "as it is", share: 0.5, days_judged: 2, mean: 0.115 },
+        { name: "quicker", share: 0.5, days_judged: 2, mean: 0.087 },
+      ],
+      comparisons: [{ arm: "quicker", ln_e: 0, p_value: 1, effect: null }],
+    }),
     experiment("half of it left out", "void", {}),
     experiment("smaller steps", "over", { decided_on: "2026-11-20" }),
   ];

@@ -90,6 +90,10 @@ fn kills_restarts_and_a_broker_restart_lose_nothing_and_count_nothing_twice() {
     let seen = watcher.finish();
     assert_exact(&seen, &recount);
     assert!(seen.commands > 20, "campaigns were steered: {} commands", seen.commands);
+    // Whoever decided them, between which faults: each is decided again, byte for byte.
+    let verified = crate::verify::equal(&deployment);
+    let compared = &verified["topics"][deployment.topic("adjustments")];
+    assert_eq!(compared["equal"], seen.commands, "every command is compared: {verified}");
     println!(
         "kills: {} events, {} duplicates; {} journal records and cuts, {} repeated; {} rows, {} commands",
         recount.events, recount.duplicates, seen.journal_records, seen.repetitions, seen.rows, seen.commands

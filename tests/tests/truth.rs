@@ -133,6 +133,8 @@ fn send_poison(deployment: &Deployment) -> BTreeMap<Vec<u8>, &'static str> {
         // In the middle: `apache-avro` takes a record that lacks null fields at its end for a whole one.
         (good[..good.len() / 2].to_vec(), "decode_error"),
         (b"{\"event_id\": 7}".to_vec(), "decode_error"),
+        // A parser's words that repeat the value would not fit into a record beside it.
+        (format!("{{\"event_time\": \"{}\"}}", "x".repeat(700_000)).into_bytes(), "decode_error"),
     ];
     for (bytes, _) in &spoilt {
         send(&writer, deployment, "poison", bytes);
