@@ -227,7 +227,7 @@ impl Pacing {
         self.evaluated_at = Some(picture.now);
         if let Ok(step) = &step {
             self.log_bid = Some(step.log_bid);
-            self.need = Some((step.need_micros, group_spend(picture, around, &window)));
+            self.need = Some((step.need_micros, step.window_spend_micros));
         }
         // A tiny budget asks for no bid: its target, if it has one, decides alone.
         let budget_log_bid = self.log_bid.filter(|_| picture.budget.is_ok() && !picture.is_tiny);

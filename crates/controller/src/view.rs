@@ -55,7 +55,8 @@ pub struct CampaignSummary {
     /// Bid asked for last, and the one confirmed.
     pub bid_wanted_micros: Option<i64>,
     pub bid_confirmed_micros: Option<i64>,
-    /// Of the last evaluation of the pacing: what its window had to spend, and what was spent in it.
+    /// Of the last evaluation of the pacing: what its window had to spend, and its spend, at the bid of
+    /// its loop where that can be told.
     pub window_need_micros: Option<i64>,
     pub window_spend_micros: Option<i64>,
     /// Who holds it still.

@@ -139,6 +139,8 @@ pub struct Story<'a> {
     pub plan_share: Option<f64>,
     /// S_w.
     pub window_spend_micros: Option<i64>,
+    /// S_w is what the window would have cost at the bid that the loop stood at.
+    pub is_at_bid: bool,
     /// R.
     pub need_micros: Option<i64>,
     /// w.
@@ -159,7 +161,12 @@ pub fn sentence(reason: Reason, story: &Story<'_>) -> String {
     }
     if let (Some(spend), Some(need)) = (story.window_spend_micros, story.need_micros) {
         let minutes = story.window_minutes;
-        text += &format!("; the last {minutes} min cost {} and need {}", plain(spend, story), plain(need, story));
+        let (spend, need) = (plain(spend, story), plain(need, story));
+        text += &if story.is_at_bid {
+            format!("; at the bid so far the last {minutes} min would have cost {spend} and need {need}")
+        } else {
+            format!("; the last {minutes} min cost {spend} and need {need}")
+        };
     }
     if let Some((due, seen)) = story.conversions_due_and_seen {
         let tenths = |micro: i64| half_to_even(micro as f64 / 1e5).unwrap_or(0) as f64 / 10.0;
@@ -339,6 +346,7 @@ mod tests {
             budget_micros: Some(240_000_000),
             plan_share: Some(0.5),
             window_spend_micros: Some(4_000_000),
+            is_at_bid: false,
             need_micros: Some(10_000_000),
             window_minutes: 60,
             conversions_due_and_seen: None,
@@ -347,6 +355,11 @@ mod tests {
             sentence(Reason::PacingBehind, &story),
             "Bid up from 0.50 to 0.55 EUR: spend is behind what the rest of the plan needs; 60.00 of 240.00 EUR spent or \
              on its way, planned by now 120.00; the last 60 min cost 4.00 and need 10.00."
+        );
+        let judged = sentence(Reason::PacingBehind, &Story { is_at_bid: true, ..story });
+        assert!(
+            judged.ends_with("120.00; at the bid so far the last 60 min would have cost 4.00 and need 10.00."),
+            "{judged}"
         );
         assert_eq!(without(Reason::PacingBehind, &story), "A part of the 180.00 EUR left stays unspent.");
         let off = Story { conversions_due_and_seen: Some((52_340_000, 41_000_000)), ..Story::default() };

@@ -83,6 +83,7 @@ impl Desk<'_> {
     fn explanation(&self, case: &Case<'_>, checked: &Checked, before: Option<i64>) -> Explanation {
         let picture = case.picture;
         let window = case.evaluation.map(|evaluation| evaluation.window);
+        let step = case.evaluation.and_then(|evaluation| evaluation.step.as_ref().ok());
         let story = Story {
             kind: checked.kind(),
             currency: &case.live.spec.currency,
@@ -91,8 +92,9 @@ impl Desk<'_> {
             exposed_micros: picture.budget.ok().map(|_| picture.exposure.exposed_micros()),
             budget_micros: picture.budget.ok(),
             plan_share: picture.plan.as_ref().ok().map(|plan| plan.share_by(picture.seen_until)),
-            window_spend_micros: window.and(case.pacing.need).map(|(_, spend)| spend),
-            need_micros: window.and(case.pacing.need).map(|(need, _)| need),
+            window_spend_micros: step.map(|step| step.window_spend_micros),
+            is_at_bid: step.is_some_and(|step| step.is_at_bid),
+            need_micros: step.map(|step| step.need_micros),
             conversions_due_and_seen: case
                 .pacing
                 .target

@@ -206,6 +206,7 @@ fn moved(input: &Input, bounds: (LogBid, LogBid), wanted: f64, error: f64, gain:
         log_bid: log_bid.clamp(low, high),
         need_micros: half_to_even(need(input).unwrap_or(0.0))?,
         window_spend_micros: input.window_spend_micros,
+        is_at_bid: input.is_at_bid,
         error,
         gain,
         step,
@@ -278,6 +279,8 @@ pub struct Step {
     pub need_micros: i64,
     /// S_w, as if spent at the bid that the loop stood at.
     pub window_spend_micros: i64,
+    /// S_w is what the window would have cost at the bid that the loop stood at.
+    pub is_at_bid: bool,
     /// e.
     pub error: f64,
     /// k.
