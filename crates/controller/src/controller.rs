@@ -276,13 +276,9 @@ impl Controller {
                 belief.fold_correction(correction, moment);
             }
             Fact::Ack(ack) => {
-                // Nobody answers what was never said: a ledger for every name in an answer would have no bound.
-                if ledger.campaign(&ack.account_id, &ack.campaign_id).is_none() {
-                    return;
-                }
-                touched.insert((&ack.account_id, &ack.campaign_id));
                 let settings = &self.policy.for_campaign(&ack.account_id, &ack.campaign_id).anomaly;
-                let foreign = ledger.apply_ack(ack, moment.now, settings);
+                let Some(foreign) = ledger.apply_ack(ack, moment.now, settings) else { return };
+                touched.insert((&ack.account_id, &ack.campaign_id));
                 self.answered(&ack.account_id, &ack.campaign_id, foreign, round);
             }
             Fact::StateReport(report) => {

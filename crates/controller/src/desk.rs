@@ -5,11 +5,15 @@
 //! needed to reproduce it. Nothing here has a state of its own.
 
 mod first_touch;
+mod follow;
 mod hours;
 mod incidents;
 mod limits;
+mod persons;
 mod pools;
 mod rules;
+mod state;
+mod told;
 mod underperformer;
 mod undo;
 mod values;
@@ -19,40 +23,32 @@ pub use rules::{RULE_ALERT, RuleSaid, alert_kind, risk};
 pub use undo::Undo;
 pub use written::target;
 
+use follow::{follow_hours, follow_places, follow_values, follow_weather, weather_factors};
+use told::{condition, told};
+
 use crate::alerts::{Alerts, Condition, Origin, Subject, subject};
-use crate::belief::{Account, Belief};
-use crate::breakdown::{Breakdown, Sums as DimensionSums};
-use crate::by_value::Look;
-use crate::by_weather;
+use crate::belief::Belief;
 use crate::campaign::Live;
 use crate::channel::Channel;
 use crate::goals;
 use crate::group::Group;
-use crate::hour_table::has_factors;
-use crate::ledger::{
-    CampaignLedger, GUARD_REFUSED_TERM, Ledger, Lever, RUNNING, TABLE_KIND, VALUE_KIND, ack_limit_ms, value_of,
-};
+use crate::ledger::{CampaignLedger, Ledger, Lever, ack_limit_ms};
 use crate::pacing::{Around, Evaluation, Pacing, assumed_bid};
 use crate::picture::{Outlook, Picture, Scene};
 use crate::quiet::{Glance, Quiet};
-use crate::rule_memory::terms_of_rule;
 use crate::seen::fingerprint;
 use crate::slot::Slot;
-use crate::surroundings::PLACES_MAX;
 use crate::{JournalPosition, Outputs, Setup};
-use model::WHOLE_PPM;
 use model::fact::Decision;
-use model::marginal::{NOT_KEPT, OTHER, dimension_named};
 use model::output::*;
-use model::time::{HOUR_MS, MINUTE_MS, Millis};
-use policy::anomaly::{Detector, Finding, Kind, Severity};
+use model::time::{MINUTE_MS, Millis};
+use policy::anomaly::Detector;
 use policy::arithmetic::bid_micros;
 use policy::composition::{Binding, is_worth_a_command};
-use policy::explain::{Reason, amount};
+use policy::explain::Reason;
 use policy::gates::{Freshness, Gate, Permission, WhyNothing, freshness};
 use policy::guard::{Action, GuardHold, Mode, Proposal, Verdict, check};
 use policy::hold::Hold;
-use policy::pause::{Holder, Resume, ResumeInput, resume_daily_cap, resume_runaway};
 use policy::settings::{Policy, Settings};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -281,42 +277,6 @@ impl Desk<'_> {
         self.ask_rules(case, chance)
     }
 
-    /// Takes a person's word on a proposal.
-    pub fn hear(&mut self, decision: &Decision) {
-        let Some(campaign_id) = decision.campaign_id.clone().or_else(|| self.campaign_of(decision)) else { return };
-        if decision.decision == "undo" {
-            return self.undo(decision, &campaign_id);
-        }
-        let found = self.ledger.campaign(&decision.account_id, &campaign_id);
-        let Some(proposal) = found.and_then(|campaign| campaign.proposals.get(&decision.command_id)).cloned() else {
-            return;
-        };
-        match decision.decision.as_str() {
-            "approve" => self.approve(proposal, None),
-            "edit" => self.approve(proposal, decision.value_micros),
-            "snooze" => {
-                let until = decision.until.unwrap_or(self.now).max(self.now);
-                self.propose(Adjustment { decide_by: Some(until), ..proposal });
-            }
-            _ => self.propose(Adjustment { state: "rejected".into(), ..proposal }),
-        }
-    }
-
-    /// Proposals that nobody decided in time.
-    pub fn expire_proposals(&mut self) {
-        let now = self.now;
-        let late = |proposal: &Adjustment| proposal.decide_by.is_some_and(|by| by <= now);
-        let campaigns = self.ledger.accounts.values().flat_map(|account| account.campaigns.values());
-        let expired: Vec<Adjustment> = campaigns
-            .flat_map(|campaign| campaign.proposals.values())
-            .filter(|proposal| late(proposal))
-            .cloned()
-            .collect();
-        for proposal in expired {
-            self.propose(Adjustment { state: "expired".into(), ..proposal });
-        }
-    }
-
     /// Opens or resolves an alert about a campaign.
     pub fn settle(&mut self, kind: &str, account_id: &str, campaign_id: &str, condition: Option<&Condition>) {
         self.settle_subject(&subject(kind, Some(account_id), Some(campaign_id)), condition);
@@ -360,130 +320,6 @@ impl Desk<'_> {
         if found.is_none_or(|at| self.now.saturating_sub(at) >= settings.gates.override_hold_ms) {
             self.settle("value_mismatch", account_id, campaign_id, None);
         }
-    }
-
-    /// Pauses of the hard stop, the runaway, the flight's end and the halt, and the resumes when their causes are over.
-    fn stop_or_start(&mut self, case: &Case<'_>) {
-        let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::State);
-        let spec = &case.live.spec;
-        let controlled = [&spec.bid_control, &spec.budget_control].iter().any(|control| *control == "paceline");
-        match self.must_stand(case, &gate) {
-            Some((holder, reason, until)) if controlled && spec.status == "active" => {
-                if self.needs_pause(case, holder) {
-                    self.submit(case, Lever::State, Action::Pause(holder, until), reason);
-                }
-            }
-            Some(_) => {}
-            None if self.keeps_underperformer(case) => {}
-            None => {
-                self.resume(case, &gate);
-                self.stop_underperformer(case, &gate);
-            }
-        }
-    }
-
-    /// Who holds the campaign still now, why, and until when if that ends by itself.
-    fn must_stand(&self, case: &Case<'_>, gate: &Gate) -> Option<(Holder, Reason, Option<Millis>)> {
-        let halted = self.ledger.halt_of(case.account_id, case.campaign_id).is_some();
-        let over = case.live.spec.flight_end.is_some_and(|end| self.now >= end);
-        let stopped = case.pacing.hard_stop.is_open();
-        let may_stop = gate.permission <= Permission::HardStopOnly;
-        if halted {
-            Some((Holder::Halt, Reason::Halt, None))
-        } else if over {
-            Some((Holder::Flight, Reason::FlightEnd, None))
-        } else if may_stop && case.pacing.runaway.is_open() {
-            Some((Holder::Runaway, Reason::Runaway, None))
-        } else if may_stop && stopped {
-            Some((Holder::DailyCap, Reason::DailyCap, Some(case.picture.day.end)))
-        } else if gate.permission <= Permission::DecreasesOnly && !case.picture.has_its_turn() {
-            Some((Holder::DailyCap, Reason::TinyBudgetTurn, None))
-        } else {
-            self.rule_pause(case).map(|until| (Holder::Rule, Reason::Rule, Some(until)))
-        }
-    }
-
-    /// Whether a pause is still to be sent: nobody of ours holds yet, or the pause was lost.
-    fn needs_pause(&self, case: &Case<'_>, holder: Holder) -> bool {
-        let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else { return true };
-        if Mode::parse(&case.live.spec.mode) != Mode::Auto && holder != Holder::Halt || self.observes(case) {
-            let shown = ledger.state.shown.filter(|(_, at)| *at >= case.picture.day.start);
-            return shown.is_none_or(|(value, _)| value != 0) && ledger.state.assumed() != Some(0);
-        }
-        if ledger.holders.since(Holder::Person).or(ledger.holders.since(Holder::Platform)).is_some() {
-            return false;
-        }
-        match &ledger.state.pending {
-            Some(pending) if pending.value == 0 => self.is_lost(case, &ledger.state, ledger),
-            Some(_) => true,
-            None => ledger.state.confirmed != Some(0) || ledger.holders.since(holder).is_none() && !ledger.is_paused(),
-        }
-    }
-
-    fn resume(&mut self, case: &Case<'_>, gate: &Gate) {
-        let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else { return };
-        let foreign = ledger.holders.since(Holder::Person).or(ledger.holders.since(Holder::Platform)).is_some();
-        let resume_lost = ledger.state.pending.as_ref().is_some_and(|pending| pending.value == RUNNING)
-            && self.is_lost(case, &ledger.state, ledger);
-        let held =
-            [Holder::Runaway, Holder::DailyCap, Holder::Halt, Holder::Flight, Holder::Underperformer, Holder::Rule];
-        let held = held.into_iter().find_map(|holder| Some((holder, ledger.holders.since(holder)?)));
-        let held = held.or(resume_lost.then_some((Holder::DailyCap, Millis::MIN)));
-        let (Some((holder, since)), false) = (held, foreign) else { return };
-        if gate.permission != Permission::All {
-            return self.note("state", gate.why.map_or("held", WhyNothing::as_str));
-        }
-        if let Some((value, at)) = ledger.state.shown.filter(|_| Mode::parse(&case.live.spec.mode) != Mode::Auto)
-            && value == RUNNING
-            && at >= since
-        {
-            return;
-        }
-        let day = case.live.calendar.day_of(since.max(0));
-        let input = ResumeInput {
-            now_ms: self.now,
-            paused_at_ms: since,
-            day_end_ms: if case.pacing.hard_stop.is_open() { case.picture.day.end } else { day.end.min(self.now) },
-            flight_end_ms: case.live.spec.flight_end,
-            bid_in_force_micros: assumed_bid(case.live, ledger),
-            bid_yesterday_micros: ledger.bid.value_at(self.now.saturating_sub(24 * HOUR_MS)),
-            runaway_resumes: ledger.runaway_resumes_at(self.now),
-        };
-        let (resume, reason) = match holder {
-            Holder::Runaway => {
-                (resume_runaway(&input, &case.settings.anomaly.runaway, &case.settings.pause), Reason::RunawayOver)
-            }
-            Holder::Halt => (resume_daily_cap(&input, &case.settings.pause), Reason::Person),
-            Holder::Underperformer => (resume_daily_cap(&input, &case.settings.pause), Reason::UnderperformerOver),
-            Holder::Rule => {
-                let input = ResumeInput { day_end_ms: ledger.rules.pause_until, ..input };
-                (resume_daily_cap(&input, &case.settings.pause), Reason::Rule)
-            }
-            _ if case.picture.is_tiny => (resume_daily_cap(&input, &case.settings.pause), Reason::TinyBudgetTurn),
-            _ => (resume_daily_cap(&input, &case.settings.pause), Reason::DayStarted),
-        };
-        match resume {
-            Resume::With(bid) => {
-                let lower = bid.filter(|bid| assumed_bid(case.live, ledger).is_some_and(|in_force| *bid < in_force));
-                if let Some(bid) = lower.filter(|_| case.live.spec.bid_control == "paceline") {
-                    self.submit(case, Lever::Bid, Action::SetBid(bid as f64), reason);
-                }
-                self.submit(case, Lever::State, Action::Resume(holder), reason);
-            }
-            Resume::Latched => {
-                self.note("state", "runaway_latched");
-                if self.needs_resume_proposal(case) {
-                    self.submit(case, Lever::State, Action::Resume(holder), reason);
-                }
-            }
-            Resume::NotYet => self.note("state", "pause_dwells"),
-            Resume::FlightEnds => self.note("state", "flight_ends"),
-        }
-    }
-
-    fn needs_resume_proposal(&self, case: &Case<'_>) -> bool {
-        let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
-        ledger.is_some_and(|ledger| !ledger.proposals.values().any(|proposal| proposal.kind == "resume"))
     }
 
     fn move_bid(&mut self, case: &Case<'_>, gate: &Gate) {
@@ -610,52 +446,6 @@ impl Desk<'_> {
                 true
             }
         }
-    }
-
-    fn approve(&mut self, proposal: Adjustment, edited: Option<i64>) {
-        let late = proposal.decide_by.is_some_and(|by| by <= self.now);
-        let smaller = match (edited, proposal.value_micros) {
-            (Some(value), Some(proposed)) => value > 0 && value <= proposed,
-            (None, _) => true,
-            (Some(_), None) => false,
-        };
-        if late || !smaller {
-            return self.propose(Adjustment { state: if late { "expired" } else { "rejected" }.into(), ..proposal });
-        }
-        let (account_id, campaign_id) = (proposal.account_id.clone(), proposal.campaign_id.clone());
-        let Some(action) = action_of(&proposal, edited) else { return };
-        let lever = Lever::of(&proposal.kind).unwrap_or(Lever::State);
-        let reason = if proposal.reason == Reason::Undo.as_str() { Reason::Undo } else { Reason::Person };
-        let approved = Proposal { action, reason, group_sum_micros: None, approved: true };
-        let issued = self.at_case(&account_id, &campaign_id, true, |desk, case| {
-            // Which rule it was, and how long the value is the rule's, the command says again; the person decides the mode.
-            let terms = terms_of_rule(&proposal, desk.now, case.picture.day.end);
-            desk.ruling = (!terms.is_empty()).then(|| rules::Ruling { mode: Mode::Auto, terms, text: String::new() });
-            let before = desk.outputs.adjustments.len();
-            match (&approved.action, &proposal.table) {
-                (Action::SetModifierTable, Some(table)) => desk.submit_persons_hours(case, table, reason, true),
-                (Action::SetModifier, _) => match (&proposal.dimension, proposal.value_ppm) {
-                    (Some(of), Some(ppm)) => desk.submit_persons_value(case, of, ppm, reason, true),
-                    _ => false,
-                },
-                _ => desk.submit_proposal(case, lever, &approved),
-            };
-            // By what went out: a campaign that only observes by now writes down what it would have done.
-            let issued = desk.outputs.adjustments.len() > before;
-            if let Some(command) = desk.outputs.adjustments.last_mut().filter(|_| issued) {
-                command.group_id.clone_from(&proposal.group_id);
-            }
-            issued
-        });
-        self.ruling = None;
-        let Some(issued) = issued else { return };
-        let state = if issued { "approved" } else { "rejected" };
-        let mut proposal = Adjustment { state: state.into(), ..proposal };
-        if !issued {
-            // A person said yes: what the guard refuses now is no word against the campaign's next proposal.
-            proposal.explanation.terms.push(Term { name: GUARD_REFUSED_TERM.into(), value: 1 });
-        }
-        self.propose(proposal);
     }
 
     /// A look at one campaign outside of its turn; `None` where it does not live.
@@ -807,215 +597,6 @@ pub fn last_instant(spread: u64, now: Millis, interval: Millis) -> Millis {
 
 /// A daily budget of the platform follows the plan in steps of at least a twentieth.
 const BUDGET_STEP_SHARE: u64 = 20;
-
-/// Once a local day: what the hours have shown since; nothing, where tracking was broken meanwhile.
-fn follow_hours(live: &mut Live, pacing: &Pacing, account: Option<&Account>, picture: &Picture, settings: &Settings) {
-    let by_value = live.goes_for_value();
-    let Some(account) = account else { return };
-    let Some(by_hour) = live.by_hour.as_mut() else { return };
-    if by_hour.is_due(&picture.day, picture.now, &settings.modifiers) {
-        let is_doubted = pacing.hours.as_ref().is_some_and(|hours| hours.doubts(by_hour.seen_until()));
-        if is_doubted || by_hour.is_spoiled() {
-            return by_hour.pass_over(picture.day.date, picture.seen_until);
-        }
-        let seen = account.development.seen_share(picture.seen_until, &settings.target);
-        by_hour.evaluate(picture.day.date, picture.seen_until, &seen, by_value, &settings.modifiers);
-    }
-}
-
-/// The same by the values of dimensions, at the same instant.
-fn follow_values(live: &mut Live, pacing: &Pacing, account: Option<&Account>, picture: &Picture, settings: &Settings) {
-    let instant = picture.day.start.saturating_add(settings.modifiers.local_hour.clamp(0, 23) * HOUR_MS);
-    let (date, breakdown) = (picture.day.date, live.breakdown.clone());
-    let (Some(account), Some(breakdown)) = (account, breakdown.filter(|_| has_factors(&live.spec))) else { return };
-    if picture.now < instant || live.by_value.as_ref().is_some_and(|by_value| by_value.is_evaluated(date)) {
-        return;
-    }
-    let around = live.surroundings.clone().unwrap_or_default();
-    let mut by_value = live.by_value.take().unwrap_or_default();
-    let before = by_value.seen_until();
-    let look = Look {
-        date,
-        seen_until: picture.seen_until,
-        seen: &account.development.seen_share(picture.seen_until, &settings.target),
-        calendar: &live.calendar,
-        by_impression: live.pays_for_impressions(),
-        unit: live.by_hour.as_ref().filter(|_| live.goes_for_value()).and_then(|by_hour| by_hour.unit()),
-        is_believed: !pacing.hours.as_ref().is_some_and(|hours| hours.doubts(before)),
-        is_excluded: &|from, to| around.is_excluded(from, to),
-        settings: &settings.modifiers,
-    };
-    Arc::make_mut(&mut by_value).evaluate(&look, &breakdown, &live.spec);
-    live.by_value = Some(by_value);
-}
-
-/// The same by weather.
-fn follow_weather(live: &mut Live, pacing: &Pacing, account: Option<&Account>, picture: &Picture, settings: &Settings) {
-    let (by_impression, by_value) = (live.pays_for_impressions(), live.goes_for_value());
-    let Some(account) = account else { return };
-    let Some(by_weather) = live.by_weather.as_mut() else { return };
-    if !by_weather.is_due(&picture.day, picture.now, &settings.modifiers) {
-        return;
-    }
-    let before = by_weather.seen_until();
-    Arc::make_mut(by_weather).evaluate(&by_weather::Look {
-        date: picture.day.date,
-        seen_until: picture.seen_until,
-        seen: &account.development.seen_share(picture.seen_until, &settings.target),
-        by_impression,
-        by_value,
-        is_believed: !pacing.hours.as_ref().is_some_and(|hours| hours.doubts(before)),
-        settings: &settings.modifiers,
-    });
-}
-
-/// Where clicks are made: asked once a local day, and until something is known.
-fn follow_places(live: &mut Live, picture: &Picture) {
-    let is_due = live.places.is_empty() || live.places_asked != Some(picture.day.date);
-    let Some(breakdown) = live.breakdown.clone().filter(|_| is_due) else { return };
-    live.places_asked = Some(picture.day.date);
-    let places = places_of(&breakdown, picture.day.date);
-    if places != live.places {
-        live.places = places;
-        live.forget_surroundings();
-    }
-}
-
-/// The places of most clicks of two weeks, with their parts; impressions where nothing is clicked.
-fn places_of(breakdown: &Breakdown, today: i32) -> Vec<(Box<str>, f32)> {
-    let Some(geo) = dimension_named("geo") else { return Vec::new() };
-    let sums = breakdown.sums_since(geo, today.saturating_sub(14));
-    let clicks: i64 = sums.values().map(|sums| sums.clicks.max(0)).fold(0, i64::saturating_add);
-    let count = |sums: &DimensionSums| if clicks > 0 { sums.clicks.max(0) } else { sums.impressions.max(0) };
-    let all = sums.values().map(count).fold(0, i64::saturating_add).max(1) as f64;
-    let told = sums.iter().filter(|(place, sums)| is_told(place) && count(sums) > 0);
-    // In hundredths: shares that move a little move nothing.
-    let share = |sums: &DimensionSums| (libm::round(count(sums) as f64 / all * 100.0) / 100.0) as f32;
-    let mut places: Vec<(Box<str>, f32)> = told.map(|(place, sums)| (place.as_str().into(), share(sums))).collect();
-    places.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
-    places.truncate(PLACES_MAX);
-    places
-}
-
-fn is_told(place: &str) -> bool {
-    !place.is_empty() && place != OTHER && place != NOT_KEPT
-}
-
-/// The factor that holds under each weather, or last did, where it is still wanted.
-fn weather_factors(live: &Live, ledger: &CampaignLedger, now: Millis) -> Vec<(Box<str>, i64)> {
-    let Some(by_weather) = &live.by_weather else { return Vec::new() };
-    let holding = live.around().weather_at(now);
-    let own = ledger.values.iter().filter(|((name, _), _)| name == by_weather::DIMENSION);
-    let factor = own.filter_map(|((_, word), slot)| {
-        let in_force = slot.assumed().first().copied().unwrap_or(WHOLE_PPM);
-        let is_wanted = by_weather.wanted(word) != 1.0 && slot.reached > 0;
-        let ppm = match holding == Some(word.as_str()) {
-            true => in_force,
-            false if is_wanted => slot.reached,
-            false => WHOLE_PPM,
-        };
-        (ppm != WHOLE_PPM).then(|| (word.as_str().into(), ppm))
-    });
-    factor.collect()
-}
-
-pub fn condition(finding: &Finding, campaign_id: &str, currency: &str, binding: Binding) -> Condition {
-    Condition {
-        severity: finding.severity.as_str(),
-        observed: Some(finding.observed),
-        expected: Some(finding.expected),
-        money_at_stake_micros: finding.at_stake_micros,
-        text: format!("Campaign {campaign_id}: {}.", told(finding, currency, binding)),
-        suggested_command: None,
-        incident_id: None,
-    }
-}
-
-/// What was seen and what was expected, as a person says it.
-pub fn told(finding: &Finding, currency: &str, binding: Binding) -> String {
-    let (seen, wanted) = (finding.observed, finding.expected);
-    let money = |micros: i64| amount(micros, currency);
-    let minutes = |span_ms: i64| span_ms / MINUTE_MS;
-    match finding.kind {
-        Kind::HardStop => {
-            format!("spend will reach {} before a later pause could act, the ceiling is {}", money(seen), money(wanted))
-        }
-        Kind::EarlyStop => format!(
-            "the day's budget was used up early: {} spent or on its way, {} was planned by now",
-            money(seen),
-            money(wanted)
-        ),
-        Kind::Runaway => {
-            format!("{} were spent in five minutes, {} was the most to be expected", money(seen), money(wanted))
-        }
-        Kind::UnderspendRisk => {
-            format!("the period will end at {} of {}: {}", money(seen), money(wanted), what_binds(binding))
-        }
-        Kind::DeliveryStopped => format!("no event, though about {wanted} were due"),
-        Kind::TrackingBreak => format!("{seen} conversions arrived where about {wanted} were due, and clicks flow"),
-        Kind::CostSpike => format!("an event costs {}, usual is {}", money(seen), money(wanted)),
-        Kind::InvalidTraffic => format!("{seen} invalid clicks within a day, about {wanted} are usual"),
-        Kind::UnexplainedConversions => format!(
-            "{seen} conversions arrived within a day where the clicks explain about {wanted}: a pixel that fires twice, an \
-             import, or a fraud; the target rests"
-        ),
-        Kind::CpaBreak => format!(
-            "{seen} conversions arrived within a day where about {wanted} were due: each costs more than it did, and the \
-             tracking lives"
-        ),
-        Kind::ClickRateSpike => {
-            format!("{seen} clicks within an hour where the impressions explain about {wanted}: suspect traffic")
-        }
-        Kind::FeedSilent => format!(
-            "none of the events that cost money came, though about {wanted} were due by the others: their feed may be dead, \
-             and spend is not seen"
-        ),
-        Kind::SpecJump => {
-            format!("a number of the new specification jumped from {wanted} to {seen} and waits for a person")
-        }
-        Kind::DataGap => format!(
-            "the newest data are {} min old, more than {} min, so increases are held",
-            minutes(seen),
-            minutes(wanted)
-        ),
-        Kind::AckMissing if finding.severity == Severity::Critical => {
-            "a pause was not answered in time or was refused, so spend may go on: pause it by hand and look at the ad-buying system"
-                .to_owned()
-        }
-        Kind::AckMissing => format!("{seen} command(s) were not answered in time"),
-        Kind::ValueMismatch => format!("{} is in force where {} was set", money(seen), money(wanted)),
-    }
-}
-
-/// Why the money stays, and what would move it.
-fn what_binds(binding: Binding) -> &'static str {
-    match binding {
-        Binding::Budget => "the bid follows the budget and is catching up",
-        Binding::Target => "the target holds the bid, more budget changes nothing",
-        Binding::BidMax => "the highest bid holds it",
-        Binding::BidMin => "the bid is at its lowest",
-        Binding::Supply => "there is too little traffic, or too few events to raise the bid on",
-        Binding::None => "no bid of ours is in force",
-    }
-}
-
-fn action_of(proposal: &Adjustment, edited: Option<i64>) -> Option<Action> {
-    if proposal.kind == TABLE_KIND {
-        return Some(Action::SetModifierTable);
-    }
-    if proposal.kind == VALUE_KIND {
-        return Some(Action::SetModifier);
-    }
-    let value = edited.or(value_of(proposal))?;
-    let holder = || proposal.holder.as_deref().and_then(Holder::parse).unwrap_or(Holder::Person);
-    match proposal.kind.as_str() {
-        "set_bid" => Some(Action::SetBid(value as f64)),
-        "set_daily_budget" => Some(Action::SetDailyBudget(value as f64)),
-        "pause" => Some(Action::Pause(holder(), None)),
-        "resume" => Some(Action::Resume(holder())),
-        _ => None,
-    }
-}
 
 impl Lever {
     /// As "why nothing" names it.

@@ -281,12 +281,10 @@ impl Ledger {
         lapsed.into_iter().map(|(account_id, campaign_id, _)| (account_id, campaign_id)).collect()
     }
 
-    /// Takes an acknowledgement. `true` if the value found is somebody else's.
-    pub fn apply_ack(&mut self, ack: &Ack, now: Millis, settings: &Anomaly) -> bool {
-        // Nothing was ever issued there, so nothing is answered; and strangers' ids must not grow the ledger.
-        if self.campaign(&ack.account_id, &ack.campaign_id).is_none() {
-            return false;
-        }
+    /// Takes an acknowledgement. `true` if the value found is somebody else's; `None` where nothing was ever issued, so that
+    /// nothing is answered: a ledger for every name in an answer would have no bound.
+    pub fn apply_ack(&mut self, ack: &Ack, now: Millis, settings: &Anomaly) -> Option<bool> {
+        self.campaign(&ack.account_id, &ack.campaign_id)?;
         let campaign = self.campaign_mut(&ack.account_id, &ack.campaign_id);
         let mut foreign = false;
         let levers = [Lever::Bid, Lever::Budget, Lever::State];
@@ -310,7 +308,7 @@ impl Ledger {
                 Answer::Refused => {}
             }
         }
-        foreign
+        Some(foreign)
     }
 
     /// Takes a read-back. `true` if some value found is somebody else's. Bid and budget that the specification leaves to the
