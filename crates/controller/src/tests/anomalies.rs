@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::Controller;
-use model::fact::{Ack, CampaignSpec, Fact};
+use model::fact::{CampaignSpec, Fact};
 use model::output::{Adjustment, Alert};
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 
@@ -59,18 +59,6 @@ impl Days {
         let campaign = self.world.controller.state.belief.campaign("acme", "c").unwrap();
         campaign.live.as_ref().unwrap().pacing.target.unwrap().log_bid
     }
-}
-
-fn applied(command: &Adjustment) -> Fact {
-    Fact::Ack(Box::new(Ack {
-        command_id: command.command_id.clone(),
-        account_id: command.account_id.clone(),
-        campaign_id: command.campaign_id.clone(),
-        sequence: command.sequence,
-        result: "applied".into(),
-        actor: "paceline".into(),
-        ..Ack::default()
-    }))
 }
 
 /// Ten clicks, and where `told` every twenty minutes a conversion of a click of ten hours before.

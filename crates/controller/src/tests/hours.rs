@@ -3,7 +3,7 @@
 use super::by_dimension::marginal;
 use super::world::*;
 use crate::Controller;
-use model::fact::{Ack, CampaignSpec, Fact};
+use model::fact::{CampaignSpec, Fact};
 use model::journal::JournalRecord;
 use model::marginal::Marginal;
 use model::output::Adjustment;
@@ -123,15 +123,7 @@ fn rain(from: Millis) -> Fact {
 }
 
 fn answer(command: &Adjustment, refuses: bool) -> Fact {
-    Fact::Ack(Box::new(Ack {
-        command_id: command.command_id.clone(),
-        account_id: command.account_id.clone(),
-        campaign_id: command.campaign_id.clone(),
-        sequence: command.sequence,
-        result: if refuses && command.kind == "set_modifier" { "rejected" } else { "applied" }.into(),
-        actor: "paceline".into(),
-        ..Ack::default()
-    }))
+    acked(command, if refuses && command.kind == "set_modifier" { "rejected" } else { "applied" }, None)
 }
 
 fn evening(hour: i64) -> i64 {

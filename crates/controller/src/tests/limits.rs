@@ -4,7 +4,6 @@ use super::stories::{Day, again, paced};
 use super::world::*;
 use crate::{Authority, Controller, JournalPosition, Outputs};
 use model::fact::{Ack, CampaignSpec, Decision, EntitySpec, Fact, PolicyVersion};
-use model::output::Adjustment;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 
 const EUR: i64 = 1_000_000;
@@ -86,17 +85,6 @@ fn pool_of(version: i64, daily: Option<i64>, monthly: Option<i64>) -> Fact {
 }
 
 fn answers(outputs: &Outputs) -> Vec<Fact> {
-    let applied = |command: &Adjustment| {
-        Fact::Ack(Box::new(Ack {
-            command_id: command.command_id.clone(),
-            account_id: command.account_id.clone(),
-            campaign_id: command.campaign_id.clone(),
-            sequence: command.sequence,
-            result: "applied".into(),
-            actor: "paceline".into(),
-            ..Ack::default()
-        }))
-    };
     outputs.adjustments.iter().map(applied).collect()
 }
 

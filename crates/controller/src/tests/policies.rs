@@ -3,7 +3,6 @@
 use super::world::*;
 use crate::Controller;
 use model::fact::*;
-use model::output::Adjustment;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use policy::settings::check;
 use proptest::prelude::*;
@@ -64,18 +63,6 @@ fn campaign(name: &str, budget: Option<i64>, strategy: &str) -> CampaignSpec {
     }
 }
 
-fn answer(command: &Adjustment) -> Fact {
-    Fact::Ack(Box::new(Ack {
-        command_id: command.command_id.clone(),
-        account_id: command.account_id.clone(),
-        campaign_id: command.campaign_id.clone(),
-        sequence: command.sequence,
-        result: "applied".into(),
-        actor: "paceline".into(),
-        ..Ack::default()
-    }))
-}
-
 /// Three campaigns of a pool spend what is said under a policy, obeyed at once.
 fn play(body: &str, spends: &[i64]) -> Result<(), TestCaseError> {
     let mut world = World::new();
@@ -109,7 +96,7 @@ fn play(body: &str, spends: &[i64]) -> Result<(), TestCaseError> {
                 let value = command.value_micros.unwrap_or(-1);
                 prop_assert!((50_000..=5_000_000).contains(&value), "a bid of {value} under\n{body}");
             }
-            facts.push(answer(command));
+            facts.push(applied(command));
         }
         now += if step % 17 == 16 { 50 * MINUTE_MS } else { 2 * MINUTE_MS };
     }

@@ -6,7 +6,7 @@ mod losses;
 use super::recovery::logged;
 use super::world::*;
 use crate::{Authority, Controller, JournalPosition, Outputs};
-use model::fact::{Ack, CampaignSpec, Decision, EntitySpec, Fact, PolicyVersion};
+use model::fact::{CampaignSpec, Decision, EntitySpec, Fact, PolicyVersion};
 use model::journal::JournalRecord;
 use model::output::Adjustment;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
@@ -140,18 +140,6 @@ impl Pool {
         };
         (given, NAMES.iter().map(highest).sum())
     }
-}
-
-fn applied(command: &Adjustment) -> Fact {
-    Fact::Ack(Box::new(Ack {
-        command_id: command.command_id.clone(),
-        account_id: command.account_id.clone(),
-        campaign_id: command.campaign_id.clone(),
-        sequence: command.sequence,
-        result: "applied".into(),
-        actor: "paceline".into(),
-        ..Ack::default()
-    }))
 }
 
 fn is_rise(command: &Adjustment) -> bool {

@@ -4,7 +4,7 @@
 use super::stories::{EUR, paced};
 use super::world::*;
 use crate::{Controller, Setup};
-use model::fact::{Ack, CampaignSpec, Correction, Fact, Halt, StateReport};
+use model::fact::{CampaignSpec, Correction, Fact, Halt, StateReport};
 use model::output::Adjustment;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
 use proptest::prelude::*;
@@ -54,19 +54,6 @@ fn campaign(which: usize, version: i64, daily: i64) -> CampaignSpec {
     }
 }
 
-fn answer(command: &Adjustment) -> Fact {
-    Fact::Ack(Box::new(Ack {
-        command_id: command.command_id.clone(),
-        account_id: command.account_id.clone(),
-        campaign_id: command.campaign_id.clone(),
-        sequence: command.sequence,
-        result: "applied".into(),
-        found_value_micros: command.value_micros,
-        actor: "paceline".into(),
-        ..Ack::default()
-    }))
-}
-
 fn is_quiet(world: &World, which: usize) -> bool {
     let campaign = world.controller.state.belief.campaign("acme", NAMES[which]);
     campaign.is_some_and(crate::campaign::Campaign::has_quiet)
@@ -86,7 +73,7 @@ proptest! {
             let (mut rows, mut facts, mut lag) = (Vec::new(), Vec::new(), 5_000);
             match step {
                 Step::Touch(which, age, spend) => rows.push(touches(NAMES[which], now - age * MINUTE_MS, 40, 2, spend)),
-                Step::Answer => facts.extend(waiting.drain(..).map(|command| answer(&command))),
+                Step::Answer => facts.extend(waiting.drain(..).map(|command| acked(&command, "applied", command.value_micros))),
                 Step::Respecify(which, daily) => {
                     version += 1;
                     facts.push(specified(campaign(which, version, daily)));
@@ -133,7 +120,7 @@ fn between_its_instants_a_campaign_on_its_plan_is_left_alone() {
     for at in 1..6 * 3_600 / 20 {
         let now = MONDAY + at * 20_000;
         let outputs = world.feed(now, &[touches("c", now - 5_000, 20, 1, 240 * EUR / 24 / 180)], &facts);
-        facts = outputs.adjustments.iter().map(answer).collect();
+        facts = outputs.adjustments.iter().map(|command| acked(command, "applied", command.value_micros)).collect();
         all += 1;
         quiet += i32::from(is_quiet(&world, 0));
     }

@@ -1,7 +1,7 @@
 //! Campaigns without an event stream: what their platforms report is their spend, and they are paced by it.
 
 use super::world::*;
-use model::fact::{Ack, CampaignSpec, Fact, StatsReport};
+use model::fact::{CampaignSpec, Fact, StatsReport};
 use model::output::Adjustment;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use proptest::prelude::*;
@@ -64,18 +64,6 @@ fn days(hours: i64, cost_of_hour: impl Fn(i64) -> i64) -> (World, Vec<Adjustment
         issued.extend(outputs.adjustments);
     }
     (world, issued)
-}
-
-fn applied(command: &Adjustment) -> Fact {
-    Fact::Ack(Box::new(Ack {
-        command_id: command.command_id.clone(),
-        account_id: command.account_id.clone(),
-        campaign_id: command.campaign_id.clone(),
-        sequence: command.sequence,
-        result: "applied".into(),
-        actor: "paceline".into(),
-        ..Ack::default()
-    }))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::recovery::logged;
 use super::world::*;
 use crate::{Authority, Controller, JournalPosition, Outputs, RuleSaid};
-use model::fact::{Ack, CampaignSpec, Fact, PolicyVersion, SmartGoal, StateReport};
+use model::fact::{CampaignSpec, Fact, PolicyVersion, SmartGoal, StateReport};
 use model::journal::JournalRecord;
 use model::output::Adjustment;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
@@ -79,18 +79,6 @@ impl Play {
     fn said(&self) -> Vec<RuleSaid> {
         self.world.controller.view().campaign("acme", "c").unwrap().rules
     }
-}
-
-fn applied(command: &Adjustment) -> Fact {
-    Fact::Ack(Box::new(Ack {
-        command_id: command.command_id.clone(),
-        account_id: command.account_id.clone(),
-        campaign_id: command.campaign_id.clone(),
-        sequence: command.sequence,
-        result: "applied".into(),
-        actor: "paceline".into(),
-        ..Ack::default()
-    }))
 }
 
 fn rule(name: &str, rest: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::{Authority, Controller, Holds, JournalPosition, Outputs, Setup};
-use model::fact::{Ack, CampaignSpec, Decision, Fact, Halt, PolicyVersion, StateReport};
+use model::fact::{CampaignSpec, Decision, Fact, Halt, PolicyVersion, StateReport};
 use model::journal::JournalRecord;
 use model::output::Adjustment;
 use model::time::{HOUR_MS, MINUTE_MS, Millis};
@@ -76,7 +76,7 @@ impl Day {
         for command in &outputs.adjustments {
             assert_eq!(command.state, "issued");
             if self.answers {
-                self.queue.push(ack(command, "applied", None));
+                self.queue.push(acked(command, "applied", None));
             }
         }
         self.issued.extend(outputs.adjustments);
@@ -98,19 +98,6 @@ impl Day {
     pub(super) fn why(&self) -> Vec<String> {
         self.world.controller.view().why("acme", "c").into_iter().map(|why| why.reason).collect()
     }
-}
-
-fn ack(command: &Adjustment, result: &str, found: Option<i64>) -> Fact {
-    Fact::Ack(Box::new(Ack {
-        command_id: command.command_id.clone(),
-        account_id: command.account_id.clone(),
-        campaign_id: command.campaign_id.clone(),
-        sequence: command.sequence,
-        result: result.into(),
-        found_value_micros: found,
-        actor: "paceline".into(),
-        ..Ack::default()
-    }))
 }
 
 fn halt(action: &str) -> Fact {
@@ -230,7 +217,7 @@ fn answers_whose_time_is_in_another_unit_pause_nothing() {
     for _ in 0..180 {
         day.minutes(1, 1, EUR / 100);
         for command in &day.issued[answered..] {
-            let Fact::Ack(mut ack) = ack(command, "applied", None) else { continue };
+            let Fact::Ack(mut ack) = acked(command, "applied", None) else { continue };
             ack.applied_at = Some(day.now * 1_000);
             day.queue.push(Fact::Ack(ack));
         }
@@ -390,7 +377,7 @@ fn a_command_that_nobody_answers_is_issued_again_with_a_new_sequence() {
     );
     assert!(again.iter().all(|command| command.expected_previous.sequence == 0));
     assert_eq!(day.world.alerts("ack_missing"), ["opened"]);
-    day.queue.push(ack(again.last().unwrap(), "applied", None));
+    day.queue.push(acked(again.last().unwrap(), "applied", None));
     day.answers = true;
     day.minutes(2, 1, EUR / 2);
     assert_eq!(day.world.alerts("ack_missing"), ["opened", "resolved"]);
@@ -678,7 +665,7 @@ fn a_pause_that_nobody_answers_pages_at_once_and_a_late_answer_ends_it() {
     assert_eq!((alerts[0].state.as_str(), alerts[0].severity.as_str()), ("opened", "critical"));
     assert!(alerts[0].text.contains("a pause") && alerts[0].money_at_stake_micros > 0);
     let pause = day.issued.iter().rev().find(|command| command.kind == "pause").unwrap().clone();
-    day.queue.push(ack(&pause, "applied", None));
+    day.queue.push(acked(&pause, "applied", None));
     day.answers = true;
     day.minutes(3, 0, 0);
     assert_eq!(day.world.alerts("ack_missing").last().map(String::as_str), Some("resolved"));
@@ -692,7 +679,7 @@ fn a_pause_that_is_refused_pages_too() {
     day.queue.push(halt("set"));
     day.step(1, EUR / 5);
     let pause = day.issued.last().unwrap().clone();
-    day.queue.push(ack(&pause, "rejected", None));
+    day.queue.push(acked(&pause, "rejected", None));
     day.minutes(2, 1, EUR / 5);
     let alerts = day.world.outputs.iter().flat_map(|o| &o.alerts);
     assert!(alerts.filter(|alert| alert.kind == "ack_missing").any(|alert| alert.severity == "critical"));

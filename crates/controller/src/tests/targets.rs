@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::Controller;
 use crate::target::Cells;
-use model::fact::{Ack, CampaignSpec, Fact};
+use model::fact::{CampaignSpec, Fact};
 use model::journal::JournalRecord;
 use model::output::Adjustment;
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
@@ -80,18 +80,6 @@ impl Days {
 
 fn credited(at: Millis) -> Row {
     credit("c", at, at - 10 * HOUR_MS, EUR, 30 * EUR)
-}
-
-fn applied(command: &Adjustment) -> Fact {
-    Fact::Ack(Box::new(Ack {
-        command_id: command.command_id.clone(),
-        account_id: "acme".into(),
-        campaign_id: command.campaign_id.clone(),
-        sequence: command.sequence,
-        result: "applied".into(),
-        actor: "paceline".into(),
-        ..Ack::default()
-    }))
 }
 
 fn term(command: &Adjustment, name: &str) -> Option<i64> {

@@ -1,9 +1,9 @@
 //! A journal written by hand: cuts in, outputs kept as a subscriber would keep them.
 
 use crate::{Authority, Controller, JournalPosition, Outputs, Setup};
-use model::fact::{CampaignSpec, Fact};
+use model::fact::{Ack, CampaignSpec, Fact};
 use model::journal::{CopiedFact, Delta, JournalRecord, NO_TOUCH, NO_WATERMARK, Range};
-use model::output::KpiRow;
+use model::output::{Adjustment, KpiRow};
 use model::time::{DAY_MS, MINUTE_MS, Millis};
 use std::collections::BTreeMap;
 
@@ -62,6 +62,24 @@ pub fn spec(campaign: &str, version: i64) -> CampaignSpec {
 
 pub fn specified(spec: CampaignSpec) -> Fact {
     Fact::CampaignSpec(Box::new(spec))
+}
+
+/// An answer of the ad-buying system, with the value that it found where it tells one.
+pub fn acked(command: &Adjustment, result: &str, found: Option<i64>) -> Fact {
+    Fact::Ack(Box::new(Ack {
+        command_id: command.command_id.clone(),
+        account_id: command.account_id.clone(),
+        campaign_id: command.campaign_id.clone(),
+        sequence: command.sequence,
+        result: result.into(),
+        found_value_micros: found,
+        actor: "paceline".into(),
+        ..Ack::default()
+    }))
+}
+
+pub fn applied(command: &Adjustment) -> Fact {
+    acked(command, "applied", None)
 }
 
 pub fn touches(campaign: &'static str, at: Millis, impressions: i64, clicks: i64, spend_micros: i64) -> Row {
