@@ -1,4 +1,5 @@
-//! The demonstration's market: three accounts, nine campaigns that buy, two sources of own touches.
+//! The demonstration's market: three accounts, ten campaigns that buy, one of which does nothing without a
+//! person's yes, two sources of own touches.
 //!
 //! Each campaign is made from what it should do when left alone: supply and budget are derived from the bid, the share
 //! of auctions it wins and the wanted ratio of spend to budget, so that the stories hold at whatever hour of the week
@@ -34,6 +35,8 @@ struct Recipe {
     spend_over_budget: f64,
     enforces_budget: bool,
     is_daily: bool,
+    /// A person decides: commands are proposals.
+    asks_first: bool,
     target_cpa_micros: Option<i64>,
 }
 
@@ -80,11 +83,12 @@ const fn campaign(id: &'static str, name: &'static str, shop: &'static Shop, cha
         spend_over_budget: 1.0,
         enforces_budget: false,
         is_daily: false,
+        asks_first: false,
         target_cpa_micros: None,
     }
 }
 
-fn recipes() -> [Recipe; 9] {
+fn recipes() -> [Recipe; 10] {
     [
         Recipe {
             bid_micros: 450_000,
@@ -188,6 +192,19 @@ fn recipes() -> [Recipe; 9] {
             target_cpa_micros: Some(8_000_000),
             ..campaign("tea-social", "Lead ads", &TEA, "social")
         },
+        // A bid a little too low for a small budget: what nobody decides does little harm.
+        Recipe {
+            pricing: Pricing::FirstPrice,
+            billing: Billing::Cpm,
+            bid_micros: 1_800,
+            z: 0.0,
+            sigma: 0.7,
+            impressions_per_hour: 2_000.0,
+            click_rate: 0.008,
+            spend_over_budget: 0.85,
+            asks_first: true,
+            ..campaign("tea-display", "Display, waits for your yes", &TEA, "display")
+        },
     ]
 }
 
@@ -276,7 +293,7 @@ impl Recipe {
             bid_step_micros,
             budget_step_micros: 10_000,
             goal_conversion_types: vec![self.conversion_type.into()],
-            mode: "auto".into(),
+            mode: if self.asks_first { "approve" } else { "auto" }.into(),
             goal: self.target_cpa_micros.map(|target| SmartGoal {
                 metric: "cpa".into(),
                 direction: "down".into(),

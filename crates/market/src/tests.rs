@@ -127,7 +127,8 @@ fn every_campaign_of_the_demonstration_can_be_steered() {
         assert!(spec.bid_micros < spec.bid_max_micros, "{}", spec.campaign_id);
         assert_eq!(spec.bid_micros % spec.bid_step_micros, 0, "{}", spec.campaign_id);
         assert!(spec.flight_budget_micros.or(spec.daily_budget_micros) > Some(0), "{}", spec.campaign_id);
-        assert_eq!((spec.mode.as_str(), spec.bid_control.as_str()), ("auto", "paceline"));
+        let mode = if spec.campaign_id == "tea-display" { "approve" } else { "auto" };
+        assert_eq!((spec.mode.as_str(), spec.bid_control.as_str()), (mode, "paceline"));
         assert_eq!(spec.flight_end, Some(START + 10 * HOUR_MS));
     }
 }

@@ -20,7 +20,7 @@ use avro_codec::Codec;
 use kafka_io::{Life, Membership, MockBroker, Sender, SourceConsumer};
 use market::{Emitted, Market, Record, Scenario, Totals};
 use model::fact::{Fact, PolicyVersion};
-use model::output::Alert;
+use model::output::{Adjustment, Alert};
 use model::time::{DAY_MS, HOUR_MS, MINUTE_MS, Millis};
 use policy::explain::amount as money;
 use serde_json::{Value, json};
@@ -102,7 +102,7 @@ pub fn run(arguments: &Demo) -> Outcome {
         .join()
         .unwrap_or_else(|_| Err(Failure::failed("the service panicked", "please report the panic above")));
     played.and(served)?;
-    let summary = world.summary(arguments.seed, started.elapsed().as_secs_f64(), &context);
+    let summary = world.summary(arguments.seed, started.elapsed().as_secs_f64());
     let _ = std::fs::remove_dir_all(&context.settings.state_dir);
     if arguments.json { say(&summary.to_string()) } else { print_summary(&summary) }
 }
@@ -217,6 +217,8 @@ struct Told {
     alerts_opened: BTreeSet<String>,
     /// Those of them that only say that data came late.
     data_gaps: BTreeSet<String>,
+    /// Proposals and what has become of them.
+    proposals: BTreeMap<String, String>,
 }
 
 impl World {
@@ -345,6 +347,15 @@ impl World {
                 );
             }
         }
+        for proposal in context.published.proposals().iter().rev() {
+            let (id, state) = (&proposal.command_id, &proposal.state);
+            if !WORDS_OF_PROPOSALS.iter().any(|(known, _)| known == state) || self.told.proposals.get(id) == Some(state)
+            {
+                continue;
+            }
+            self.told.proposals.insert(id.clone(), state.clone());
+            eprintln!("{}", proposal_line(proposal, context.clock.now_ms()));
+        }
         let mut fresh = Vec::new();
         for alert in context.published.alerts().into_iter().rev() {
             if self.told.alerts.insert((alert.alert_id.clone(), alert.state.clone())) {
@@ -358,7 +369,7 @@ impl World {
         alert_lines(&fresh).iter().for_each(|line| eprintln!("{line}"));
     }
 
-    fn summary(&self, seed: u64, wall_seconds: f64, context: &Context) -> Value {
+    fn summary(&self, seed: u64, wall_seconds: f64) -> Value {
         let mut alone = Market::new(self.scenario.clone(), self.seed);
         alone.advance(self.until_ms, &mut |_: Emitted<'_>| {});
         let with = self.market.totals();
@@ -370,13 +381,34 @@ impl World {
             "wall_seconds": wall_seconds,
             "commands_issued": self.told.commands.len(),
             "commands_applied": counts.applied,
+            "proposals_made": self.told.proposals.len(),
+            "proposals_approved": self.told.proposals.values().filter(|state| *state == "approved").count(),
             "alerts_opened": self.told.alerts_opened.len(),
             "data_gaps": self.told.data_gaps.len(),
-            "campaigns": campaigns(&with, &left_alone, context),
+            "campaigns": campaigns(&with, &left_alone),
             "with": measures(&with),
             "without": measures(&left_alone),
         })
     }
+}
+
+/// What a person is told of a proposal, by its state. What only observing campaigns would have done is not told.
+const WORDS_OF_PROPOSALS: [(&str, &str); 4] = [
+    ("proposed", "waits for your yes on the dashboard, under Proposals"),
+    ("approved", "approved"),
+    ("rejected", "rejected, by a person or the guard"),
+    ("expired", "nobody decided in time: nothing was done"),
+];
+
+fn proposal_line(proposal: &Adjustment, now_ms: Millis) -> String {
+    let words = WORDS_OF_PROPOSALS.iter().find(|(state, _)| *state == proposal.state).map_or("", |(_, words)| words);
+    let value = proposal.value_micros.map(|micros| format!(" {}", money(micros, &proposal.currency)));
+    let (kind, value) = (&proposal.kind, value.unwrap_or_default());
+    let why = match proposal.state.as_str() {
+        "proposed" => format!("{}; {words}", proposal.explanation.text.trim_end_matches('.')),
+        _ => words.to_owned(),
+    };
+    format!("{}  {:<16} PROPOSAL {kind}{value}  {why}", time(now_ms), proposal.campaign_id)
 }
 
 /// A line for each kind, state and instant: what befell all campaigns at once is one thing to read.
@@ -444,7 +476,7 @@ fn measures(totals: &Totals) -> Value {
     })
 }
 
-fn campaigns(with: &Totals, without: &Totals, _: &Context) -> Value {
+fn campaigns(with: &Totals, without: &Totals) -> Value {
     let rows = with.campaigns.iter().zip(&without.campaigns).map(|(with, without)| {
         json!({
             "campaign_id": with.campaign_id,
@@ -486,6 +518,11 @@ fn print_summary(summary: &Value) -> Outcome {
         summary["alerts_opened"]
     ))?;
     say(&format!("{:<12} {:>16} {:>16}", "all in EUR", "with Paceline", "left alone"))?;
+    let (made, approved) =
+        (summary["proposals_made"].as_u64().unwrap_or(0), summary["proposals_approved"].as_u64().unwrap_or(0));
+    if made > 0 {
+        say(&format!("{made} proposals waited for a person, {approved} approved: what nobody approves is not done"))?;
+    }
     for (word, name) in [
         ("spend", "spend_micros"),
         ("budget", "budget_micros"),
@@ -528,6 +565,7 @@ fn time(at_ms: Millis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::output::Explanation;
 
     fn alert(kind: &str, state: &str, campaign: &str, updated_at: Millis) -> Alert {
         Alert {
@@ -553,6 +591,29 @@ mod tests {
         assert!(lines[0].contains("2 campaigns") && lines[0].ends_with("data are 7 min old  (a, b)"), "{lines:?}");
         assert!(lines[1].ends_with("data are 7 min old"), "{lines:?}");
         assert!(lines[2].contains("resolved  over after 12 min") && !lines[2].contains("7 min old"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_proposal_is_told_with_what_is_asked_of_the_person() {
+        let proposal = Adjustment {
+            campaign_id: "tea-display".into(),
+            kind: "set_bid".into(),
+            value_micros: Some(1_980),
+            currency: "EUR".into(),
+            state: "proposed".into(),
+            explanation: Explanation {
+                text: "Bid up from 0.001800 to 0.001980 EUR: behind.".into(),
+                ..Explanation::default()
+            },
+            ..Adjustment::default()
+        };
+        let line = proposal_line(&proposal, HOUR_MS);
+        assert!(
+            line.contains("PROPOSAL set_bid 0.001980 EUR  Bid up from") && line.contains("waits for your yes"),
+            "{line}"
+        );
+        let line = proposal_line(&Adjustment { state: "expired".into(), ..proposal }, HOUR_MS);
+        assert!(line.ends_with("nobody decided in time: nothing was done"), "{line}");
     }
 
     fn wanted(span: &str, speed: u32) -> Demo {
