@@ -115,11 +115,19 @@ impl Admin {
         Ok(facts)
     }
 
-    /// Creates the topics that do not exist; the names of those that were created.
+    /// Creates the topics that do not exist; the names of those that were created. A broker confirms a topic before it tells
+    /// others of it: they are waited for, within the limit, so that who asks next finds them.
     pub fn create(&self, plans: &[TopicPlan]) -> Result<Vec<String>, Error> {
         let topics: Vec<NewTopic<'_>> = plans.iter().map(new_topic).collect();
         let answer = block_on(self.admin.create_topics(&topics, &self.options()), self.limit);
-        self.made("creating topics", answer, RDKafkaErrorCode::TopicAlreadyExists)
+        let made = self.made("creating topics", answer, RDKafkaErrorCode::TopicAlreadyExists)?;
+        let deadline = Instant::now() + self.limit;
+        for topic in &made {
+            while self.shape(topic)?.is_none() && Instant::now() < deadline {
+                std::thread::sleep(ASK_AGAIN);
+            }
+        }
+        Ok(made)
     }
 
     /// Deletes topics; the names of those that existed.
@@ -237,6 +245,9 @@ fn reach(probe: &BaseConsumer<Witness>, doing: &str, limit: Duration) -> Result<
 
 /// How long one look takes before the client's events are served.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// Between two looks for a topic that was just created.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {
