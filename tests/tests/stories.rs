@@ -11,6 +11,7 @@ mod recovery;
 mod registry;
 mod setup;
 mod shadow;
+mod slot;
 mod stats;
 mod torn;
 mod truth;

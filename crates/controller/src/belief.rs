@@ -561,7 +561,10 @@ impl Belief {
                     channels.insert(live.spec.channel.clone(), Channel::default());
                 }
                 if let Some(channel) = channels.get_mut(&live.spec.channel) {
-                    channel.note(delta.minute * MINUTE_MS, events, delta.billable, delta.spend_micros);
+                    // One event costs at most what a day, or the flight, may cost.
+                    let budget = live.spec.daily_budget_micros.or(live.spec.flight_budget_micros);
+                    let dearest = budget.filter(|budget| *budget > 0).unwrap_or(i64::MAX);
+                    channel.note(delta.minute * MINUTE_MS, events, delta.billable, delta.spend_micros, dearest);
                 }
             }
             self.counters.late = self.counters.late.and(late);

@@ -181,7 +181,10 @@ impl Picture {
         for sibling in scene.shared.iter().flat_map(|group| &group.siblings) {
             picture.add_sibling(sibling, settings);
         }
+        // What the neighbours pay cannot make an event dearer than the highest bid that we may set.
+        let highest = Some(spec.bid_max_micros).filter(|bid| *bid > 0 && spec.bid_control == "paceline");
         let neighbours = scene.channel.and_then(Channel::mean_cost_micros).unwrap_or(spec.bid_micros);
+        let neighbours = neighbours.min(highest.unwrap_or(i64::MAX));
         let (spent, events) = scene.shared.map_or((spent_day, events_day), |group| group.today(&today, now));
         picture.cost = pressure::mean_cost_micros(spent, events, neighbours, &settings.pressure);
         picture.is_tiny = picture.decide_tiny(live, settings);

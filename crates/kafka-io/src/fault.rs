@@ -18,6 +18,8 @@ pub enum Fault {
     NotAuthorised,
     /// Another process took our place: the same slot twice, or we were away for too long.
     Fenced,
+    /// A newer process runs under our slot. Trying again would throw it out in turn.
+    Replaced,
     /// The position asked for is no longer, or not yet, in the log.
     OffsetGone,
     /// A property is unknown, refused, or contradicts another.
@@ -38,6 +40,7 @@ impl Fault {
             Fault::TopicMissing => "topic_missing",
             Fault::NotAuthorised => "not_authorised",
             Fault::Fenced => "fenced",
+            Fault::Replaced => "replaced",
             Fault::OffsetGone => "offset_gone",
             Fault::Settings => "settings",
             Fault::Stopped => "stopped",
@@ -47,7 +50,7 @@ impl Fault {
 
     /// Whether waiting may help; otherwise a person must change something.
     pub fn may_pass(self) -> bool {
-        matches!(self, Fault::Unreachable | Fault::Unsettled | Fault::Fenced | Fault::Other)
+        matches!(self, Fault::Unreachable | Fault::Unsettled | Fault::Fenced | Fault::Replaced | Fault::Other)
     }
 
     /// The half sentence that a person reads.
@@ -58,7 +61,8 @@ impl Fault {
             Fault::Credentials => "the cluster refuses the credentials or the certificate",
             Fault::TopicMissing => "the topic does not exist",
             Fault::NotAuthorised => "the principal is not authorised",
-            Fault::Fenced => "the cluster gave this place to another, or up",
+            Fault::Fenced => "the cluster gave this place to another process, or took it back",
+            Fault::Replaced => "a newer process runs under this slot",
             Fault::OffsetGone => "the position is not in the log",
             Fault::Settings => "the settings do not fit",
             Fault::Stopped => "asked to stop",
@@ -178,9 +182,9 @@ pub(crate) fn classify(code: Code) -> Fault {
         | Code::ProducerFenced
         | Code::InvalidProducerEpoch
         | Code::InvalidProducerIdMapping
-        | Code::FencedInstanceId
         | Code::IllegalGeneration
         | Code::UnknownMemberId => Fault::Fenced,
+        Code::FencedInstanceId => Fault::Replaced,
         Code::AutoOffsetReset | Code::OffsetOutOfRange => Fault::OffsetGone,
         Code::InvalidArgument | Code::PolicyViolation | Code::InvalidPartitions | Code::InvalidReplicationFactor => {
             Fault::Settings

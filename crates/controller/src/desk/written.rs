@@ -62,7 +62,7 @@ impl Desk<'_> {
                 worst_case_micros: checked.worst_case_micros(),
                 at_stake_micros: at_stake(case, checked, confirmed),
             },
-            expected_effect: effect(case),
+            expected_effect: effect(case, checked),
             explanation: self.explanation(case, checked, confirmed),
             decide_by,
             ..Adjustment::default()
@@ -166,14 +166,15 @@ fn at_stake(case: &Case<'_>, checked: &Checked, before: Option<i64>) -> i64 {
     exposed.saturating_add(case.picture.exposure.rate_max.over(left_ms)).saturating_sub(case.picture.ceiling).max(0)
 }
 
-fn effect(case: &Case<'_>) -> Option<ExpectedEffect> {
-    let (budget, exposed) = (case.picture.budget.ok()?, case.picture.exposure.exposed_micros());
-    Some(ExpectedEffect {
-        metric: "spend_day_micros".into(),
-        low: exposed.min(budget),
-        mid: budget,
-        high: case.picture.ceiling.max(exposed),
-    })
+/// What the day will have cost: after a pause what is spent or on its way; else no less than that, about the budget, and at
+/// most the ceiling.
+fn effect(case: &Case<'_>, checked: &Checked) -> Option<ExpectedEffect> {
+    let (budget, low) = (case.picture.budget.ok()?, case.picture.exposure.exposed_micros());
+    let (mid, high) = match checked.kind() {
+        "pause" => (low, low),
+        _ => (budget.max(low), case.picture.ceiling.max(budget).max(low)),
+    };
+    Some(ExpectedEffect { metric: "spend_day_micros".into(), low, mid, high })
 }
 
 /// What people declared that holds now, and the weather that has a factor.

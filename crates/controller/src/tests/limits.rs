@@ -427,3 +427,21 @@ fn answers_about_campaigns_that_nobody_knows_take_no_memory() {
     let grown = world.controller.snapshot().len() - before;
     assert!(grown < 1_000, "{grown} bytes");
 }
+
+#[test]
+fn one_wrong_amount_of_a_neighbour_pauses_nobody() {
+    let mut world = World::new();
+    let named = |name: &str| CampaignSpec { campaign_id: name.into(), name: name.into(), ..paced(1) };
+    world.feed(MONDAY, &[], &["a", "b"].map(|name| specified(named(name))));
+    let at = MONDAY + 10 * MINUTE_MS;
+    // A million times too much, once.
+    let rows = [touches("a", at, 4_000, 2_000, 1_000_000_000), touches("b", at, 1, 1, 1_000_000_000_000)];
+    world.feed(at + MINUTE_MS, &rows, &[specified(named("c"))]);
+    let mut issued = Vec::new();
+    for minute in 12..60 {
+        let at = MONDAY + minute * MINUTE_MS;
+        let outputs = world.feed(at + MINUTE_MS, &[touches("c", at, 2, 1, EUR / 2)], &[]);
+        issued.extend(outputs.adjustments.into_iter().filter(|command| command.campaign_id == "c"));
+    }
+    assert!(issued.iter().all(|command| command.kind != "pause"), "{issued:?}");
+}

@@ -6,6 +6,7 @@ use crate::failure::{Failure, Kind, Outcome};
 use crate::http;
 use crate::notify;
 use crate::registry;
+use crate::service::snapshot_writer::make_usable;
 use crate::service::topology;
 use crate::settings::Settings;
 use kafka_io::{Admin, From, LogReader, Until};
@@ -94,6 +95,7 @@ fn environment(settings: &Settings) -> Outcome<Vec<String>> {
     let cluster = cluster(settings);
     let mut notes = Vec::new();
     let mut faults = Vec::new();
+    faults.extend(make_usable(&settings.state_dir).err());
     match registry::check(settings) {
         Ok(note) => notes.extend(note),
         Err(failure) => faults.push(failure),

@@ -98,6 +98,13 @@ pub fn sender(connection: &Connection) -> Outcome<Sender> {
     Ok(Sender::start(connection)?)
 }
 
+/// Without what a terminal would obey: an id with a line's end in it must not look like two lines.
+pub fn printable(text: &str) -> String {
+    let shown =
+        |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
+    text.chars().map(shown).collect()
+}
+
 /// Writes a line to stdout; a reader that has gone away ends the command in silence, as a pipe should.
 pub fn say(line: &str) -> Outcome {
     match writeln!(std::io::stdout(), "{line}") {

@@ -1,6 +1,6 @@
 //! `paceline proposals list|approve|reject`: people in the loop, from a shell.
 
-use super::{actor, connect, say, say_json, sender};
+use super::{actor, connect, printable, say, say_json, sender};
 use crate::cli::{Output, ProposalArgs, ProposalsCommand};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
@@ -89,12 +89,12 @@ fn list(settings: &Settings, output: Output) -> Outcome {
         say(&format!(
             "{}  {}/{}  {}{}  {}: {}",
             proposal.command_id,
-            proposal.account_id,
-            proposal.campaign_id,
+            printable(&proposal.account_id),
+            printable(&proposal.campaign_id),
             proposal.kind,
             value.unwrap_or_default(),
             proposal.reason,
-            proposal.explanation.text
+            printable(&proposal.explanation.text)
         ))?;
     }
     if open.is_empty() { say("no proposal waits") } else { Ok(()) }

@@ -104,6 +104,7 @@ impl From<kafka_io::Error> for Failure {
                 "either a second process runs under this slot: give each its own; or the cluster gave this one up while it or a \
                  broker stood still: start it again, it takes up from the journal",
             ),
+            Fault::Replaced => (Kind::TryLater, "stop one of the two, or give each its own slot"),
             Fault::Other => (Kind::Failed, ""),
         };
         Failure::new(kind, error, advice)

@@ -17,7 +17,7 @@ mod recopy;
 pub mod recovery;
 mod shadow;
 mod sibling;
-mod snapshot_writer;
+pub mod snapshot_writer;
 mod span;
 mod stage1;
 pub mod stage2;

@@ -54,16 +54,24 @@ pub struct SnapshotWriter {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Makes the folder where it is not there, and tries to write in it.
+pub fn make_usable(folder: &Path) -> Outcome {
+    let probe = folder.join(format!(".writable-{}", std::process::id()));
+    let tried = std::fs::create_dir_all(folder).and_then(|()| std::fs::write(&probe, b""));
+    let _ = std::fs::remove_file(&probe);
+    tried.map_err(|error| {
+        Failure::setup(
+            format!("state.dir {} cannot be made or written in: {error}", folder.display()),
+            "set state.dir to a folder that can be written",
+        )
+    })
+}
+
 impl SnapshotWriter {
     /// Starts the thread; the folder must be writable.
     pub fn start(context: &Context) -> Outcome<Self> {
         let folder = context.settings.state_dir.clone();
-        std::fs::create_dir_all(&folder).map_err(|error| {
-            Failure::setup(
-                format!("cannot create state.dir {}: {error}", folder.display()),
-                "set state.dir to a folder that can be written",
-            )
-        })?;
+        make_usable(&folder)?;
         let (jobs, queue) = channel::<Box<dyn Frozen>>();
         let waiting = Arc::new(AtomicUsize::new(0));
         let written = Arc::clone(&waiting);

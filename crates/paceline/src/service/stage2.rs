@@ -21,7 +21,7 @@ use crate::telemetry::{ACK_RESULTS, Metrics, alert_kind, known};
 use avro_codec::RecordName;
 use controller::{Authority, Controller, JournalPosition, Outputs};
 use kafka_io::{
-    Committer, Life, Membership, OffsetOut, OutRecord, Outcome as Committed, SourceConsumer, TopicPartition,
+    Committer, Fault, Life, Membership, OffsetOut, OutRecord, Outcome as Committed, SourceConsumer, TopicPartition,
     Transaction,
 };
 use model::fact::Fact;
@@ -126,6 +126,9 @@ impl Stage2 {
             instance: Some(format!("{}-controller-{}", settings.group, settings.slot)),
         };
         let topics = &settings.topics;
+        // Who joins under a slot throws out who runs under it: nothing that can fail by itself comes after.
+        let snapshots = SnapshotWriter::start(&context)?;
+        let shadow = Shadow::start(&context)?;
         let consumer = SourceConsumer::join(&context.connection("controller"), &membership, &[&topics.journal])?;
         let arc = |name: &str| Arc::from(name);
         let topics = OutTopics {
@@ -139,8 +142,8 @@ impl Stage2 {
         Ok(Self {
             consumer,
             committer: None,
-            snapshots: SnapshotWriter::start(&context)?,
-            shadow: Shadow::start(&context)?,
+            snapshots,
+            shadow,
             topics,
             partitions: BTreeMap::new(),
             parked: BTreeMap::new(),
@@ -354,7 +357,7 @@ impl Stage2 {
                     flight.refusals += 1;
                     flight.refusals
                 });
-                if refusals >= REFUSALS_MAX || !error.fault.may_pass() {
+                if refusals >= REFUSALS_MAX || !error.fault.may_pass() || error.fault == Fault::Replaced {
                     return Err(error.into());
                 }
                 tracing::warn!(%error, refusals, "decisions refused, submitting them again");

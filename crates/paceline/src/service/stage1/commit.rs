@@ -7,7 +7,7 @@ use crate::service::gauges;
 use crate::service::sibling::Sibling;
 use crate::service::snapshot_writer::SnapshotJob;
 use aggregator::{Counters, CutEnd};
-use kafka_io::{Outcome as Committed, Transaction};
+use kafka_io::{Fault, Outcome as Committed, Transaction};
 use model::event::EventKind;
 use model::journal::{Epoch, NO_WATERMARK, Range};
 use model::time::Millis;
@@ -203,7 +203,7 @@ impl Stage1 {
                     cut.refusals += 1;
                     cut.refusals
                 });
-                if refusals >= REFUSALS_MAX || !error.fault.may_pass() {
+                if refusals >= REFUSALS_MAX || !error.fault.may_pass() || error.fault == Fault::Replaced {
                     return Err(error.into());
                 }
                 tracing::warn!(%error, refusals, "cut refused, submitting it again");

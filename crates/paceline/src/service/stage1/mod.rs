@@ -131,10 +131,11 @@ impl Stage1 {
         let kinds = EventKind::ALL.map(Source::Event).into_iter().chain(ControlTopic::ALL.map(Source::Control));
         let sources: Vec<Source> = kinds.collect();
         let names: Vec<&str> = sources.iter().map(|source| topic_of(&context, *source)).collect();
-        let consumer = SourceConsumer::join(&connection, &membership, &names)?;
+        // Who joins under a slot throws out who runs under it: nothing that can fail by itself comes after.
+        let snapshots = SnapshotWriter::start(&context)?;
         let writer = CutWriter::new(&context)?;
         let policy = PolicyFeed::start(&context)?;
-        let snapshots = SnapshotWriter::start(&context)?;
+        let consumer = SourceConsumer::join(&connection, &membership, &names)?;
         let threads = fold::fold_threads().map_err(|error| {
             Failure::failed(format!("cannot start the threads that fold: {error}"), "raise the limit of threads")
         })?;
