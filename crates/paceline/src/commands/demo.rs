@@ -517,12 +517,12 @@ fn print_summary(summary: &Value) -> Outcome {
         summary["commands_applied"],
         summary["alerts_opened"]
     ))?;
-    say(&format!("{:<12} {:>16} {:>16}", "all in EUR", "with Paceline", "left alone"))?;
     let (made, approved) =
         (summary["proposals_made"].as_u64().unwrap_or(0), summary["proposals_approved"].as_u64().unwrap_or(0));
     if made > 0 {
         say(&format!("{made} proposals waited for a person, {approved} approved: what nobody approves is not done"))?;
     }
+    say(&format!("{:<12} {:>16} {:>16}", "all in EUR", "with Paceline", "left alone"))?;
     for (word, name) in [
         ("spend", "spend_micros"),
         ("budget", "budget_micros"),
