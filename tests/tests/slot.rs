@@ -5,7 +5,7 @@
 
 use std::thread;
 use std::time::Duration;
-use system_tests::{Broker, Deployment, Service};
+use system_tests::{Broker, Deployment, Service, http, wait};
 
 #[test]
 fn under_load_the_newer_of_two_processes_of_one_slot_serves_and_the_older_ends() {
@@ -18,7 +18,7 @@ fn under_load_the_newer_of_two_processes_of_one_slot_serves_and_the_older_ends()
             deployment.run(&["generate", "--campaigns", "40", "--users", "5000", "--for", "40s", "--rate", "4000"])
         })
     };
-    thread::sleep(Duration::from_secs(5));
+    wait_until_it_counts(&older);
     let folder = deployment.folder.join("state-of-the-newer").display().to_string();
     let mut newer = Service::spawn(&deployment, "0", &[], &[("PACELINE__STATE__DIR", &folder)]);
     let status = older.wait_for_end(LIMIT);
@@ -41,11 +41,20 @@ fn a_start_that_cannot_work_leaves_the_one_that_runs_alone() {
     let mut refused = Service::spawn(&deployment, "0", &[], &unusable);
     assert_eq!(refused.wait_for_end(LIMIT).code(), Some(78), "{}", refused.last_words());
     assert!(refused.log().contains("state.dir"), "{}", refused.last_words());
-    // A group that had heard of the other would be told within a session.
-    thread::sleep(Duration::from_secs(12));
+    // Who was thrown out of the group would count nothing any more.
+    deployment.run(&["generate", "--campaigns", "40", "--users", "5000", "--for", "3s", "--rate", "1000"]);
+    wait_until_it_counts(&running);
     assert!(running.is_ready() && running.ended().is_none(), "{}", running.last_words());
     running.stop();
     deployment.clean();
 }
 
 const LIMIT: Duration = Duration::from_secs(90);
+
+/// The load's campaigns are known: its events went through both stages.
+fn wait_until_it_counts(service: &Service) {
+    wait::until("the load is counted", LIMIT, || {
+        let (_, words) = http::get(service.http_port(), "/api/v1/campaigns")?;
+        words.contains("campaign-00").then_some(())
+    });
+}
