@@ -21,6 +21,8 @@ const START: i64 = 1_760_000_030_000;
 /// Events of one epoch span this much event time: 600,000 a second.
 const EPOCH_MS: i64 = 800;
 
+const SECRET: &[u8] = b"bench";
+
 /// As records lie in a fetched batch: one text after the other.
 struct Made {
     text: String,
@@ -29,8 +31,7 @@ struct Made {
 }
 
 fn main() {
-    let identity = Identity { partitions: 1, ..Identity::default() };
-    let mut set = SiblingSet::new(identity, KeyedHasher::new(b"bench"), Semantics::default());
+    let mut set = SiblingSet::new(identity(), KeyedHasher::new(SECRET), Semantics::default());
     let mut random = 88_172_645_463_325_252_u64;
     let (mut offset, mut before, mut spent, mut closing) = (0, resident_bytes(), Duration::ZERO, Duration::ZERO);
     let mut longest = Duration::ZERO;
@@ -69,12 +70,21 @@ fn main() {
     snapshot(&set);
 }
 
+fn identity() -> Identity {
+    Identity { partitions: 1, ..Identity::default() }
+}
+
 fn snapshot(set: &SiblingSet) {
     let (started, clock) = (on_core(), Instant::now());
     let snapshot = set.snapshot().expect("no epoch is open");
     let paused = clock.elapsed();
-    let bytes: usize = snapshot.chunks().iter().map(|chunk| chunk.encode().len()).sum();
+    let chunks: Vec<_> = snapshot.chunks().iter().map(|chunk| chunk.stored()).collect();
+    let bytes: usize = chunks.iter().map(|chunk| chunk.bytes.len()).sum();
     println!("snapshot: pause {paused:?}, {} MB encoded in {:?}", bytes / 1_000_000, on_core() - started);
+    let started = on_core();
+    let restored = SiblingSet::restore(identity(), KeyedHasher::new(SECRET), chunks).expect("it was just encoded");
+    println!("restored in {:?}", on_core() - started);
+    assert_eq!(restored.sizes(), set.sizes());
 }
 
 fn make(random: &mut u64, start: i64) -> Made {

@@ -17,6 +17,7 @@ use crate::spill::Piece;
 use crate::table::{Shard, encode};
 use crate::touches::Touches;
 use model::keyed::KeyedHasher;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use window::watermark::SourceWatermark;
 
@@ -42,13 +43,13 @@ pub struct Chunk<'a> {
 
 /// A chunk as it comes back from a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredChunk {
+pub struct StoredChunk<'a> {
     /// [`Chunk::id`].
     pub id: String,
     /// [`Chunk::version`].
     pub version: u64,
     /// [`Chunk::encode`].
-    pub bytes: Vec<u8>,
+    pub bytes: Cow<'a, [u8]>,
 }
 
 enum Content<'a> {
@@ -99,16 +100,16 @@ impl SiblingSet {
     }
 
     /// The set that a snapshot was taken of; chunks may come in any order.
-    pub fn restore(
+    pub fn restore<'a>(
         identity: Identity,
         hasher: KeyedHasher,
-        chunks: impl IntoIterator<Item = StoredChunk>,
+        chunks: impl IntoIterator<Item = StoredChunk<'a>>,
     ) -> Result<Self, Corrupt> {
         let mut set = SiblingSet::new(identity, hasher, Semantics::default());
         let (mut head, mut names, mut values, mut minute) = (None, None, None, None);
         let mut ids = BTreeSet::new();
         for chunk in chunks {
-            let (version, bytes) = (chunk.version, chunk.bytes.as_slice());
+            let (version, bytes) = (chunk.version, &*chunk.bytes);
             match chunk.id.split_once('/').unwrap_or((&chunk.id, "")) {
                 ("head", "") => head = Some(Head::decode(bytes)?),
                 ("names", "") => names = Some(Names::decode(set.hasher.id(NAMES_SEED), bytes)?),
@@ -222,8 +223,8 @@ impl<'a> Chunk<'a> {
     }
 
     /// As a store gives it back.
-    pub fn stored(&self) -> StoredChunk {
-        StoredChunk { id: self.id.clone(), version: self.version, bytes: self.encode() }
+    pub fn stored(&self) -> StoredChunk<'static> {
+        StoredChunk { id: self.id.clone(), version: self.version, bytes: self.encode().into() }
     }
 }
 

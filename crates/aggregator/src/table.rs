@@ -2,7 +2,9 @@
 //!
 //! What always holds: one probe is one cache line where the slot fits one; nothing is removed in place (tables are
 //! rebuilt), so there are no tombstones; what a table answers does not depend on its capacity or on the order of
-//! insertion, so a restored table behaves as the one it was made from. Key 0 marks a free slot.
+//! insertion, so a restored table behaves as the one it was made from. Key 0 marks a free slot. A key's place follows
+//! from its upper bits, so slots lie nearly in the order of keys: growing, sorting and reading back, which all go by key,
+//! pass through memory once.
 
 use crate::bytes::{Corrupt, Reader, Writer};
 use std::sync::Arc;
@@ -41,6 +43,8 @@ impl Slot for u64 {
 pub(crate) struct Table<S> {
     slots: Vec<S>,
     count: usize,
+    /// Upper bits that all keys of the table have in common, as those of one shard do.
+    common_bits: u32,
 }
 
 impl<S: Slot> Table<S> {
@@ -74,7 +78,7 @@ impl<S: Slot> Table<S> {
 
     /// Reads where `key` would be: brings its line into the cache; many of these in a row overlap their waits.
     pub fn touch(&self, key: u64) -> u64 {
-        if self.slots.is_empty() { 0 } else { self.slots[key as usize & (self.slots.len() - 1)].key() }
+        if self.slots.is_empty() { 0 } else { self.slots[self.home(key)].key() }
     }
 
     /// Keeps what `keep` says; a table that shrinks much gives memory back.
@@ -86,7 +90,7 @@ impl<S: Slot> Table<S> {
                 kept.push(slot);
             }
         }
-        *self = Self::default();
+        *self = Self { slots: Vec::new(), count: 0, common_bits: self.common_bits };
         self.reserve(kept.len());
         for slot in kept {
             let key = slot.key();
@@ -101,23 +105,33 @@ impl<S: Slot> Table<S> {
 
     /// Room for `count` slots without growing again.
     pub fn reserve(&mut self, count: usize) {
-        let needed = (count * 4).div_ceil(LOAD_QUARTERS_MAX).next_power_of_two();
-        if count > 0 && needed > self.slots.len() {
-            self.resize(needed.max(SLOTS_MIN));
+        let needed = slots_for(count);
+        if needed > self.slots.len() {
+            self.resize(needed);
         }
     }
 
-    /// By key.
+    /// By key. Slots lie in that order but inside a run of neighbours, and but for what ran over the end.
     pub fn sorted(&self) -> Vec<&S> {
-        let mut slots: Vec<&S> = self.iter().collect();
-        slots.sort_unstable_by_key(|slot| slot.key());
-        slots
+        let is_over = |(at, slot): &(usize, &S)| self.home(slot.key()) > *at;
+        let filled = self.slots.iter().enumerate().filter(|(_, slot)| slot.key() != 0);
+        let over = self.slots.iter().enumerate().take_while(|(_, slot)| slot.key() != 0).filter(is_over);
+        let mut sorted: Vec<&S> = Vec::with_capacity(self.count);
+        for (_, slot) in filled.filter(|found| !is_over(found)).chain(over) {
+            sorted.push(slot);
+            let mut at = sorted.len() - 1;
+            while at > 0 && sorted[at - 1].key() > slot.key() {
+                sorted.swap(at - 1, at);
+                at -= 1;
+            }
+        }
+        sorted
     }
 
     /// Where `key` is or would be; there is always a free slot.
     fn position(&self, key: u64) -> usize {
         let mask = self.slots.len() - 1;
-        let mut at = key as usize & mask;
+        let mut at = self.home(key);
         loop {
             let found = self.slots[at].key();
             if found == key || found == 0 {
@@ -125,6 +139,10 @@ impl<S: Slot> Table<S> {
             }
             at = (at + 1) & mask;
         }
+    }
+
+    fn home(&self, key: u64) -> usize {
+        home(key, self.common_bits, self.slots.len())
     }
 
     fn resize(&mut self, slots: usize) {
@@ -135,6 +153,58 @@ impl<S: Slot> Table<S> {
                 self.slots[at] = slot;
             }
         }
+    }
+}
+
+/// Takes slots in the order of keys and writes each where it belongs, in one pass through memory.
+struct Filling<S> {
+    table: Table<S>,
+    /// Slots of the whole table.
+    slots: usize,
+    /// What runs over the end.
+    over: Vec<S>,
+}
+
+impl<S: Slot> Filling<S> {
+    fn new(count: usize, common_bits: u32) -> Self {
+        let slots = slots_for(count);
+        Self { table: Table { slots: Vec::with_capacity(slots), count: 0, common_bits }, slots, over: Vec::new() }
+    }
+
+    /// Of a key that is greater than all before.
+    fn put(&mut self, slot: S) {
+        let home = home(slot.key(), self.table.common_bits, self.slots);
+        let filled = &mut self.table.slots;
+        if filled.len() < home {
+            filled.resize(home, S::default());
+        }
+        if filled.len() == self.slots {
+            return self.over.push(slot);
+        }
+        filled.push(slot);
+        self.table.count += 1;
+    }
+
+    fn end(mut self) -> Table<S> {
+        self.table.slots.resize(self.slots, S::default());
+        for slot in self.over {
+            let key = slot.key();
+            *self.table.entry(key).0 = slot;
+        }
+        self.table
+    }
+}
+
+/// Where `key` is in a table of so many slots, unless others were there before: a power of two above one.
+fn home(key: u64, common_bits: u32, slots: usize) -> usize {
+    ((key << common_bits) >> (64 - slots.trailing_zeros())) as usize
+}
+
+/// Slots of a table for so many keys.
+fn slots_for(count: usize) -> usize {
+    match count {
+        0 => 0,
+        _ => (count * 4).div_ceil(LOAD_QUARTERS_MAX).next_power_of_two().max(SLOTS_MIN),
     }
 }
 
@@ -159,7 +229,7 @@ pub(crate) struct Shard<S> {
 
 impl<S: Slot> Sharded<S> {
     pub fn new(bits: u32) -> Self {
-        let empty = || Arc::new(Shard { version: 0, table: Table { slots: Vec::new(), count: 0 } });
+        let empty = || Arc::new(Shard { version: 0, table: Table { slots: Vec::new(), count: 0, common_bits: bits } });
         Self { bits, shards: (0..1_usize << bits).map(|_| empty()).collect() }
     }
 
@@ -216,8 +286,7 @@ impl<S: Slot> Sharded<S> {
         }
         let mut input = Reader::new(bytes);
         let count = input.count(S::BYTES_MIN)?;
-        let mut table = Table { slots: Vec::new(), count: 0 };
-        table.reserve(count);
+        let mut filling = Filling::new(count, self.bits);
         let mut before = 0;
         for _ in 0..count {
             let key = input.u64()?;
@@ -225,9 +294,10 @@ impl<S: Slot> Sharded<S> {
                 return Err(Corrupt("a key is out of place"));
             }
             before = key;
-            *table.entry(key).0 = S::read(key, &mut input)?;
+            filling.put(S::read(key, &mut input)?);
         }
         input.end()?;
+        let table = filling.end();
         self.shards[shard] = Arc::new(Shard { version, table });
         Ok(())
     }
@@ -283,6 +353,29 @@ mod tests {
             damaged[cut.index(bytes.len())] ^= flip;
             let _ = other.restore(0, 7, &damaged);
             prop_assert!(other.restore(4, 7, &bytes).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_read_back_finds_all_and_runs_over_its_end(
+            upper in prop::collection::btree_set(any::<u64>(), 0..80), last in prop::collection::btree_set(0..40_u64, 0..40),
+        ) {
+            // Many of the greatest keys of their shard: they have one home, the last slot.
+            let keys: BTreeSet<u64> = upper.into_iter().chain(last.iter().map(|key| u64::MAX >> 2 & !0xff | key)).collect();
+            let keys: BTreeSet<u64> = keys.into_iter().map(|key| key & (u64::MAX >> 2)).filter(|key| *key > 0).collect();
+            let mut one = Sharded::<u64>::new(2);
+            for key in keys.iter().rev() {
+                one.write(*key, 7).entry(*key);
+            }
+            prop_assert_eq!(one.shard(0).table.sorted().into_iter().copied().collect::<Vec<_>>(), keys.iter().copied().collect::<Vec<_>>());
+            let mut other = Sharded::<u64>::new(2);
+            prop_assert_eq!(other.restore(0, 7, &encode(one.shard(0))), Ok(()));
+            prop_assert_eq!(other.len(), keys.len());
+            for key in &keys {
+                prop_assert_eq!(other.get(*key), Some(key));
+                prop_assert_eq!(other.get(key ^ 0x100).is_some(), keys.contains(&(key ^ 0x100)));
+            }
         }
     }
 

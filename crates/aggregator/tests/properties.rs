@@ -207,11 +207,11 @@ proptest! {
         doubled.push(chunk.get(&chunks).clone());
         prop_assert!(restore(doubled).is_err());
         let mut cut = chunks.clone();
-        let bytes = &mut cut[chunk.index(chunks.len())].bytes;
+        let bytes = cut[chunk.index(chunks.len())].bytes.to_mut();
         bytes.truncate(place.index(bytes.len()));
         prop_assert!(restore(cut).is_err());
         let mut flipped = chunks.clone();
-        let bytes = &mut flipped[chunk.index(chunks.len())].bytes;
+        let bytes = flipped[chunk.index(chunks.len())].bytes.to_mut();
         let at = place.index(bytes.len());
         bytes[at] ^= flip;
         if let Ok(mut set) = restore(flipped) {

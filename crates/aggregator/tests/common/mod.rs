@@ -155,7 +155,7 @@ pub fn run(set: &mut SiblingSet, cuts: &[Cut]) -> Vec<Outcome> {
     cuts.iter().map(|cut| run_cut(set, cut)).collect()
 }
 
-pub fn stored(set: &SiblingSet) -> Vec<StoredChunk> {
+pub fn stored(set: &SiblingSet) -> Vec<StoredChunk<'static>> {
     let snapshot = set.snapshot().expect("no epoch is open");
     snapshot.chunks().iter().map(|chunk| chunk.stored()).collect()
 }

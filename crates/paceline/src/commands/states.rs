@@ -7,7 +7,7 @@
 use crate::failure::{Failure, Outcome};
 use crate::service::stage2::{PartitionHeader, partition_folder};
 use crate::settings::Settings;
-use crate::snapshots::{Directory, Loaded, Snapshots};
+use crate::snapshots::{Directory, Snapshots};
 use controller::{Controller, Setup};
 use model::time::Millis;
 use std::path::PathBuf;
@@ -66,9 +66,9 @@ impl States {
         let passed_over =
             |reason: &str| eprintln!("warning: state {number} in {} passed over: {reason}", self.folder());
         let loaded = self.snapshots.as_ref()?.load(number);
-        let Loaded { chunks, .. } = loaded.map_err(|reason| passed_over(&reason)).ok()?;
-        let state = chunks.into_iter().find(|(id, ..)| id == "state").map(|(.., bytes)| bytes)?;
-        let controller = Controller::restore(setup.clone(), &state);
+        let loaded = loaded.map_err(|reason| passed_over(&reason)).ok()?;
+        let (.., state) = loaded.chunks().find(|(id, ..)| *id == "state")?;
+        let controller = Controller::restore(setup.clone(), state);
         let controller = controller.map_err(|error| passed_over(&error.to_string())).ok()?;
         Some(Begun { controller, next_offset: place.next_offset, timestamp_ms: place.timestamp_ms })
     }

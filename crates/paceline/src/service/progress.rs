@@ -70,10 +70,16 @@ impl Progress {
         self.0.metrics.takeover_parts_left.with_label_values(&[self.0.worker]).set(0);
     }
 
-    /// So many records of something are going to be read.
+    /// So many records of something are going to be read; where others are being read too, they count together.
     pub fn reading(&self, what: impl Into<String>, records: u64) {
         let what = what.into();
-        self.0.change(true, |takeover| takeover.reading = Some((what, records, 0)));
+        self.0.change(true, |takeover| {
+            let unfinished = takeover.reading.take().filter(|(_, of, read)| read < of);
+            takeover.reading = Some(match unfinished {
+                Some((_, of, read)) => (format!("{what} and others"), of.saturating_add(records), read),
+                None => (what, records, 0),
+            });
+        });
     }
 
     /// So many of them were.

@@ -135,9 +135,9 @@ fn restore(context: &Context, partition: i32, epoch: i64) -> Outcome<SiblingSet>
         }
         let Some(loaded) = loaded else { return Ok(empty_set(context, partition)) };
         let of = postcard::from_bytes::<SetHeader>(&loaded.header).map_or(0, |header| header.epoch);
-        let chunks = loaded.chunks.into_iter().map(|(id, version, bytes)| {
+        let chunks = loaded.chunks().map(|(id, version, bytes)| {
             context.progress.alive();
-            StoredChunk { id, version, bytes }
+            StoredChunk { id: id.to_owned(), version, bytes: bytes.into() }
         });
         match SiblingSet::restore(identity(context, partition), hasher(context), chunks) {
             Ok(set) => {

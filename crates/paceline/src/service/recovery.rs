@@ -16,6 +16,7 @@ use controller::{Authority, Controller, JournalPosition, Setup};
 use kafka_io::{From, LogReader, TopicPartition, Until};
 use model::time::Millis;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -55,21 +56,39 @@ pub fn recover(context: &Context, partitions: &[i32]) -> Outcome<Vec<Recovered>>
     if partitions.is_empty() {
         return Ok(Vec::new());
     }
-    let mut reader = context.reader("recovery", PATIENCE)?;
     let topic = &context.settings.topics.journal;
     let places: Vec<TopicPartition> = partitions.iter().map(|p| TopicPartition::new(topic.as_str(), *p)).collect();
     let group = format!("{}-controller", context.settings.group);
-    let committed: BTreeMap<i32, Committed> = reader
+    let committed: BTreeMap<i32, Committed> = context
+        .reader("recovery", PATIENCE)?
         .committed(&group, &places)?
         .into_iter()
         .map(|(place, (offset, metadata))| (place.partition, Committed { offset, span: Span::parse(&metadata) }))
         .collect();
-    let one = |partition: &i32| {
-        let recovered = one(context, &mut reader, *partition, committed.get(partition));
-        context.progress.part_done();
-        recovered
+    let several = |partitions: &[i32]| -> Outcome<Vec<Recovered>> {
+        let mut reader = context.reader("recovery", PATIENCE)?;
+        let mut one = |partition: &i32| {
+            let recovered = one(context, &mut reader, *partition, committed.get(partition));
+            context.progress.part_done();
+            recovered
+        };
+        partitions.iter().map(&mut one).collect()
     };
-    partitions.iter().map(one).collect()
+    let size = partitions.len().div_ceil(side_by_side());
+    let recovered: Vec<Outcome<Vec<Recovered>>> = std::thread::scope(|scope| {
+        let started: Vec<_> = partitions.chunks(size).map(|chunk| scope.spawn(move || several(chunk))).collect();
+        started.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(panicked()))).collect()
+    });
+    Ok(recovered.into_iter().collect::<Outcome<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// Partitions that are recovered at a time: as many as there are processors.
+fn side_by_side() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+fn panicked() -> Failure {
+    Failure::failed("a thread that recovered a journal partition panicked", "this is a defect; please report it")
 }
 
 /// A committed position, and what its transaction covered.
@@ -215,7 +234,7 @@ fn restore(context: &Context, partition: i32, target: i64) -> Outcome<(Controlle
         }
         let Some(loaded) = loaded else { return Ok((Controller::new(setup(context, partition)), None)) };
         let Some(header) = read(&loaded.header) else { return Ok((Controller::new(setup(context, partition)), None)) };
-        let state = loaded.chunks.iter().find(|(id, ..)| id == "state").map(|(.., bytes)| bytes.as_slice());
+        let state = loaded.chunks().find(|(id, ..)| *id == "state").map(|(.., bytes)| bytes);
         match Controller::restore(setup(context, partition), state.unwrap_or_default()) {
             Ok(controller) => return Ok((controller, Some(header))),
             Err(error) => {

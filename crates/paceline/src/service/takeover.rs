@@ -22,6 +22,9 @@ use model::event::EventKind;
 use model::fact::{ControlTopic, Fact};
 use model::journal::{CopiedFact, Epoch, NO_WATERMARK, Range};
 use model::time::{MINUTE_MS, Millis};
+use rayon::ThreadPool;
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+use rayon::slice::ParallelSlice;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -32,6 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(25);
 const CLOCK_SLACK_MS: Millis = 5 * MINUTE_MS;
 /// Records looked at first when searching a topic's last record; most of the time it is among them.
 const TAIL_FIRST: i64 = 8;
+/// Offsets of a journal partition that are looked at first for the last cut of every group, and then: dozens of cuts of
+/// every worker, of which each writes to every partition.
+const JOURNAL_TAILS: [i64; 2] = [64, 1_024];
 const REPAIR_LIMIT: Duration = Duration::from_secs(25);
 
 /// Whether nobody has cut a parked set since: its last Epoch record is its own last cut.
@@ -75,9 +81,10 @@ pub struct Owned {
     pub last_clock_ms: Millis,
 }
 
-/// Takes over sibling sets and control partitions that are new to this worker.
+/// Takes over sibling sets and control partitions that are new to this worker, several at a time.
 pub fn take_over(
     context: &Context,
+    threads: &ThreadPool,
     committer: &mut Committer,
     writer: &CutWriter,
     policy: &PolicyFeed,
@@ -91,17 +98,27 @@ pub fn take_over(
     for group in groups.iter_mut().filter(|group| group.partition.is_some()) {
         group.last_epoch = last_epoch(context, &mut reader, group.partition.unwrap_or_default())?;
     }
-    read_journal(context, &mut reader, &mut groups, policy)?;
-    let mut owned = Owned::default();
-    let mut repair = Repair::new(context);
-    for group in &groups {
-        settle(context, &mut reader, writer, policy, group, &mut owned, &mut repair)?;
+    drop(reader);
+    threads.install(|| read_journal(context, &mut groups, policy))?;
+    let settle_one = |group: &Group| {
+        let settled = settle(context, writer, policy, group);
         context.progress.part_done();
+        settled
+    };
+    let settled: Vec<Settled> =
+        threads.install(|| groups.par_iter().with_max_len(1).map(settle_one).collect::<Outcome<_>>())?;
+    let mut owned = Owned::default();
+    let mut parts = Vec::new();
+    for Settled { set, controls, clock_ms, part } in settled {
+        owned.sets.extend(set);
+        owned.controls.extend(controls);
+        owned.last_clock_ms = owned.last_clock_ms.max(clock_ms);
+        parts.extend(part);
     }
     if Failpoints::from_environment()?.is_due(WITHOUT_REPAIR) {
-        tracing::error!(cuts = repair.parts.len(), "a test asked for it: torn cuts are not emitted again");
+        tracing::error!(cuts = parts.len(), "a test asked for it: torn cuts are not emitted again");
     } else {
-        repair.commit(context, committer, writer)?;
+        emit_again(parts, context, committer, writer)?;
     }
     Ok(owned)
 }
@@ -185,27 +202,55 @@ fn last_epoch(context: &Context, reader: &mut LogReader, partition: i32) -> Outc
     }
 }
 
-fn read_journal(context: &Context, reader: &mut LogReader, groups: &mut [Group], policy: &PolicyFeed) -> Outcome {
-    // The demo's broker cannot look up offsets by time, and its journal is short.
-    let hints: Option<Vec<Millis>> = groups
+/// Finds the last cut of every group in every journal partition: at its end, where nearly always it is, then from the
+/// time of a known cut on, then from the beginning.
+fn read_journal(context: &Context, groups: &mut [Group], policy: &PolicyFeed) -> Outcome {
+    let known: Option<Vec<Millis>> = groups
         .iter()
         .map(|group| group.clock_hint.into_iter().chain(group.last_epoch.as_ref().map(|epoch| epoch.clock)).min())
         .collect();
-    let from = match hints.and_then(|clocks| clocks.into_iter().min()) {
-        Some(clock) if !context.clock.stamps_records() => From::Time(clock - CLOCK_SLACK_MS),
-        _ => From::Earliest,
-    };
-    let all = 0..context.settings.journal_partitions;
-    groups.iter_mut().for_each(|group| group.journal = all.clone().map(|_| None).collect());
-    read_journal_from(context, reader, groups, policy, (all.clone(), from))?;
-    // A worker's clock that ran ahead of the broker's leads past the end; and a partition that lacks the first cut after a
-    // long pause holds nothing since. What retention has emptied is read in no time.
-    let unseen: Vec<i32> = all.filter(|partition| is_unseen(groups, *partition)).collect();
-    if !unseen.is_empty() && from != From::Earliest {
-        tracing::warn!(partitions = ?unseen, "no cut where one is known to be: reading these from their beginning");
-        read_journal_from(context, reader, groups, policy, (unseen, From::Earliest))?;
+    let mut begins = Vec::new();
+    // A group that nothing tells of may have cut at any time.
+    if let Some(clock) = known.and_then(|clocks| clocks.into_iter().min()) {
+        begins.extend(JOURNAL_TAILS.map(Begin::Tail));
+        // The demo's broker cannot look up offsets by time, and its journal is short.
+        begins.extend((!context.clock.stamps_records()).then_some(Begin::At(From::Time(clock - CLOCK_SLACK_MS))));
+    }
+    let is_known = !begins.is_empty();
+    begins.push(Begin::At(From::Earliest));
+    let all = context.settings.journal_partitions;
+    groups.iter_mut().for_each(|group| group.journal = (0..all).map(|_| None).collect());
+    let mut unseen: Vec<i32> = (0..all).collect();
+    for begin in begins {
+        if is_known && matches!(begin, Begin::At(From::Earliest)) {
+            // A worker's clock that ran ahead of the broker's leads past the end; and a partition that lacks the first cut
+            // after a long pause holds nothing since. What retention has emptied is read in no time.
+            tracing::warn!(partitions = ?unseen, "no cut where one is known to be: reading these from their beginning");
+        }
+        let size = unseen.len().div_ceil(rayon::current_num_threads()).max(1);
+        let read = |partitions: &[i32]| read_journal_from(context, groups, policy, partitions, begin);
+        let found = unseen.par_chunks(size).map(read).collect::<Outcome<Vec<_>>>()?;
+        for (partition, last) in found.into_iter().flatten() {
+            for (group, last) in groups.iter_mut().zip(last) {
+                if let Some(known) = group.journal.get_mut(partition as usize) {
+                    *known = last;
+                }
+            }
+        }
+        unseen.retain(|partition| is_unseen(groups, *partition));
+        if unseen.is_empty() {
+            break;
+        }
     }
     Ok(())
+}
+
+/// Where the reading of a journal partition begins.
+#[derive(Clone, Copy)]
+enum Begin {
+    /// So many offsets before its end.
+    Tail(i64),
+    At(From),
 }
 
 /// Whether a journal partition showed no cut of a group that is known to have cut.
@@ -214,15 +259,25 @@ fn is_unseen(groups: &[Group], partition: i32) -> bool {
     groups.iter().any(|group| (group.clock_hint.is_some() || group.last_epoch.is_some()) && of_partition(group))
 }
 
+/// The last cut of each group in these partitions.
 fn read_journal_from(
     context: &Context,
-    reader: &mut LogReader,
-    groups: &mut [Group],
+    groups: &[Group],
     policy: &PolicyFeed,
-    (partitions, from): (impl IntoIterator<Item = i32>, From),
-) -> Outcome {
+    partitions: &[i32],
+    begin: Begin,
+) -> Outcome<Vec<(i32, Vec<Option<Cut>>)>> {
     let topic = &context.settings.topics.journal;
-    for partition in partitions {
+    let mut reader = context.reader("takeover", PATIENCE)?;
+    let mut found = Vec::with_capacity(partitions.len());
+    for &partition in partitions {
+        let from = match begin {
+            Begin::At(from) => from,
+            Begin::Tail(offsets) => {
+                let (low, high) = reader.watermarks(topic, partition)?;
+                From::Offset((high - offsets).max(low))
+            }
+        };
         let mut last: Vec<Option<Cut>> = groups.iter().map(|_| None).collect();
         let mut wrong = None;
         reader.read(topic, partition, from, Until::StableEnd, |record| {
@@ -247,13 +302,9 @@ fn read_journal_from(
         if let Some(detail) = wrong {
             return Err(unreadable(topic, partition, &detail));
         }
-        for (group, last) in groups.iter_mut().zip(last) {
-            if let Some(known) = group.journal.get_mut(partition as usize) {
-                *known = last;
-            }
-        }
+        found.push((partition, last));
     }
-    Ok(())
+    Ok(found)
 }
 
 fn keep_later(last: &mut Option<Cut>, found: Option<Cut>) {
@@ -264,26 +315,28 @@ fn keep_later(last: &mut Option<Cut>, found: Option<Cut>) {
     }
 }
 
-/// Decides where one group stands, rebuilds its state, and collects what must be emitted again.
-#[allow(clippy::too_many_arguments)] // What is known, and the three places that take what follows.
-fn settle(
-    context: &Context,
-    reader: &mut LogReader,
-    writer: &CutWriter,
-    policy: &PolicyFeed,
-    group: &Group,
-    owned: &mut Owned,
-    repair: &mut Repair,
-) -> Outcome {
+/// What one group came to.
+#[derive(Default)]
+struct Settled {
+    set: Option<(i32, SiblingSet)>,
+    controls: Vec<(usize, OwnedControl)>,
+    clock_ms: Millis,
+    /// What must be emitted again.
+    part: Option<Part>,
+}
+
+/// Decides where one group stands, rebuilds its state, and tells what must be emitted again.
+fn settle(context: &Context, writer: &CutWriter, policy: &PolicyFeed, group: &Group) -> Outcome<Settled> {
     let mut logs = group.journal.clone();
     if group.partition.is_some() {
         logs.push(group.last_epoch.as_ref().map(Cut::of_epoch));
     }
     let stands = standing(&logs);
-    match &stands {
-        Standing::Whole(cut) | Standing::Torn { cut, .. } => owned.last_clock_ms = owned.last_clock_ms.max(cut.clock),
-        _ => {}
-    }
+    let clock_ms = match &stands {
+        Standing::Whole(cut) | Standing::Torn { cut, .. } => cut.clock,
+        _ => 0,
+    };
+    let reader = || context.reader("takeover", PATIENCE);
     match (group.partition, stands) {
         (_, Standing::Broken(reason)) => Err(Failure::new(
             Kind::Failed,
@@ -291,43 +344,40 @@ fn settle(
             "the journal lost records that it had; restore them, or begin a new journal",
         )),
         (Some(partition), Standing::New) => {
-            let positions = first_positions(context, reader, group)?;
+            let positions = first_positions(context, &reader()?, group)?;
             let mut set = rebuild::empty_set(context, partition);
             set.start_at(0, positions);
             tracing::info!(partition, ?positions, "first start of an event partition");
-            owned.sets.push((partition, set));
-            Ok(())
+            Ok(Settled { set: Some((partition, set)), clock_ms, ..Settled::default() })
         }
         (Some(partition), Standing::Whole(cut)) => {
-            let set = rebuild::rebuild(context, reader, policy, partition, cut.epoch())?;
-            owned.sets.push((partition, set));
-            Ok(())
+            let set = rebuild::rebuild(context, &mut reader()?, policy, partition, cut.epoch())?;
+            Ok(Settled { set: Some((partition, set)), clock_ms, ..Settled::default() })
         }
         (Some(partition), Standing::Torn { cut, missing }) => {
             tracing::warn!(partition, epoch = cut.epoch(), missing, "the last cut is torn: emitting it again");
             let mut set = match cut.epoch() {
                 ..=1 => rebuild::first_set(context, partition, &cut)?,
-                epoch => rebuild::rebuild(context, reader, policy, partition, epoch - 1)?,
+                epoch => rebuild::rebuild(context, &mut reader()?, policy, partition, epoch - 1)?,
             };
             let in_epochs = group.last_epoch.as_ref().is_some_and(|epoch| epoch.epoch == cut.epoch());
-            repair.siblings(context, writer, policy, &mut set, &cut, in_epochs)?;
-            owned.sets.push((partition, set));
-            Ok(())
+            let part = Part::of_siblings(context, writer, policy, &mut set, &cut, in_epochs)?;
+            Ok(Settled { set: Some((partition, set)), clock_ms, part: Some(part), ..Settled::default() })
         }
         (None, stands) => {
+            let mut part = None;
             let (next, epoch) = match stands {
                 Standing::Whole(cut) => (cut.to().first().copied().unwrap_or(0), cut.epoch()),
                 Standing::Torn { cut, missing } => {
                     tracing::warn!(source = group.name(), missing, "the last cut is torn: emitting it again");
-                    repair.control(context, reader, group, &cut)?;
+                    part = Some(Part::of_control(context, &mut reader()?, group, &cut)?);
                     (cut.to().first().copied().unwrap_or(0), cut.epoch())
                 }
-                _ => (first_positions_of(context, reader, group)?.first().copied().unwrap_or(0), 0),
+                _ => (first_positions_of(context, &reader()?, group)?.first().copied().unwrap_or(0), 0),
             };
-            for place in group.places() {
-                owned.controls.push((group.source, OwnedControl { place, next, from: next, epoch }));
-            }
-            Ok(())
+            let own = |place| (group.source, OwnedControl { place, next, from: next, epoch });
+            let controls = group.places().into_iter().map(own).collect();
+            Ok(Settled { set: None, controls, clock_ms, part })
         }
     }
 }
@@ -348,11 +398,7 @@ fn first_positions_of(context: &Context, reader: &LogReader, group: &Group) -> O
     Ok(positions)
 }
 
-/// Torn cuts that are emitted again in one transaction, each group as a record of its own.
-struct Repair {
-    parts: Vec<Part>,
-}
-
+/// A torn cut that is emitted again, as a transaction of its own.
 #[derive(Default)]
 struct Part {
     epochs: Vec<Epoch>,
@@ -363,72 +409,60 @@ struct Part {
     clock: Millis,
 }
 
-impl Repair {
-    fn new(_: &Context) -> Self {
-        Self { parts: Vec::new() }
-    }
-
-    fn siblings(
-        &mut self,
+impl Part {
+    fn of_siblings(
         context: &Context,
         writer: &CutWriter,
         policy: &PolicyFeed,
         set: &mut SiblingSet,
         cut: &Cut,
         in_epochs: bool,
-    ) -> Outcome {
+    ) -> Outcome<Self> {
         let mut sums = EpochSums::new();
         let mut dead = Vec::new();
         let closed = rebuild::fold_cut(context, writer, policy, set, cut, &mut sums, &mut dead)?;
         // Where the Epoch record is there already, its ranges still have to reach the journal.
         let ranges = if in_epochs { closed.ranges.clone() } else { Vec::new() };
         let epochs = if in_epochs { Vec::new() } else { vec![closed] };
-        self.parts.push(Part { epochs, ranges, sums, dead, clock: cut.clock, ..Part::default() });
-        Ok(())
+        Ok(Self { epochs, ranges, sums, dead, clock: cut.clock, ..Self::default() })
     }
 
-    fn control(&mut self, context: &Context, reader: &mut LogReader, group: &Group, cut: &Cut) -> Outcome {
+    fn of_control(context: &Context, reader: &mut LogReader, group: &Group, cut: &Cut) -> Outcome<Self> {
         let mut facts = Vec::new();
         let topic = ControlTopic::ALL.into_iter().find(|topic| {
             group.sources.first().is_some_and(|(name, _)| context.settings.topics.control(*topic) == name)
         });
         for (range, topic) in cut.ranges.iter().zip(topic) {
-            reader.read(
-                &range.topic,
-                range.partition,
-                From::Offset(range.from),
-                Until::Offset(range.to),
-                |record| {
-                    if let Some(Ok(fact)) = record.payload.map(|payload| context.codec.fact(topic, payload)) {
-                        facts.push(CopiedFact {
-                            topic: range.topic.clone(),
-                            partition: range.partition,
-                            offset: record.offset,
-                            timestamp: record.timestamp_ms,
-                            record: fact,
-                        });
-                    }
-                    ControlFlow::Continue(())
-                },
-            )?;
+            let (from, until) = (From::Offset(range.from), Until::Offset(range.to));
+            reader.read(&range.topic, range.partition, from, until, |record| {
+                if let Some(Ok(fact)) = record.payload.map(|payload| context.codec.fact(topic, payload)) {
+                    facts.push(CopiedFact {
+                        topic: range.topic.clone(),
+                        partition: range.partition,
+                        offset: record.offset,
+                        timestamp: record.timestamp_ms,
+                        record: fact,
+                    });
+                }
+                ControlFlow::Continue(())
+            })?;
         }
         let ranges = cut.ranges.iter().map(|range| Range { watermark: NO_WATERMARK, ..range.clone() }).collect();
-        self.parts.push(Part { ranges, facts, clock: cut.clock, ..Part::default() });
-        Ok(())
+        Ok(Self { ranges, facts, clock: cut.clock, ..Self::default() })
     }
+}
 
-    fn commit(self, context: &Context, committer: &mut Committer, writer: &CutWriter) -> Outcome {
-        let count = self.parts.len() as u64;
-        for mut part in self.parts {
-            let sums = part.sums.drain(context.settings.journal_partitions);
-            let transaction =
-                writer.write(context, 0, part.clock, &part.epochs, part.ranges, sums, part.facts, part.dead)?;
-            submit_and_wait(committer, transaction)?;
-            context.progress.alive();
-        }
-        context.metrics.repaired_epochs.inc_by(count);
-        Ok(())
+fn emit_again(parts: Vec<Part>, context: &Context, committer: &mut Committer, writer: &CutWriter) -> Outcome {
+    let count = parts.len() as u64;
+    for mut part in parts {
+        let sums = part.sums.drain(context.settings.journal_partitions);
+        let transaction =
+            writer.write(context, 0, part.clock, &part.epochs, part.ranges, sums, part.facts, part.dead)?;
+        submit_and_wait(committer, transaction)?;
+        context.progress.alive();
     }
+    context.metrics.repaired_epochs.inc_by(count);
+    Ok(())
 }
 
 fn submit_and_wait(committer: &mut Committer, transaction: kafka_io::Transaction) -> Outcome {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 
 /// Format of the manifest; another format is skipped, never guessed at.
 const FORMAT: u32 = 1;
@@ -38,8 +39,18 @@ pub struct Chunk<'a> {
 pub struct Loaded {
     /// What the writer said about the position.
     pub header: Vec<u8>,
-    /// Id, version and content of each chunk.
-    pub chunks: Vec<(String, u64, Vec<u8>)>,
+    places: Vec<ChunkPlace>,
+    packs: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Loaded {
+    /// Id, version and content of each chunk; checksums were compared.
+    pub fn chunks(&self) -> impl Iterator<Item = (&str, u64, &[u8])> {
+        self.places.iter().filter_map(|place| {
+            let bytes = self.packs.get(&place.pack)?.get(place.range()?)?;
+            Some((place.id.as_str(), place.version, bytes))
+        })
+    }
 }
 
 /// What one write did.
@@ -69,6 +80,13 @@ struct ChunkPlace {
     offset: u64,
     length: u64,
     checksum: u32,
+}
+
+impl ChunkPlace {
+    fn range(&self) -> Option<Range<usize>> {
+        let start = usize::try_from(self.offset).ok()?;
+        Some(start..start.checked_add(usize::try_from(self.length).ok()?)?)
+    }
 }
 
 /// All snapshots of one partition.
@@ -146,10 +164,14 @@ impl Snapshots {
     pub fn newest(&self, mut fits: impl FnMut(&[u8]) -> bool) -> io::Result<(Option<Loaded>, Vec<String>)> {
         let mut skipped = Vec::new();
         for sequence in self.manifests()?.into_iter().rev() {
-            match self.load(sequence) {
-                Ok(loaded) if fits(&loaded.header) => return Ok((Some(loaded), skipped)),
-                Ok(_) => skipped.push(format!("{}: its position does not fit", manifest_name(sequence))),
-                Err(reason) => skipped.push(format!("{}: {reason}", manifest_name(sequence))),
+            let name = manifest_name(sequence);
+            match self.manifest(sequence) {
+                Ok(manifest) if !fits(&manifest.header) => skipped.push(format!("{name}: its position does not fit")),
+                Ok(manifest) => match self.read(manifest) {
+                    Ok(loaded) => return Ok((Some(loaded), skipped)),
+                    Err(reason) => skipped.push(format!("{name}: {reason}")),
+                },
+                Err(reason) => skipped.push(format!("{name}: {reason}")),
             }
         }
         Ok((None, skipped))
@@ -164,10 +186,12 @@ impl Snapshots {
 
     /// The snapshot of a generation, or what is wrong with it.
     pub fn load(&self, sequence: u64) -> Result<Loaded, String> {
-        let manifest = self.manifest(sequence)?;
+        self.read(self.manifest(sequence)?)
+    }
+
+    fn read(&self, manifest: Manifest) -> Result<Loaded, String> {
         let mut packs: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-        let mut chunks = Vec::new();
-        for place in manifest.chunks {
+        for place in &manifest.chunks {
             let pack = match packs.entry(place.pack) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(new) => {
@@ -176,16 +200,12 @@ impl Snapshots {
                     new.insert(bytes.ok_or_else(|| format!("{name} is missing"))?)
                 }
             };
-            let start = usize::try_from(place.offset).map_err(|error| error.to_string())?;
-            let length = usize::try_from(place.length).map_err(|error| error.to_string())?;
-            let bytes = start
-                .checked_add(length)
-                .and_then(|end| pack.get(start..end))
-                .filter(|bytes| crc32fast::hash(bytes) == place.checksum)
-                .ok_or_else(|| format!("chunk {} of {} is corrupt", place.id, pack_name(place.pack)))?;
-            chunks.push((place.id, place.version, bytes.to_vec()));
+            let bytes = place.range().and_then(|range| pack.get(range));
+            if bytes.is_none_or(|bytes| crc32fast::hash(bytes) != place.checksum) {
+                return Err(format!("chunk {} of {} is corrupt", place.id, pack_name(place.pack)));
+            }
         }
-        Ok(Loaded { header: manifest.header, chunks })
+        Ok(Loaded { header: manifest.header, places: manifest.chunks, packs })
     }
 
     fn manifest(&self, sequence: u64) -> Result<Manifest, String> {
@@ -304,8 +324,7 @@ mod tests {
     fn contents(snapshots: &Snapshots) -> (Vec<u8>, Vec<String>, Vec<String>) {
         let (loaded, skipped) = snapshots.newest(|_| true).unwrap();
         let loaded = loaded.expect("one is valid");
-        let texts =
-            loaded.chunks.into_iter().map(|(id, _, bytes)| format!("{id}={}", String::from_utf8(bytes).unwrap()));
+        let texts = loaded.chunks().map(|(id, _, bytes)| format!("{id}={}", String::from_utf8_lossy(bytes)));
         (loaded.header, texts.collect(), skipped)
     }
 

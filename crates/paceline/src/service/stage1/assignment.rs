@@ -81,8 +81,15 @@ impl Stage1 {
         if !new_sets.is_empty() || !new_controls.is_empty() {
             self.context.progress.begin(DOING, new_sets.len() + new_controls.len());
             let committer = self.committer.as_mut().ok_or_else(no_committer)?;
-            let found: Owned =
-                takeover::take_over(&self.context, committer, &self.writer, &self.policy, &new_sets, &new_controls)?;
+            let found: Owned = takeover::take_over(
+                &self.context,
+                &self.threads,
+                committer,
+                &self.writer,
+                &self.policy,
+                &new_sets,
+                &new_controls,
+            )?;
             last_clock_ms = last_clock_ms.max(found.last_clock_ms);
             self.adopt(found, &mut kept_sets, &mut kept_controls);
         }
