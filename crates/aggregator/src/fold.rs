@@ -40,6 +40,10 @@ pub enum Verdict {
     Stray,
 }
 
+/// Most that one event may cost or bring: ten thousand million units, which no currency in use needs. What a broken sender
+/// writes above it (the greatest number there is, or a sum of nanos) would fill sums that later events need.
+pub const MONEY_MICROS_MAX: i64 = 10_000_000_000_000_000;
+
 /// Reasons of dead letters that are given here; the decoder has its own.
 pub mod reason {
     /// Further ahead of min(record timestamp, clock) than allowed.
@@ -52,6 +56,8 @@ pub mod reason {
     pub const OVERSIZED_ID: &str = "oversized_id";
     /// Cost or value is below zero.
     pub const NEGATIVE_MONEY: &str = "negative_money";
+    /// Cost or value is above [`super::MONEY_MICROS_MAX`].
+    pub const EXCESSIVE_MONEY: &str = "excessive_money";
     /// The record of another topic.
     pub const WRONG_KIND: &str = "wrong_kind";
 }
@@ -289,7 +295,11 @@ fn check_names(needed: &[&str], others: &[&str]) -> Taken {
 }
 
 fn check_money(micros: i64) -> Taken {
-    if micros < 0 { Err(Refused::DeadLetter(reason::NEGATIVE_MONEY)) } else { Ok(()) }
+    match micros {
+        ..0 => Err(Refused::DeadLetter(reason::NEGATIVE_MONEY)),
+        0..=MONEY_MICROS_MAX => Ok(()),
+        _ => Err(Refused::DeadLetter(reason::EXCESSIVE_MONEY)),
+    }
 }
 
 /// A hash as a table's key, which is never 0.

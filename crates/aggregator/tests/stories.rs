@@ -233,6 +233,7 @@ fn what_is_no_event_is_refused_with_a_reason() {
     assert_eq!(set.fold(Impression, meta(0), Ok(good.event())), Verdict::Rejected(reason::WRONG_KIND));
     for (record, expected) in [
         (Record { money: -1, ..good.clone() }, reason::NEGATIVE_MONEY),
+        (Record { money: i64::MAX, ..good.clone() }, reason::EXCESSIVE_MONEY),
         (Record { id: String::new(), ..good.clone() }, reason::EMPTY_ID),
         (Record { id: "x".repeat(65), ..good.clone() }, reason::OVERSIZED_ID),
         (Record { campaign: None, ..good.clone() }, reason::EMPTY_ID),

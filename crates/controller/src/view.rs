@@ -235,6 +235,11 @@ impl<'a> View<'a> {
         pauses.chain(values).chain(table).chain(factors).collect()
     }
 
+    /// Campaigns that are held, with and without a specification.
+    pub fn campaign_count(self) -> usize {
+        self.belief().accounts.values().map(|account| account.campaigns.len()).sum()
+    }
+
     /// All campaigns that have a specification, by account and id.
     pub fn campaigns(self) -> impl Iterator<Item = CampaignSummary> + 'a {
         let accounts = self.belief().accounts.iter();

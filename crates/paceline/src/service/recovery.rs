@@ -32,6 +32,8 @@ pub struct Recovered {
     pub already: Already,
     /// Timestamp of the last applied journal record.
     pub timestamp_ms: Millis,
+    /// Rows that were replayed on top of the snapshot.
+    pub rows: u64,
 }
 
 /// Whether nobody has gone on with parked partitions since: the stable committed position is each one's own.
@@ -130,6 +132,7 @@ fn one(context: &Context, reader: &mut LogReader, partition: i32, committed: Opt
         controller.anchor(&already.anchors(low));
     }
     let mut timestamp_ms = header.map_or(0, |header| header.timestamp_ms);
+    let mut rows = 0;
     let mut wrong = None;
     reader.read(topic, partition, From::Offset(already.starts_at), Until::Offset(target), |record| {
         match context.codec.journal(record.payload.unwrap_or_default()) {
@@ -137,6 +140,7 @@ fn one(context: &Context, reader: &mut LogReader, partition: i32, committed: Opt
                 let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
                 controller.apply(at, &journal, Authority::Log(already.at(record.offset)));
                 timestamp_ms = record.timestamp_ms;
+                rows += journal.deltas.len() as u64;
                 ControlFlow::Continue(())
             }
             Err(rejected) => {
@@ -155,7 +159,7 @@ fn one(context: &Context, reader: &mut LogReader, partition: i32, committed: Opt
         ));
     }
     already.go_on_from(target.max(from).max(controller.next_offset()));
-    Ok(Recovered { partition, controller, already, timestamp_ms })
+    Ok(Recovered { partition, controller, already, timestamp_ms, rows })
 }
 
 /// Finds a snapshot and reads the decision log; where that was torn, an older snapshot may be needed.

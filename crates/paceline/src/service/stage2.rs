@@ -46,8 +46,15 @@ const REST_AFTER: Duration = Duration::from_secs(5);
 const DOING: &str = "recovering journal partitions";
 /// What waits behind the transaction in flight; above it the loop stops reading.
 const WAITING_RECORDS_MAX: usize = 20_000;
-/// A snapshot that did not come by itself in this share of its interval is waited for.
-const OVERDUE_PER_CENT: i64 = 110;
+/// A snapshot that did not come by itself in this share of its interval, or of its rows, is waited for.
+const OVERDUE_PER_CENT: u64 = 110;
+/// A partition is written, before its interval is over, when as many journal rows came for each of its campaigns: about a
+/// minute of them, so that a restart replays no more than that.
+const SNAPSHOT_ROWS_OF_EACH: u64 = 64;
+/// Where few campaigns are held a replay is short however long it is.
+const SNAPSHOT_CAMPAIGNS_MIN: u64 = 64;
+/// Partitions are frozen for a snapshot in one turn until this is over.
+const FREEZE_MAX: Duration = Duration::from_millis(2);
 const REFUSALS_MAX: u32 = 10;
 const DRAIN_LIMIT: Duration = Duration::from_secs(25);
 /// How often the read views are renewed.
@@ -65,10 +72,27 @@ pub struct OwnedPartition {
     /// Committed, or about to be: after the last applied record and the control records behind it.
     next: i64,
     snapshot_taken: Instant,
+    /// Journal rows since then, and how many are allowed.
+    snapshot_rows: u64,
+    snapshot_rows_max: u64,
     last_timestamp_ms: Millis,
     last_clock_ms: Millis,
     /// When nothing more was to be applied, by the service's clock.
     caught_up_ms: Millis,
+}
+
+impl OwnedPartition {
+    /// Whether its snapshot is older than so many per cent of what is allowed, in time or in rows.
+    fn is_due(&self, interval_ms: i64, per_cent: u64) -> bool {
+        let is_past = |waited: u64, limit: u64| waited.saturating_mul(100) >= limit.saturating_mul(per_cent);
+        is_past(self.snapshot_taken.elapsed().as_millis() as u64, interval_ms.unsigned_abs())
+            || is_past(self.snapshot_rows, self.snapshot_rows_max)
+    }
+}
+
+/// How many rows may come before the next snapshot.
+fn snapshot_rows_max(controller: &Controller) -> u64 {
+    (controller.view().campaign_count() as u64).max(SNAPSHOT_CAMPAIGNS_MIN) * SNAPSHOT_ROWS_OF_EACH
 }
 
 /// What a manifest says of a journal partition's position.
@@ -219,12 +243,14 @@ impl Stage2 {
             let owned = parked.remove(&place.partition);
             self.partitions.extend(owned.map(|owned| (place.partition, owned)));
         }
-        for Recovered { partition, controller, already, timestamp_ms } in recovered {
+        for Recovered { partition, controller, already, timestamp_ms, rows } in recovered {
             let owned = OwnedPartition {
                 next: controller.next_offset().max(already.starts_at),
+                snapshot_rows_max: snapshot_rows_max(&controller),
                 controller,
                 already,
                 snapshot_taken: Instant::now(),
+                snapshot_rows: rows,
                 last_timestamp_ms: timestamp_ms,
                 last_clock_ms: timestamp_ms,
                 caught_up_ms: 0,
@@ -264,6 +290,7 @@ impl Stage2 {
             let at = JournalPosition { offset: record.offset, timestamp_ms: record.timestamp_ms };
             owned.last_timestamp_ms = record.timestamp_ms;
             owned.last_clock_ms = journal.clock;
+            owned.snapshot_rows += journal.deltas.len() as u64;
             let (outputs, publishes) = match owned.already.word(record.offset) {
                 Word::Silent => {
                     shadow.decides(context, record.partition, &owned.controller);
@@ -391,29 +418,29 @@ impl Stage2 {
     /// Under load something has always moved when a commit ends: where a snapshot is overdue nothing is applied until one
     /// commit has ended, or there would be none for as long as the load lasts.
     fn rests_for_snapshot(&self) -> bool {
-        let overdue_ms = self.context.settings.snapshot_interval_ms.saturating_mul(OVERDUE_PER_CENT) / 100;
-        let is_overdue = |owned: &OwnedPartition| owned.snapshot_taken.elapsed().as_millis() as i64 >= overdue_ms;
-        self.in_flight.is_some() && self.partitions.values().any(is_overdue)
+        let interval_ms = self.context.settings.snapshot_interval_ms;
+        self.in_flight.is_some() && self.partitions.values().any(|owned| owned.is_due(interval_ms, OVERDUE_PER_CENT))
     }
 
     fn snapshot_if_due(&mut self, at_end: bool) {
         let interval_ms = self.context.settings.snapshot_interval_ms;
+        let begun = Instant::now();
         for (partition, owned) in &mut self.partitions {
-            if !at_end && (owned.snapshot_taken.elapsed().as_millis() as i64) < interval_ms {
+            if !at_end && !owned.is_due(interval_ms, 100) {
                 continue;
             }
             owned.snapshot_taken = Instant::now();
-            let started = Instant::now();
+            (owned.snapshot_rows, owned.snapshot_rows_max) = (0, snapshot_rows_max(&owned.controller));
             let job = PartitionJob {
                 partition: *partition,
                 header: PartitionHeader { next_offset: owned.next, timestamp_ms: owned.last_timestamp_ms },
                 frozen: owned.controller.freeze(),
                 taken_at_ms: self.context.clock.now_ms(),
             };
-            self.context.metrics.snapshot_pause_seconds.observe(started.elapsed().as_secs_f64());
+            self.context.metrics.snapshot_pause_seconds.observe(owned.snapshot_taken.elapsed().as_secs_f64());
             self.snapshots.write(job);
-            if !at_end {
-                // One partition a turn: the loop must not stand still for all of them.
+            if !at_end && begun.elapsed() >= FREEZE_MAX {
+                // The rest at the next turn: the loop must not stand still for all of them.
                 return;
             }
         }

@@ -318,7 +318,7 @@ impl Settings {
             snapshot_interval_ms: reader.duration_ms("snapshots.interval", "10m", "time between two snapshots"),
             snapshot_log_bytes: reader.number(
                 "snapshots.log_bytes",
-                180_000_000,
+                120_000_000,
                 1_000_000..=1_000_000_000_000,
                 "bytes of log after which a snapshot is due earlier: a restart reads at most about that again, a second or two",
             ),

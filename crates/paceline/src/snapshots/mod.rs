@@ -324,8 +324,9 @@ mod tests {
     fn contents(snapshots: &Snapshots) -> (Vec<u8>, Vec<String>, Vec<String>) {
         let (loaded, skipped) = snapshots.newest(|_| true).unwrap();
         let loaded = loaded.expect("one is valid");
-        let texts = loaded.chunks().map(|(id, _, bytes)| format!("{id}={}", String::from_utf8_lossy(bytes)));
-        (loaded.header, texts.collect(), skipped)
+        let text = |(id, _, bytes): (&str, u64, &[u8])| format!("{id}={}", String::from_utf8_lossy(bytes));
+        let texts = loaded.chunks().map(text).collect();
+        (loaded.header, texts, skipped)
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(super) fn pass(
     // The end of a flight is a matter of the clock: no data could say otherwise.
     let by_clock = matches!(proposal.action, Action::Pause(Holder::Flight, _));
     fresh(&draft, ledger, emergency || by_clock)?;
-    money(&mut draft, limits, ledger, now_ms)?;
+    money(&mut draft, proposal, limits, ledger, now_ms)?;
     conservation(&draft, proposal, ledger)?;
     // Who takes a raise back does not wait: the cool-down spares the platform our own changes of mind, not a person's.
     let taken_back = proposal.reason == crate::explain::Reason::Undo && !draft.raises_spend;
@@ -232,8 +232,18 @@ pub(super) fn fresh(draft: &Draft, ledger: &LedgerView, emergency: bool) -> Resu
 }
 
 /// Worst case under silence; a raise must find it within the allowance.
-fn money(draft: &mut Draft, limits: &Limits<'_>, ledger: &LedgerView, now_ms: Millis) -> Result<(), GuardHold> {
+fn money(
+    draft: &mut Draft,
+    proposal: &Proposal,
+    limits: &Limits<'_>,
+    ledger: &LedgerView,
+    now_ms: Millis,
+) -> Result<(), GuardHold> {
     let growth = match (draft.value, ledger.in_force) {
+        // A platform bids twice as much for half the return.
+        (Some(value), Some(in_force)) if value > 0 && matches!(proposal.action, Action::SetTargetRoas(_)) => {
+            in_force as f64 / value as f64
+        }
         (Some(value), Some(in_force)) if in_force > 0 => value as f64 / in_force as f64,
         _ => 1.0,
     };

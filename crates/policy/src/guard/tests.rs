@@ -267,6 +267,14 @@ fn a_return_target_spends_more_when_it_falls() {
     let lower = Proposal { approved: true, ..propose(Action::SetTargetRoas(450_000.0), Reason::Target) };
     let command = emitted(check(&lower, &limits(), &ledger(), NOON));
     assert!(command.raises_spend() && command.value_micros().is_none());
+    let wide = LedgerView { day_ceiling_micros: 100_000 * EUR, allowance_micros: 100_000 * EUR, ..ledger() };
+    let worst_case = |action| {
+        let proposal = Proposal { approved: true, ..propose(action, Reason::Target) };
+        emitted(check(&proposal, &limits(), &wide, NOON)).worst_case_micros()
+    };
+    let (lower_return, dearer) =
+        (worst_case(Action::SetTargetRoas(450_000.0)), worst_case(Action::SetTargetCpa(550_000.0)));
+    assert!(dearer < lower_return, "a tenth less of return is a ninth more of bid");
     assert_eq!((command.value_ppm(), command.fallback().unwrap().value), (Some(450_000), 500_000));
     let higher = Proposal { approved: true, ..propose(Action::SetTargetRoas(550_000.0), Reason::Target) };
     assert!(!emitted(check(&higher, &limits(), &ledger(), NOON)).raises_spend());

@@ -32,7 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// On what goes back: which attempt it is, from 1.
 pub const ATTEMPT: &str = "paceline-attempt";
 /// What lies in the record itself: an event that is too old only grows older, and a wrong one stays wrong.
-const FOR_GOOD: [&str; 6] = ["too_old", "empty", "empty_id", "oversized_id", "negative_money", "wrong_kind"];
+const FOR_GOOD: [&str; 7] =
+    ["too_old", "empty", "empty_id", "oversized_id", "negative_money", "excessive_money", "wrong_kind"];
 
 /// Lists or sends back.
 pub fn run(command: &DeadLettersCommand) -> Outcome {
