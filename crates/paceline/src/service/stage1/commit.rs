@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Dead letters of one cut that are shown to people; a flood of them must not hold up the data.
 const LETTERS_SHOWN_MAX: usize = 20;
 /// In a backlog a snapshot's bytes of log go by within seconds: the work of writing them all would only prolong it.
-const SNAPSHOT_REST: Duration = Duration::from_secs(20);
+const SNAPSHOT_REST: Duration = Duration::from_secs(12);
 
 /// The cut that is being committed.
 pub(super) struct InFlight {
