@@ -99,6 +99,7 @@ pub const REJECT_REASONS: [&str; 14] = {
         reason::EMPTY_ID,
         reason::OVERSIZED_ID,
         reason::NEGATIVE_MONEY,
+        reason::EXCESSIVE_MONEY,
         reason::WRONG_KIND,
     ]
 };
