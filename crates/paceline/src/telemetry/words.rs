@@ -83,7 +83,7 @@ pub const STAGE1_EVENTS: [&str; 14] = [
 ];
 
 /// Reasons of dead letters: the decoder's, then stage 1's.
-pub const REJECT_REASONS: [&str; 14] = {
+pub const REJECT_REASONS: [&str; 15] = {
     let [a, b, c, d, e, f, g, h] = RejectReason::ALL;
     [
         a.as_str(),
