@@ -13,7 +13,7 @@ use replay::OutputTopic;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// Without a snapshot KPI rows this young are read back; charts get their past by themselves (see [`super::history`]).
+/// KPI rows this young are read back for the API; older ones are on the topic.
 const ROWS_READ_BACK_MS: Millis = 8 * DAY_MS;
 /// Broker clocks may differ by minutes.
 const CLOCK_SLACK_MS: Millis = 5 * MINUTE_MS;
@@ -174,8 +174,8 @@ impl Already {
     }
 }
 
-/// Reads the decision log of one partition, from a snapshot's time on. `committed` is the span that stands with the
-/// committed position; nothing can have been decided at or after the journal's end.
+/// Reads the decision log of one partition, from a snapshot's time on, and young KPI rows for the API. `committed` is
+/// the span that stands with the committed position; nothing can have been decided at or after the journal's end.
 pub fn read(
     context: &Context,
     reader: &mut LogReader,
@@ -190,7 +190,10 @@ pub fn read(
     let start = since.map_or(From::Earliest, |at| by_time(at - CLOCK_SLACK_MS));
     for topic in OutputTopic::ALL {
         let from = match topic {
-            OutputTopic::Kpis if since.is_none() => by_time(context.clock.now_ms() - ROWS_READ_BACK_MS),
+            OutputTopic::Kpis => {
+                let young = context.clock.now_ms() - ROWS_READ_BACK_MS;
+                by_time(since.map_or(young, |since| young.min(since - CLOCK_SLACK_MS)))
+            }
             _ => start,
         };
         already.take(topic, read_topic(context, reader, partition, journal_end, topic, from)?);

@@ -53,6 +53,9 @@ const OVERDUE_PER_CENT: u64 = 110;
 const SNAPSHOT_ROWS_OF_EACH: u64 = 64;
 /// Where few campaigns are held a replay is short however long it is.
 const SNAPSHOT_CAMPAIGNS_MIN: u64 = 64;
+/// In a backlog a minute's rows go by within a second: the work of writing them would only prolong it, and states that
+/// wait for the writer would pile up.
+const SNAPSHOT_REST: Duration = Duration::from_secs(20);
 /// Partitions are frozen for a snapshot in one turn until this is over.
 const FREEZE_MAX: Duration = Duration::from_millis(2);
 const REFUSALS_MAX: u32 = 10;
@@ -82,12 +85,16 @@ pub struct OwnedPartition {
 }
 
 impl OwnedPartition {
-    /// Whether its snapshot is older than so many per cent of what is allowed, in time or in rows.
     fn is_due(&self, interval_ms: i64, per_cent: u64) -> bool {
-        let is_past = |waited: u64, limit: u64| waited.saturating_mul(100) >= limit.saturating_mul(per_cent);
-        is_past(self.snapshot_taken.elapsed().as_millis() as u64, interval_ms.unsigned_abs())
-            || is_past(self.snapshot_rows, self.snapshot_rows_max)
+        let rows = (self.snapshot_rows, self.snapshot_rows_max);
+        is_due(self.snapshot_taken.elapsed(), interval_ms, rows, per_cent)
     }
+}
+
+/// Whether a snapshot of this age is older than so many per cent of what is allowed, in time or in rows.
+fn is_due(age: Duration, interval_ms: i64, (rows, rows_max): (u64, u64), per_cent: u64) -> bool {
+    let is_past = |waited: u64, limit: u64| waited.saturating_mul(100) >= limit.saturating_mul(per_cent);
+    is_past(age.as_millis() as u64, interval_ms.unsigned_abs()) || age >= SNAPSHOT_REST && is_past(rows, rows_max)
 }
 
 /// How many rows may come before the next snapshot.
@@ -687,4 +694,17 @@ pub fn cloud_event(name: RecordName, id: &str) -> Vec<(Cow<'static, str>, Vec<u8
         header("ce_type", &format!("paceline.v1.{}", name.as_str())),
         header("content-type", "application/avro"),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_due_by_time_or_by_rows_but_in_a_backlog_not_at_once() {
+        let due = |seconds, rows, per_cent| is_due(Duration::from_secs(seconds), 600_000, (rows, 4_096), per_cent);
+        assert!(due(600, 0, 100) && !due(599, 0, 100) && !due(600, 0, OVERDUE_PER_CENT));
+        assert!(due(20, 4_096, 100) && !due(20, 4_095, 100) && !due(20, 4_096, OVERDUE_PER_CENT));
+        assert!(!due(19, u64::MAX, 100), "states would pile up before the writer");
+    }
 }

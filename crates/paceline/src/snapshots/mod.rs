@@ -164,14 +164,13 @@ impl Snapshots {
     pub fn newest(&self, mut fits: impl FnMut(&[u8]) -> bool) -> io::Result<(Option<Loaded>, Vec<String>)> {
         let mut skipped = Vec::new();
         for sequence in self.manifests()?.into_iter().rev() {
-            let name = manifest_name(sequence);
-            match self.manifest(sequence) {
-                Ok(manifest) if !fits(&manifest.header) => skipped.push(format!("{name}: its position does not fit")),
-                Ok(manifest) => match self.read(manifest) {
-                    Ok(loaded) => return Ok((Some(loaded), skipped)),
-                    Err(reason) => skipped.push(format!("{name}: {reason}")),
-                },
-                Err(reason) => skipped.push(format!("{name}: {reason}")),
+            let loaded = self.manifest(sequence).and_then(|manifest| match fits(&manifest.header) {
+                true => self.read(manifest),
+                false => Err("its position does not fit".into()),
+            });
+            match loaded {
+                Ok(loaded) => return Ok((Some(loaded), skipped)),
+                Err(reason) => skipped.push(format!("{}: {reason}", manifest_name(sequence))),
             }
         }
         Ok((None, skipped))

@@ -2,10 +2,10 @@
 //!
 //! What always holds, for any input: an emitted value lies within its bounds and limits (never finer than one billable
 //! unit), is rounded down to a unit, and is but for that rounding not further from the value in force than what was
-//! proposed; while halted nothing leaves but what the halt itself asks for; nothing that could raise spend leaves on stale data, beyond the
-//! account's hourly increases, or with a worst case above the allowance; a second pass changes nothing. A
-//! [`GuardedCommand`] can be made by [`check`] alone. Pauses, and decreases by hard stop, runaway or halt, skip cool-down
-//! and limits on cuts, nothing else; a person who takes a raise back skips the cool-down.
+//! proposed; while halted nothing leaves but what the halt itself asks for; nothing that could raise spend leaves on
+//! stale data, beyond the account's hourly increases, or with a worst case above the allowance; a second pass changes
+//! nothing. A [`GuardedCommand`] can be made by [`check`] alone. Pauses, and decreases by hard stop, runaway or halt, skip
+//! cool-down and limits on cuts, nothing else; a person who takes a raise back skips the cool-down.
 //!
 //! Missing on purpose: anything that would correct a proposal upwards; identities, sequences and time stamps of records,
 //! which the ledger gives.
