@@ -6,6 +6,7 @@ mod exactly_once;
 mod handbook;
 mod import;
 mod kafka_io;
+mod proposals;
 mod quiet;
 mod recovery;
 mod registry;

@@ -46,7 +46,7 @@ mod waiting;
 pub use bytes::Corrupt;
 pub use counters::{Counters, Sizes};
 pub use cut::{Closed, CutEnd, CutError, RecordedCut};
-pub use fold::{RecordMeta, Verdict, reason};
+pub use fold::{MONEY_MICROS_MAX, RecordMeta, Verdict, reason};
 pub use semantics::{IMPRESSIONS_PER_USER_MAX, Semantics};
 pub use set::{Identity, SiblingSet};
 pub use snapshot::{Chunk, SetSnapshot, StoredChunk};

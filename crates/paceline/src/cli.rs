@@ -460,7 +460,8 @@ pub struct ProposalArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub config: ConfigFiles,
-    /// Its command id, as `paceline proposals list` shows it; with undo the command's, as `paceline tap ads.adjustments` does
+    /// Its command id, as `paceline proposals list` shows it; with undo the command's, as `paceline tap ads.adjustments` does,
+    /// or that of the proposal it was approved from
     pub command_id: String,
     /// Whose, where accounts have campaigns of one name and a specification's jump (spec/CAMPAIGN/VERSION) is decided
     #[arg(long)]

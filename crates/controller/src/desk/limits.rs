@@ -135,7 +135,8 @@ impl Desk<'_> {
             in_force: slot.confirmed.or(given),
             hour_ago: at(self.now.saturating_sub(HOUR_MS)),
             at_day_start: at(case.picture.day.start),
-            lowest_of_rate: slot.lowest_since(case.picture.rate_began()).or(given),
+            // The controller sets no return targets.
+            mildest_of_rate: slot.lowest_since(case.picture.rate_began()).or(given),
             baseline: given,
             last_command_ms: shown.map(|(_, at)| at).or(slot.last.as_ref().map(|last| last.issued_at)),
             freshness: case.freshness,

@@ -217,16 +217,42 @@ pub fn topics(settings: &Settings, admin: &Admin) -> Outcome<Vec<String>> {
         )
         .listing(refusals));
     }
-    if settings.user_key_secret.is_none() {
-        warnings
-            .push("user_key.secret is not set: user keys are hashed with a built-in key that everybody knows".into());
-    }
+    warnings.extend(secret_note(settings));
     Ok(warnings)
+}
+
+/// Whoever guesses the secret can undo the hash of a known user's key.
+const SECRET_BYTES_MIN: usize = 16;
+
+fn secret_note(settings: &Settings) -> Option<String> {
+    match &settings.user_key_secret {
+        None => {
+            Some("user_key.secret is not set: user keys are hashed with a built-in key that everybody knows".into())
+        }
+        Some(secret) if secret.len() < SECRET_BYTES_MIN => Some(format!(
+            "user_key.secret has {} bytes and could be guessed: take {SECRET_BYTES_MIN} random ones or more",
+            secret.len()
+        )),
+        Some(_) => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_is_absent_or_short_is_told_and_never_shown() {
+        let note = |secret: Option<&str>| {
+            let name = "PACELINE__USER_KEY__SECRET".to_owned();
+            let variables = secret.map(|secret| (name, secret.to_owned())).into_iter().collect();
+            secret_note(&Settings::load_with(&[], &variables).unwrap().0)
+        };
+        assert!(note(None).unwrap().starts_with("user_key.secret is not set"));
+        let words = note(Some("hush")).unwrap();
+        assert!(words.starts_with("user_key.secret has 4 bytes") && !words.contains("hush"), "{words}");
+        assert_eq!(note(Some("0123456789abcdef")), None);
+    }
 
     #[test]
     fn a_file_that_the_connection_names_and_nobody_can_read_is_told_by_name() {

@@ -1,5 +1,6 @@
 //! `paceline proposals list|approve|reject`: people in the loop, from a shell.
 
+use super::why::is_other_half;
 use super::{actor, connect, printable, say, say_json, sender};
 use crate::cli::{Output, ProposalArgs, ProposalsCommand};
 use crate::clock::Clock;
@@ -10,6 +11,7 @@ use avro_codec::RecordName;
 use kafka_io::{Admin, From, LogReader, Until};
 use model::fact::{ControlTopic, Decision, Fact};
 use model::output::Adjustment;
+use policy::explain;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -35,13 +37,20 @@ pub fn run(command: &ProposalsCommand) -> Outcome {
 /// what it refuses it says on the proposals topic.
 fn undo(arguments: &ProposalArgs) -> Outcome {
     let (settings, _) = Settings::load(&arguments.config.files)?;
+    let id = &arguments.command_id;
+    // A person has the proposal's id, which `approve` told; what can be undone is the command that it became.
+    let approved = latest(&settings)?.remove(id).filter(|proposal| proposal.state == "approved");
+    let is_meant = |command: &Adjustment| match &approved {
+        Some(proposal) => is_other_half(proposal, command),
+        None => command.command_id == *id,
+    };
     let codec = registry::codec(&settings, &[])?;
     let mut reader = LogReader::open(&connect(&settings, "proposals"), PATIENCE)?;
     let mut found = None;
     for partition in 0..settings.journal_partitions {
         reader.read(&settings.topics.adjustments, partition, From::Earliest, Until::StableEnd, |record| {
             let command = record.payload.and_then(|payload| codec.adjustment(payload).ok());
-            found = command.filter(|command| command.command_id == arguments.command_id).or(found.take());
+            found = command.filter(|command| is_meant(command));
             if found.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         if found.is_some() {
@@ -50,11 +59,11 @@ fn undo(arguments: &ProposalArgs) -> Outcome {
     }
     let command = found.ok_or_else(|| {
         Failure::failed(
-            format!("no issued command has the id {}", arguments.command_id),
+            format!("no issued command, and no approved proposal that became one, has the id {id}"),
             "see `paceline tap` of the adjustments topic",
         )
     })?;
-    send(&settings, arguments, "undo", command.account_id, command.campaign_id)
+    send(&settings, arguments, &command.command_id, "undo", command.account_id, command.campaign_id)
 }
 
 /// The last state of each proposal, from the topic.
@@ -83,9 +92,7 @@ fn list(settings: &Settings, output: Output) -> Outcome {
         return say_json(&json!({ "proposals": open }), output);
     }
     for proposal in &open {
-        let value = proposal
-            .value_micros
-            .map(|micros| format!(" {}.{:06} {}", micros / 1_000_000, micros.rem_euclid(1_000_000), proposal.currency));
+        let value = proposal.value_micros.map(|micros| format!(" {}", explain::amount(micros, &proposal.currency)));
         say(&format!(
             "{}  {}/{}  {}{}  {}: {}",
             proposal.command_id,
@@ -106,7 +113,7 @@ fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
         let mut accounts = accounts_of(&settings, campaign_id, version)?;
         accounts.retain(|account| arguments.account.as_ref().is_none_or(|asked| asked == account));
         let account_id = only(accounts, campaign_id, version)?;
-        return send(&settings, arguments, decision, account_id, campaign_id.to_owned());
+        return send(&settings, arguments, &arguments.command_id, decision, account_id, campaign_id.to_owned());
     }
     let proposal = latest(&settings)?.remove(&arguments.command_id).ok_or_else(|| {
         Failure::failed(format!("no proposal has the id {}", arguments.command_id), "see `paceline proposals list`")
@@ -117,7 +124,7 @@ fn decide(arguments: &ProposalArgs, decision: &str) -> Outcome {
             "`paceline proposals list` shows those that wait",
         ));
     }
-    send(&settings, arguments, decision, proposal.account_id, proposal.campaign_id)
+    send(&settings, arguments, &proposal.command_id, decision, proposal.account_id, proposal.campaign_id)
 }
 
 /// `spec/CAMPAIGN/VERSION` names a specification whose numbers jumped and wait for a person.
@@ -167,12 +174,13 @@ fn only(accounts: BTreeSet<String>, campaign_id: &str, version: i64) -> Outcome<
 fn send(
     settings: &Settings,
     arguments: &ProposalArgs,
+    command_id: &str,
     decision: &str,
     account_id: String,
     campaign_id: String,
 ) -> Outcome {
     let record = Decision {
-        command_id: arguments.command_id.clone(),
+        command_id: command_id.to_owned(),
         account_id,
         campaign_id: Some(campaign_id.clone()),
         decision: decision.to_owned(),
@@ -189,7 +197,7 @@ fn send(
     let mut sender = sender(&connect(settings, "proposals"))?;
     sender.send(&settings.topics.feedback, None, Some(campaign_id.as_bytes()), Some(&payload), None)?;
     sender.flush(PATIENCE)?;
-    say(&json!({ "command_id": arguments.command_id, "decision": decision }).to_string())
+    say(&json!({ "command_id": command_id, "decision": decision }).to_string())
 }
 
 #[cfg(test)]

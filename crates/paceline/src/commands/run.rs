@@ -1,7 +1,7 @@
 //! `paceline run`: the service.
 
 use super::{check, connect};
-use crate::cli::{Role, Run};
+use crate::cli::Run;
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Shared};
@@ -10,7 +10,6 @@ use crate::published::Published;
 use crate::registry;
 use crate::service;
 use crate::service::context::{Context, Stop};
-use crate::service::history;
 use crate::service::progress::Progress;
 use crate::service::topology;
 use crate::settings::Settings;
@@ -47,9 +46,6 @@ pub fn run(arguments: &Run) -> Outcome {
     let addresses = http::serve(http::endpoints(&context.settings, shared.clone())?)?;
     tracing::info!(build = %context.build, slot = context.settings.slot, addresses = ?addresses, "serving");
     stop_on_signal(context.stop.clone())?;
-    if arguments.role != Role::Aggregator {
-        history::start(&context)?;
-    }
     let ended = service::run(&context, arguments.role);
     // A halt that was accepted is kept, whatever ended the service.
     shared.drain();

@@ -93,7 +93,7 @@ fn with_other_half(one: &Adjustment, other: Option<&Adjustment>) -> Value {
 
 fn link(one: &Adjustment, other: &Adjustment) -> String {
     let value = |record: &Adjustment| {
-        record.value_micros.map_or(String::new(), |value| format!(" with {} {}", amount(value), record.currency))
+        record.value_micros.map_or(String::new(), |value| format!(" with {}", explain::amount(value, &record.currency)))
     };
     match one.state.as_str() {
         "approved" => format!("approved and issued as command {}{}", other.command_id, value(other)),
@@ -175,12 +175,7 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
             view.pace.replace('_', " "),
             view.binding
         ))?;
-        say(&format!(
-            "{} of {} {} of the day spent",
-            amount(view.spend_day_micros),
-            view.budget_day_micros.map_or("no budget".into(), amount),
-            view.currency
-        ))?;
+        say(&spent_of_day(&view))?;
         for holder in &view.pause_holders {
             say(&format!("paused by {holder}"))?;
         }
@@ -222,13 +217,11 @@ fn rule_of(command: &Adjustment) -> Option<String> {
     Some(if lost.is_empty() { format!("by rule {rule}") } else { format!("by rule {rule}, above {}", lost.join(", ")) })
 }
 
-fn amount(micros: i64) -> String {
-    format!(
-        "{}{}.{:06}",
-        if micros < 0 { "-" } else { "" },
-        micros.unsigned_abs() / 1_000_000,
-        micros.unsigned_abs() % 1_000_000
-    )
+fn spent_of_day(view: &CampaignView) -> String {
+    let amount = |micros| explain::amount(micros, &view.currency);
+    let budget =
+        view.budget_day_micros.map_or("a day without budget".into(), |budget| format!("the day's {}", amount(budget)));
+    format!("{} of {budget} spent", amount(view.spend_day_micros))
 }
 
 #[cfg(test)]
@@ -242,6 +235,18 @@ mod tests {
         assert!(
             !is_named("other/c", "acme", "c") && !is_named("acme/", "acme", "c") && !is_named("acmec", "acme", "c")
         );
+    }
+
+    #[test]
+    fn money_of_the_day_is_told_in_the_currency_s_own_digits() {
+        let view = |currency: &str, budget_day_micros| CampaignView {
+            currency: currency.into(),
+            spend_day_micros: 12_340_000,
+            budget_day_micros,
+            ..CampaignView::default()
+        };
+        assert_eq!(spent_of_day(&view("EUR", Some(50_000_000))), "12.34 EUR of the day's 50.00 EUR spent");
+        assert_eq!(spent_of_day(&view("JPY", None)), "12 JPY of a day without budget spent");
     }
 
     fn record(id: &str, state: &str, kind: &str, offset: i64) -> Adjustment {
@@ -271,7 +276,7 @@ mod tests {
         assert_eq!(other_half(command, &records), Some(proposal));
         assert_eq!(with_other_half(proposal, Some(command))["issued_as"], "k");
         assert_eq!(with_other_half(command, Some(proposal))["approved_from"], "p");
-        assert_eq!(link(proposal, command), "approved and issued as command k with 1.500000 EUR");
+        assert_eq!(link(proposal, command), "approved and issued as command k with 1.50 EUR");
         assert!(link(command, proposal).starts_with("issued after a person approved proposal p"));
     }
 

@@ -13,8 +13,8 @@ use replay::OutputTopic;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// KPI rows this young are read back for the API; older ones are on the topic.
-const ROWS_READ_BACK_MS: Millis = 8 * DAY_MS;
+/// Where no snapshot says since when, rows are read for so long: they are by far the most, and decide nothing.
+const ROWS_WITHOUT_SNAPSHOT_MS: Millis = 8 * DAY_MS;
 /// Broker clocks may differ by minutes.
 const CLOCK_SLACK_MS: Millis = 5 * MINUTE_MS;
 
@@ -174,8 +174,8 @@ impl Already {
     }
 }
 
-/// Reads the decision log of one partition, from a snapshot's time on, and young KPI rows for the API. `committed` is
-/// the span that stands with the committed position; nothing can have been decided at or after the journal's end.
+/// Reads the decision log of one partition, from a snapshot's time on. `committed` is the span that stands with the
+/// committed position; nothing can have been decided at or after the journal's end.
 pub fn read(
     context: &Context,
     reader: &mut LogReader,
@@ -189,11 +189,9 @@ pub fn read(
     let by_time = |at: Millis| if context.clock.stamps_records() { From::Earliest } else { From::Time(at.max(0)) };
     let start = since.map_or(From::Earliest, |at| by_time(at - CLOCK_SLACK_MS));
     for topic in OutputTopic::ALL {
-        let from = match topic {
-            OutputTopic::Kpis => {
-                let young = context.clock.now_ms() - ROWS_READ_BACK_MS;
-                by_time(since.map_or(young, |since| young.min(since - CLOCK_SLACK_MS)))
-            }
+        let from = match (topic, since) {
+            // Of rows only the last one's offset is asked.
+            (OutputTopic::Kpis, None) => by_time(context.clock.now_ms() - ROWS_WITHOUT_SNAPSHOT_MS),
             _ => start,
         };
         already.take(topic, read_topic(context, reader, partition, journal_end, topic, from)?);

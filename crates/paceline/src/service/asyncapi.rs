@@ -1,8 +1,8 @@
 //! `deploy/clients/asyncapi.yaml` says what the binary does: held against the topic plan, the records and the headers.
 
 use super::cut::DEAD_LETTER_HEADERS;
+use super::outputs::cloud_event;
 use super::span::SPAN_HEADER;
-use super::stage2::cloud_event;
 use super::topology::needs;
 use crate::registry::topics_of;
 use crate::settings::Settings;

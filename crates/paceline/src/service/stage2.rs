@@ -8,6 +8,8 @@
 use super::already::{Already, Word};
 use super::context::Context;
 use super::gauges;
+use super::history::History;
+use super::outputs::{OutTopics, count_acks, tell};
 use super::recovery::{self, Recovered};
 use super::shadow::Shadow;
 use super::snapshot_writer::{Frozen, SnapshotWriter};
@@ -17,17 +19,12 @@ use super::tally::Tally;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::published::{AccountGoal, CampaignEntry, ExperimentView, HaltView};
 use crate::snapshots::Chunk;
-use crate::telemetry::{ACK_RESULTS, Metrics, alert_kind, known};
-use avro_codec::RecordName;
 use controller::{Authority, Controller, JournalPosition, Outputs};
 use kafka_io::{
     Committer, Fault, Life, Membership, OffsetOut, OutRecord, Outcome as Committed, SourceConsumer, TopicPartition,
     Transaction,
 };
-use model::fact::Fact;
-use model::journal::JournalRecord;
 use model::time::Millis;
-use replay::{OutputTopic, wire};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -118,34 +115,32 @@ pub struct Stage2 {
     committer: Option<Committer>,
     snapshots: SnapshotWriter,
     shadow: Shadow,
+    history: History,
+    journal: Arc<str>,
     topics: OutTopics,
     partitions: BTreeMap<i32, OwnedPartition>,
     parked: BTreeMap<i32, OwnedPartition>,
     waiting: Vec<OutRecord>,
     waiting_clock_ms: Option<Millis>,
+    /// What `waiting` says, for people.
+    untold: Vec<Outputs>,
     /// What the next transaction covers, by partition.
     moved: BTreeMap<i32, Span>,
     in_flight: Option<InFlight>,
     committed_at: Instant,
     /// When they are to be renewed next.
     views_at: Instant,
+    /// Partitions whose campaigns are not in the views yet.
+    taken_over: Vec<i32>,
     /// Currencies that have series.
     currencies: BTreeSet<String>,
 }
 
 struct InFlight {
     refusals: u32,
+    untold: Vec<Outputs>,
     oldest_clock_ms: Option<Millis>,
     submitted: Instant,
-}
-
-struct OutTopics {
-    journal: Arc<str>,
-    adjustments: Arc<str>,
-    proposals: Arc<str>,
-    desired_state: Arc<str>,
-    alerts: Arc<str>,
-    kpis: Arc<str>,
 }
 
 impl Stage2 {
@@ -160,30 +155,27 @@ impl Stage2 {
         // Who joins under a slot throws out who runs under it: nothing that can fail by itself comes after.
         let snapshots = SnapshotWriter::start(&context)?;
         let shadow = Shadow::start(&context)?;
+        let history = History::start(&context)?;
         let consumer = SourceConsumer::join(&context.connection("controller"), &membership, &[&topics.journal])?;
-        let arc = |name: &str| Arc::from(name);
-        let topics = OutTopics {
-            journal: arc(&topics.journal),
-            adjustments: arc(&topics.adjustments),
-            proposals: arc(&topics.proposals),
-            desired_state: arc(&topics.desired_state),
-            alerts: arc(&topics.alerts),
-            kpis: arc(&topics.kpis),
-        };
+        let (journal, topics) = (Arc::from(topics.journal.as_str()), OutTopics::of(topics));
         Ok(Self {
             consumer,
             committer: None,
             snapshots,
             shadow,
+            history,
+            journal,
             topics,
             partitions: BTreeMap::new(),
             parked: BTreeMap::new(),
             waiting: Vec::new(),
             waiting_clock_ms: None,
+            untold: Vec::new(),
             moved: BTreeMap::new(),
             in_flight: None,
             committed_at: Instant::now(),
             views_at: Instant::now() + VIEWS_EVERY,
+            taken_over: Vec::new(),
             currencies: BTreeSet::new(),
             context,
         })
@@ -269,6 +261,7 @@ impl Stage2 {
                 starts.push((place.clone(), owned.next));
             }
         }
+        self.taken_over.extend(fresh);
         self.shadow.taken_over(&self.context, places)?;
         self.consumer.begin(starts)?;
         self.context.progress.end();
@@ -279,15 +272,27 @@ impl Stage2 {
     }
 
     fn apply_batch(&mut self) -> Outcome {
-        let Self { consumer, partitions, context, waiting, moved, topics, waiting_clock_ms, shadow, .. } = self;
+        let Self {
+            consumer,
+            partitions,
+            context,
+            waiting,
+            moved,
+            journal: name,
+            topics,
+            waiting_clock_ms,
+            untold,
+            shadow,
+            ..
+        } = self;
         let batch = consumer.next_batch(BATCH_RECORDS, BATCH_WAIT);
         for record in batch.iter() {
             let Some(owned) = partitions.get_mut(&record.partition) else { continue };
             let journal = context.codec.journal(record.payload.unwrap_or_default()).map_err(|rejected| {
                 Failure::failed(
                     format!(
-                        "record {} of {}/{} does not decode: {}",
-                        record.offset, topics.journal, record.partition, rejected.detail
+                        "record {} of {name}/{} does not decode: {}",
+                        record.offset, record.partition, rejected.detail
                     ),
                     "only Paceline may write this topic; remove what another program wrote there",
                 )
@@ -312,11 +317,12 @@ impl Stage2 {
                 let clock = journal.clock;
                 *waiting_clock_ms = Some(waiting_clock_ms.map_or(clock, |earlier| earlier.min(clock)));
             }
-            let mut sink = Sink { context, topics, partition: record.partition, out: waiting };
-            sink.tell(&outputs);
             if publishes {
-                outputs.alerts.iter().for_each(|alert| context.notifier.take(alert));
-                sink.take(&outputs, record.offset, span)?;
+                topics.add(context, (record.partition, record.offset), &outputs, span, waiting)?;
+                // People hear of it once it is a fact.
+                untold.push(outputs);
+            } else {
+                tell(context, &outputs);
             }
         }
         Ok(())
@@ -327,7 +333,7 @@ impl Stage2 {
     fn pass_control_records(&mut self) {
         let rests = self.moved.is_empty() && self.committed_at.elapsed() >= REST_AFTER;
         for (partition, owned) in &mut self.partitions {
-            let place = TopicPartition::new(self.topics.journal.clone(), *partition);
+            let place = TopicPartition::new(self.journal.clone(), *partition);
             let next = self.consumer.position(&place).unwrap_or(0).max(owned.controller.next_offset());
             if next > owned.next && (rests || self.moved.contains_key(partition)) {
                 self.moved.entry(*partition).or_insert_with(|| Span::at_rest(next));
@@ -352,13 +358,17 @@ impl Stage2 {
             record.headers.extend(text.map(|text| (Cow::Borrowed(SPAN_HEADER), text)));
         }
         let offsets = moved.iter().map(|(partition, span)| OffsetOut {
-            place: TopicPartition::new(self.topics.journal.clone(), *partition),
+            place: TopicPartition::new(self.journal.clone(), *partition),
             next_offset: self.partitions.get(partition).map_or(0, |owned| owned.next).max(span.to + 1),
             metadata: texts.get(partition).cloned().unwrap_or_default(),
         });
         let transaction = Transaction { offsets: offsets.collect(), records };
-        self.in_flight =
-            Some(InFlight { refusals: 0, oldest_clock_ms: self.waiting_clock_ms.take(), submitted: Instant::now() });
+        self.in_flight = Some(InFlight {
+            refusals: 0,
+            untold: std::mem::take(&mut self.untold),
+            oldest_clock_ms: self.waiting_clock_ms.take(),
+            submitted: Instant::now(),
+        });
         self.submit(transaction)
     }
 
@@ -411,6 +421,10 @@ impl Stage2 {
         let flight = self.in_flight.take();
         if flight.as_ref().is_some_and(|flight| flight.refusals > 0) {
             self.context.enter("running");
+        }
+        for outputs in flight.iter().flat_map(|flight| &flight.untold) {
+            tell(&self.context, outputs);
+            outputs.alerts.iter().for_each(|alert| self.context.notifier.take(alert));
         }
         if let Some(clock) = flight.and_then(|flight| flight.oldest_clock_ms) {
             let latency_ms = (self.context.clock.now_ms() - clock).max(0);
@@ -498,6 +512,7 @@ impl Stage2 {
         tally.publish(&self.context.metrics, &mut self.currencies);
         self.count_states();
         self.count_lag();
+        self.history.want(std::mem::take(&mut self.taken_over));
         self.views_at = started + VIEWS_EVERY.max(started.elapsed() * VIEWS_SHARE);
     }
 
@@ -536,7 +551,7 @@ impl Stage2 {
         let now_ms = self.context.clock.now_ms();
         let metrics = &self.context.metrics;
         for (partition, owned) in &mut self.partitions {
-            let place = TopicPartition::new(self.topics.journal.clone(), *partition);
+            let place = TopicPartition::new(self.journal.clone(), *partition);
             let label = partition.to_string();
             if let Some(lag) = self.consumer.lag(&place) {
                 metrics.lag_records.with_label_values(&[&*place.topic, label.as_str()]).set(lag as i64);
@@ -615,85 +630,6 @@ impl Frozen for PartitionJob {
     fn taken_at_ms(&self) -> Millis {
         self.taken_at_ms
     }
-}
-
-/// Turns outputs into records.
-struct Sink<'a> {
-    context: &'a Context,
-    topics: &'a OutTopics,
-    partition: i32,
-    out: &'a mut Vec<OutRecord>,
-}
-
-impl Sink<'_> {
-    fn take(&mut self, outputs: &Outputs, offset: i64, span: &mut Span) -> Outcome {
-        let wires = wire(&self.context.codec, outputs).map_err(|error| {
-            Failure::failed(format!("encoding a decision: {error}"), "this is a defect; please report it")
-        })?;
-        for one in wires {
-            span.note(one.topic, offset);
-            self.out.push(OutRecord {
-                topic: self.topics.of(one.topic).clone(),
-                partition: self.partition,
-                key: Some(one.key.into_bytes()),
-                payload: Some(one.payload),
-                headers: cloud_event(one.topic.record_name(), &one.id),
-                timestamp_ms: self.context.record_timestamp(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Read views and counters.
-    fn tell(&self, outputs: &Outputs) {
-        let (metrics, published) = (&self.context.metrics, &self.context.published);
-        for command in &outputs.adjustments {
-            metrics.adjustments.with_label_values(&[&command.kind, &command.mode]).inc();
-            published.put_adjustment(command);
-        }
-        outputs.proposals.iter().for_each(|proposal| published.put_proposal(proposal));
-        for alert in &outputs.alerts {
-            let kind = alert_kind(&alert.kind);
-            metrics.alerts.with_label_values(&[kind, &alert.severity, &alert.state]).inc();
-            published.put_alert(alert);
-        }
-        for row in &outputs.kpis {
-            metrics.kpi_rows.with_label_values(&[&row.granularity]).inc();
-            published.put_row(row);
-        }
-    }
-}
-
-fn count_acks(metrics: &Metrics, journal: &JournalRecord) {
-    for fact in &journal.facts {
-        if let Fact::Ack(ack) = &fact.record {
-            metrics.acks.with_label_values(&[known(&ACK_RESULTS, &ack.result)]).inc();
-        }
-    }
-}
-
-impl OutTopics {
-    fn of(&self, topic: OutputTopic) -> &Arc<str> {
-        match topic {
-            OutputTopic::Adjustments => &self.adjustments,
-            OutputTopic::Proposals => &self.proposals,
-            OutputTopic::DesiredState => &self.desired_state,
-            OutputTopic::Alerts => &self.alerts,
-            OutputTopic::Kpis => &self.kpis,
-        }
-    }
-}
-
-/// CloudEvents 1.0 in Kafka's binary mode.
-pub fn cloud_event(name: RecordName, id: &str) -> Vec<(Cow<'static, str>, Vec<u8>)> {
-    let header = |name: &'static str, value: &str| (Cow::Borrowed(name), value.as_bytes().to_vec());
-    vec![
-        header("ce_specversion", "1.0"),
-        header("ce_id", id),
-        header("ce_source", "paceline"),
-        header("ce_type", &format!("paceline.v1.{}", name.as_str())),
-        header("content-type", "application/avro"),
-    ]
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! proposed.
 
 use super::command::{self, Edit};
-use super::rules::{Draft, cool_down, fresh, halted, held_account, money_of};
+use super::rules::{Draft, cool_down, fresh, grown, halted, held_account, money_of};
 use super::{Action, GuardHold, LedgerView, Limits, Proposal, Verdict};
 use crate::arithmetic::half_to_even;
 use crate::settings::{Millis, Modifiers};
@@ -75,6 +75,7 @@ fn pass(
     }
     draft.raises_spend = growth > 1.0;
     fresh(&draft, ledger, false)?;
+    let growth = growth * grown(ledger.mildest_of_rate, ledger.in_force, false);
     money_of(&mut draft, growth, limits, ledger, now_ms)?;
     cool_down(limits, ledger, false, now_ms)?;
     Ok(draft)

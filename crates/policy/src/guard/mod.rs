@@ -108,8 +108,9 @@ pub struct LedgerView {
     pub hour_ago: Option<i64>,
     /// Value in force at the local day's start.
     pub at_day_start: Option<i64>,
-    /// Lowest value in force since the span of r_max began: what the rate was spent with.
-    pub lowest_of_rate: Option<i64>,
+    /// Value with which the platform bid least since the span of r_max began, what the rate was spent with: the lowest bid
+    /// or cost target, the highest return target.
+    pub mildest_of_rate: Option<i64>,
     /// The specification's value, to which raises fall back.
     pub baseline: Option<i64>,
     /// When the last command for this value was issued.

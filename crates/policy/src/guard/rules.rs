@@ -239,18 +239,21 @@ fn money(
     ledger: &LedgerView,
     now_ms: Millis,
 ) -> Result<(), GuardHold> {
-    let growth = match (draft.value, ledger.in_force) {
-        // A platform bids twice as much for half the return.
-        (Some(value), Some(in_force)) if value > 0 && matches!(proposal.action, Action::SetTargetRoas(_)) => {
-            in_force as f64 / value as f64
-        }
-        (Some(value), Some(in_force)) if in_force > 0 => value as f64 / in_force as f64,
-        _ => 1.0,
-    };
+    let inverse = matches!(proposal.action, Action::SetTargetRoas(_));
+    let growth = grown(ledger.in_force, draft.value, inverse) * grown(ledger.mildest_of_rate, ledger.in_force, inverse);
     money_of(draft, growth, limits, ledger, now_ms)
 }
 
-/// The same for a bid that grows by `growth`.
+/// How many times the bid of one value is that of another; a platform bids twice as much for half the return.
+pub(super) fn grown(from: Option<i64>, to: Option<i64>, inverse: bool) -> f64 {
+    match (from, to) {
+        (Some(from), Some(to)) if inverse && to > 0 => from as f64 / to as f64,
+        (Some(from), Some(to)) if !inverse && from > 0 => to as f64 / from as f64,
+        _ => 1.0,
+    }
+}
+
+/// The same for bids that are `growth` times those which the rate was spent with.
 pub(super) fn money_of(
     draft: &mut Draft,
     growth: f64,
@@ -258,10 +261,6 @@ pub(super) fn money_of(
     ledger: &LedgerView,
     now_ms: Millis,
 ) -> Result<(), GuardHold> {
-    let risen = match (ledger.in_force, ledger.lowest_of_rate) {
-        (Some(in_force), Some(lowest)) if lowest > 0 => in_force as f64 / lowest as f64,
-        _ => 1.0,
-    };
     let leased = draft.is_leased();
     let until_ms = if leased { now_ms.saturating_add(limits.raise_life_ms.max(0)) } else { ledger.day_end_ms };
     let until_ms = until_ms.min(ledger.day_end_ms.max(now_ms));
@@ -271,7 +270,7 @@ pub(super) fn money_of(
             day_ceiling_micros: ledger.day_ceiling_micros,
             until_ms,
             now_ms,
-            growth: growth * risen,
+            growth,
             traffic: if leased { ledger.traffic_of_lease } else { ledger.traffic_of_day },
             event_micros: ledger.event_micros,
             pause_ms: limits.apply_ms,

@@ -201,7 +201,7 @@ fn a_worst_case_knows_earlier_raises_the_hour_and_the_chance_in_few_events() {
     let cents = |ledger: &LedgerView| emitted(check(&bid(0.55), &limits(), ledger, NOON)).worst_case_micros() / 10_000;
     assert_eq!(cents(&ledger()), 244);
     // The rate was spent with a lower bid: 1.1 x 1.25 to the fourth power.
-    assert_eq!(cents(&LedgerView { lowest_of_rate: Some(400_000), ..ledger() }), 595);
+    assert_eq!(cents(&LedgerView { mildest_of_rate: Some(400_000), ..ledger() }), 595);
     assert_eq!(cents(&LedgerView { traffic_of_lease: 3.0, traffic_of_day: 9.0, ..ledger() }), 732);
     // About seven events of 0.35 EUR are expected: that twice as dear ones come, and so many, has a chance of one in a million.
     assert_eq!(cents(&LedgerView { event_micros: 350_000, ..ledger() }), 1_325);
@@ -275,6 +275,9 @@ fn a_return_target_spends_more_when_it_falls() {
     let (lower_return, dearer) =
         (worst_case(Action::SetTargetRoas(450_000.0)), worst_case(Action::SetTargetCpa(550_000.0)));
     assert!(dearer < lower_return, "a tenth less of return is a ninth more of bid");
+    let since = |mildest| LedgerView { mildest_of_rate: Some(mildest), ..wide };
+    let after = |mildest| emitted(check(&lower, &limits(), &since(mildest), NOON)).worst_case_micros();
+    assert!(after(500_000) < after(600_000), "the rate was spent with less bid than now");
     assert_eq!((command.value_ppm(), command.fallback().unwrap().value), (Some(450_000), 500_000));
     let higher = Proposal { approved: true, ..propose(Action::SetTargetRoas(550_000.0), Reason::Target) };
     assert!(!emitted(check(&higher, &limits(), &ledger(), NOON)).raises_spend());
@@ -367,7 +370,7 @@ fn any_ledger() -> impl Strategy<Value = LedgerView> {
             hour_ago: v[1],
             at_day_start: v[2],
             baseline: v[3],
-            lowest_of_rate: v[2].or(v[1]),
+            mildest_of_rate: v[2].or(v[1]),
             traffic_of_lease: n[9] as f64 / n[10] as f64,
             traffic_of_day: n[10] as f64,
             event_micros: n[11],

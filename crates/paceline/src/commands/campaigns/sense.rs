@@ -57,6 +57,9 @@ fn identity(spec: &CampaignSpec, said: &mut Said) {
         if value.is_empty() || value.len() > 256 {
             said.mistake(format!("{name} has {} bytes; give it 1 to 256", value.len()));
         }
+        if value.chars().any(char::is_control) {
+            said.mistake(format!("{name} {value:?} has a control character, which no list can show; write it without"));
+        }
     }
     if spec.currency.len() != 3 || !spec.currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
         said.mistake(format!("currency {:?} is not an ISO 4217 code; write for example EUR", spec.currency));

@@ -13,6 +13,7 @@ use crate::commands::{connect, sender};
 use crate::failure::{Failure, Outcome};
 use crate::registry;
 use crate::settings::{Settings, Topics};
+use aggregator::MONEY_MICROS_MAX;
 use avro_codec::{Codec, RecordName};
 use map::{Kind, RecordMap, Row};
 use model::event::{Click, Conversion, EventKind, Impression, partition_key};
@@ -215,7 +216,15 @@ fn value(kind: Kind, name: &str, form: &Value, field: &map::FieldMap, row: &Row<
         return Ok(field.instant(row)?.map(Value::from));
     }
     if name.ends_with("_micros") {
-        return Ok(field.micros(row)?.map(Value::from));
+        let micros = field.micros(row)?;
+        return match micros.filter(|micros| matches!(kind, Kind::Event(_)) && !(0..=MONEY_MICROS_MAX).contains(micros))
+        {
+            None => Ok(micros.map(Value::from)),
+            // The service would put each of them on the dead letters.
+            Some(refused) => {
+                Err(format!("{refused} micros is below nothing or above {MONEY_MICROS_MAX}, the most of one event"))
+            }
+        };
     }
     let Some(text) = field.text(row) else { return Ok(None) };
     let wrong = |wanted: &str| format!("{text:?} is not {wanted}");
@@ -405,6 +414,32 @@ mod tests {
         assert_eq!(too_new(&prepared, 7, now_ms), None);
         let words = too_new(&prepared, 8, now_ms).unwrap();
         assert!(words.starts_with("warning: 1 of 2 records lie more than 5 minutes ahead"), "{words}");
+    }
+
+    #[test]
+    fn money_that_no_event_may_carry_is_told_with_its_field_and_a_report_may_carry_it() {
+        let of = |kind, money: &'static str| {
+            let template = template(kind);
+            let names: Vec<&str> = template.keys().map(String::as_str).collect();
+            let column = |name: &str| {
+                Some(match name {
+                    name if name.ends_with("_micros") => money.to_owned(),
+                    name if kind.instants().contains(&name) => "1700000000000".to_owned(),
+                    _ if template[name].is_number() => "1".to_owned(),
+                    _ if template[name].is_string() => "a".to_owned(),
+                    _ => String::new(),
+                })
+            };
+            build(&RecordMap::by_name(kind, &names), &template, &Row { number: 7, column: &column }).map(|_| ())
+        };
+        for kind in EventKind::ALL {
+            assert_eq!(of(Kind::Event(kind), "10000000000000000"), Ok(()), "{kind:?}");
+            for money in ["10000000000000001", "-1"] {
+                let refused = of(Kind::Event(kind), money).unwrap_err();
+                assert!(refused.contains("_micros: ") && refused.contains(money), "{refused}");
+            }
+        }
+        assert_eq!(of(Kind::Stats, "10000000000000001"), Ok(()));
     }
 
     #[test]

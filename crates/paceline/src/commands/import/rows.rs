@@ -42,6 +42,12 @@ fn read_csv(path: &Path, take: &mut dyn FnMut(&Row<'_>)) -> Outcome<Columns> {
     let wrong = |error: csv::Error| Failure::failed(format!("{}: {error}", path.display()), "correct the file");
     let mut reader = csv::Reader::from_reader(open(path)?);
     let headers = reader.headers().map_err(wrong)?.clone();
+    if headers.is_empty() {
+        return Err(Failure::failed(
+            format!("{} is empty, without even a line of column names", path.display()),
+            "check that the file was written to its end",
+        ));
+    }
     let index: BTreeMap<&str, usize> = headers.iter().enumerate().map(|(at, name)| (name, at)).collect();
     let mut record = csv::StringRecord::new();
     let mut number = 0;
