@@ -102,12 +102,64 @@ pub struct Counters {
     pub breakdown_reports: i64,
     /// Reports without a sensible window, or restatements of forgotten ones.
     pub refused_reports: i64,
+    /// Read-backs of campaigns that no specification explains, where more of them are known than are kept.
+    pub unexplained_read_backs: i64,
     /// Corrections sent twice.
     pub repeated_corrections: i64,
     /// Signals of `ads.context` that were not understood, or found no room.
     pub refused_signals: i64,
     /// Specifications naming an unknown time zone.
     pub unknown_time_zones: i64,
+}
+
+impl Counters {
+    /// Each count of what was set aside, under the name that summaries and metrics give it.
+    pub fn set_aside(&self) -> [(&'static str, i64); 16] {
+        [
+            ("records_that_did_not_fit", self.misfit_records),
+            ("malformed_rows", self.malformed_deltas),
+            ("malformed_corrections", self.malformed_corrections),
+            ("rows_without_campaign", self.unclaimed_deltas),
+            ("unexplained_breakdowns", self.unexplained_breakdowns),
+            ("unexplained_read_backs", self.unexplained_read_backs),
+            ("late_for_their_minute", self.late.minutes),
+            ("late_for_their_hour", self.late.hours),
+            ("late_for_their_day", self.late.days),
+            ("stale_specifications", self.stale_specs),
+            ("unknown_time_zones", self.unknown_time_zones),
+            ("repeated_reports", self.repeated_reports),
+            ("breakdown_reports", self.breakdown_reports),
+            ("refused_reports", self.refused_reports),
+            ("repeated_corrections", self.repeated_corrections),
+            ("refused_signals", self.refused_signals),
+        ]
+    }
+
+    /// Adds another partition's.
+    pub fn add(&mut self, other: &Counters) {
+        for (sum, more) in [
+            (&mut self.records, other.records),
+            (&mut self.duplicate_records, other.duplicate_records),
+            (&mut self.misfit_records, other.misfit_records),
+            (&mut self.malformed_deltas, other.malformed_deltas),
+            (&mut self.malformed_corrections, other.malformed_corrections),
+            (&mut self.unexplained_breakdowns, other.unexplained_breakdowns),
+            (&mut self.unexplained_read_backs, other.unexplained_read_backs),
+            (&mut self.unclaimed_deltas, other.unclaimed_deltas),
+            (&mut self.late.minutes, other.late.minutes),
+            (&mut self.late.hours, other.late.hours),
+            (&mut self.late.days, other.late.days),
+            (&mut self.stale_specs, other.stale_specs),
+            (&mut self.repeated_reports, other.repeated_reports),
+            (&mut self.breakdown_reports, other.breakdown_reports),
+            (&mut self.refused_reports, other.refused_reports),
+            (&mut self.repeated_corrections, other.repeated_corrections),
+            (&mut self.refused_signals, other.refused_signals),
+            (&mut self.unknown_time_zones, other.unknown_time_zones),
+        ] {
+            *sum = sum.saturating_add(more);
+        }
+    }
 }
 
 /// What became of a specification.
@@ -493,6 +545,11 @@ impl Belief {
     pub fn live_mut(&mut self, account: &str, campaign: &str) -> Option<&mut Live> {
         let campaign = self.accounts.get_mut(account)?.campaigns.get_mut(campaign)?;
         campaign.live.as_mut().map(Arc::make_mut)
+    }
+
+    /// Campaigns that are held, with and without a specification.
+    pub fn campaign_count(&self) -> usize {
+        self.accounts.values().map(|account| account.campaigns.len()).sum()
     }
 
     /// Whether bid and budget are ours by the specification; they are while none is known, as everywhere.

@@ -282,6 +282,12 @@ impl Controller {
                 self.answered(&ack.account_id, &ack.campaign_id, foreign, round);
             }
             Fact::StateReport(report) => {
+                if ledger.campaign(&report.account_id, &report.campaign_id).is_none()
+                    && ledger.campaign_count() >= belief.campaign_count() + UNEXPLAINED_LEDGERS_MAX
+                {
+                    belief.counters.unexplained_read_backs += 1;
+                    return;
+                }
                 touched.insert((&report.account_id, &report.campaign_id));
                 let settings = &self.policy.for_campaign(&report.account_id, &report.campaign_id).anomaly;
                 let ours = belief.controls(&report.account_id, &report.campaign_id);
@@ -747,6 +753,10 @@ fn stamp<'a>(setup: &'a Setup, state: &State, at: JournalPosition) -> Stamp<'a> 
         build: &setup.build,
     }
 }
+
+/// Read-backs of campaigns without specification are kept for those that come before it; a platform account's worth, some
+/// 5 MB. What is set aside comes again: platforms are read back all the time.
+pub(crate) const UNEXPLAINED_LEDGERS_MAX: usize = 10_000;
 
 /// The alert of an account that has no room for what waits.
 const QUARANTINE_FULL: &str = "quarantine_full";

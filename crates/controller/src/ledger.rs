@@ -165,6 +165,11 @@ impl Ledger {
         entry(&mut self.accounts, account).campaign_mut(campaign)
     }
 
+    /// Campaigns that have one.
+    pub fn campaign_count(&self) -> usize {
+        self.accounts.values().map(|account| account.campaigns.len()).sum()
+    }
+
     /// Account and campaign of ledgers that were written to since the last time.
     pub fn take_written(&mut self) -> Vec<(String, Arc<str>)> {
         let written = self.accounts.iter().filter(|(_, account)| !account.ends.written.is_empty());

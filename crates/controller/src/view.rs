@@ -237,7 +237,7 @@ impl<'a> View<'a> {
 
     /// Campaigns that are held, with and without a specification.
     pub fn campaign_count(self) -> usize {
-        self.belief().accounts.values().map(|account| account.campaigns.len()).sum()
+        self.belief().campaign_count()
     }
 
     /// All campaigns that have a specification, by account and id.

@@ -403,27 +403,8 @@ impl Figures {
 
 impl Quality {
     fn take(&mut self, other: &Quality) {
-        let (sum, more) = (&mut self.counters, &other.counters);
-        for (sum, more) in [
-            (&mut sum.records, more.records),
-            (&mut sum.duplicate_records, more.duplicate_records),
-            (&mut sum.misfit_records, more.misfit_records),
-            (&mut sum.malformed_deltas, more.malformed_deltas),
-            (&mut sum.malformed_corrections, more.malformed_corrections),
-            (&mut sum.unclaimed_deltas, more.unclaimed_deltas),
-            (&mut sum.late.minutes, more.late.minutes),
-            (&mut sum.late.hours, more.late.hours),
-            (&mut sum.late.days, more.late.days),
-            (&mut sum.stale_specs, more.stale_specs),
-            (&mut sum.repeated_reports, more.repeated_reports),
-            (&mut sum.breakdown_reports, more.breakdown_reports),
-            (&mut sum.refused_reports, more.refused_reports),
-            (&mut sum.repeated_corrections, more.repeated_corrections),
-            (&mut sum.unknown_time_zones, more.unknown_time_zones),
-            (&mut self.refused_by_quarantine, other.refused_by_quarantine),
-        ] {
-            *sum = sum.saturating_add(more);
-        }
+        self.counters.add(&other.counters);
+        self.refused_by_quarantine = self.refused_by_quarantine.saturating_add(other.refused_by_quarantine);
         self.quarantined_rows += other.quarantined_rows;
         self.integrity_holds += other.integrity_holds;
         self.answers_set_aside += other.answers_set_aside;

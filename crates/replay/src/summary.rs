@@ -277,28 +277,18 @@ fn opened(figures: &Figures) -> Vec<Value> {
 /// Each count of what was set aside, with its name.
 pub fn quality_lines(figures: &Figures) -> Vec<(&'static str, i64)> {
     let (quality, counters) = (&figures.quality, &figures.quality.counters);
-    vec![
+    let mut lines = vec![
         ("records_applied", counters.records),
         ("repeated_records_dropped", counters.duplicate_records),
-        ("records_that_did_not_fit", counters.misfit_records),
         ("partitions_with_integrity_hold", quality.integrity_holds as i64),
-        ("malformed_rows", counters.malformed_deltas),
-        ("rows_without_campaign", counters.unclaimed_deltas),
-        ("late_for_their_minute", counters.late.minutes),
-        ("late_for_their_hour", counters.late.hours),
-        ("late_for_their_day", counters.late.days),
         ("rows_in_quarantine", quality.quarantined_rows as i64),
         ("rows_refused_by_full_quarantine", quality.refused_by_quarantine),
         ("invalid_clicks", figures.campaigns.values().map(|campaign| Sums::of(campaign).invalid_clicks).sum()),
-        ("stale_specifications", counters.stale_specs),
-        ("repeated_reports", counters.repeated_reports),
-        ("refused_reports", counters.refused_reports),
-        ("repeated_corrections", counters.repeated_corrections),
-        ("malformed_corrections", counters.malformed_corrections),
-        ("unknown_time_zones", counters.unknown_time_zones),
         ("greatest_input_lag_records", quality.lag_records_max),
         ("recorded_answers_set_aside", quality.answers_set_aside as i64),
-    ]
+    ];
+    lines.extend(counters.set_aside());
+    lines
 }
 
 fn quality(figures: &Figures) -> Value {

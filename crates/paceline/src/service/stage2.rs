@@ -19,7 +19,7 @@ use super::tally::Tally;
 use crate::failure::{Failure, Kind, Outcome};
 use crate::published::{AccountGoal, CampaignEntry, ExperimentView, HaltView};
 use crate::snapshots::Chunk;
-use controller::{Authority, Controller, JournalPosition, Outputs};
+use controller::{Authority, Controller, Counters, JournalPosition, Outputs};
 use kafka_io::{
     Committer, Fault, Life, Membership, OffsetOut, OutRecord, Outcome as Committed, SourceConsumer, TopicPartition,
     Transaction,
@@ -519,7 +519,7 @@ impl Stage2 {
     fn count_states(&self) {
         let metrics = &self.context.metrics;
         let (mut proposals, mut campaigns, mut bytes, mut quarantined) = (0, 0, 0, 0);
-        let (mut applied, mut dropped, mut held, mut refused) = (0, 0, 0, 0);
+        let (mut all, mut held, mut refused) = (Counters::default(), 0, 0);
         for owned in self.partitions.values() {
             let state = owned.controller.view();
             proposals += state.proposals().count();
@@ -529,9 +529,7 @@ impl Stage2 {
             let (rows, without_room) = state.quarantine_counts();
             quarantined += rows;
             refused += without_room;
-            let counters = state.counters();
-            applied += counters.records;
-            dropped += counters.duplicate_records;
+            all.add(&state.counters());
             held += i64::from(state.integrity_hold().is_some());
         }
         metrics.proposals_pending.set(proposals as i64);
@@ -539,10 +537,15 @@ impl Stage2 {
             metrics.state_keys.with_label_values(&[store]).set(count as i64);
         }
         metrics.quarantine_refused.set(refused);
-        for (outcome, count) in
-            [("applied", applied), ("dropped_as_repeated", dropped), ("partitions_on_integrity_hold", held)]
-        {
+        for (outcome, count) in [
+            ("applied", all.records),
+            ("dropped_as_repeated", all.duplicate_records),
+            ("partitions_on_integrity_hold", held),
+        ] {
             metrics.journal_records.with_label_values(&[outcome]).set(count);
+        }
+        for (reason, count) in all.set_aside() {
+            metrics.journal_set_aside.with_label_values(&[reason]).set(count);
         }
     }
 

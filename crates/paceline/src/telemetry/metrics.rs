@@ -54,6 +54,7 @@ pub struct Metrics {
     pub transactions: IntCounterVec,
     pub transaction_seconds: HistogramVec,
     pub journal_records: IntGaugeVec,
+    pub journal_set_aside: IntGaugeVec,
     pub quarantine_refused: IntGauge,
     pub journal_applied: GaugeVec,
     pub stage1_events: IntCounterVec,
@@ -212,6 +213,12 @@ impl Metrics {
                 "paceline_journal_records",
                 "Journal records in the states held, by what became of them.",
                 &["outcome"],
+            ),
+            journal_set_aside: gauges(
+                r,
+                "paceline_journal_set_aside",
+                "Rows and facts of the journal that were set aside, in the states held, by reason.",
+                &["reason"],
             ),
             quarantine_refused: gauge(
                 r,
