@@ -83,14 +83,7 @@ impl History {
 
     /// The topic's name.
     pub fn topic(&self, topic: OutputTopic) -> &str {
-        let topics = &self.settings.topics;
-        match topic {
-            OutputTopic::Adjustments => &topics.adjustments,
-            OutputTopic::Proposals => &topics.proposals,
-            OutputTopic::DesiredState => &topics.desired_state,
-            OutputTopic::Alerts => &topics.alerts,
-            OutputTopic::Kpis => &topics.kpis,
-        }
+        self.settings.topics.output(topic)
     }
 
     /// A controller that stands before the first record that matters where `from` on is asked about: before the journal's

@@ -201,7 +201,7 @@ pub fn read(
         if let Some(named) = named.filter(|_| !already.last.contains_key(&topic)) {
             // It may be older than what was read; where retention has taken all, nothing tells that it was not there.
             already.take(topic, read_topic(context, reader, partition, journal_end, topic, From::Earliest)?);
-            let (low, _) = reader.watermarks(name(context, topic), partition)?;
+            let (low, _) = reader.watermarks(context.settings.topics.output(topic), partition)?;
             if low > 0 {
                 already.last.entry(topic).or_insert(named);
             }
@@ -220,7 +220,7 @@ fn read_topic(
     from: From,
 ) -> Outcome<Found> {
     let mut found = Found::default();
-    reader.read(name(context, topic), partition, from, Until::StableEnd, |record| {
+    reader.read(context.settings.topics.output(topic), partition, from, Until::StableEnd, |record| {
         if let Some((offset, decision)) = logged(context, topic, &record) {
             found.note(offset, || span_of(&record), decision);
         }
@@ -238,48 +238,23 @@ fn span_of(record: &Record<'_>) -> Option<Span> {
     Span::parse(std::str::from_utf8(value).ok()?)
 }
 
-fn name(context: &Context, topic: OutputTopic) -> &str {
-    let topics = &context.settings.topics;
-    match topic {
-        OutputTopic::Adjustments => &topics.adjustments,
-        OutputTopic::Proposals => &topics.proposals,
-        OutputTopic::DesiredState => &topics.desired_state,
-        OutputTopic::Alerts => &topics.alerts,
-        OutputTopic::Kpis => &topics.kpis,
-    }
-}
-
-/// The journal offset that a record names, and the decision that it is.
+/// The journal offset that a record names, and the decision that it is; people see it in the read views.
 fn logged(context: &Context, topic: OutputTopic, record: &Record<'_>) -> Option<(i64, Option<LoggedDecision>)> {
     let (codec, published) = (&context.codec, &context.published);
     let payload = record.payload.unwrap_or_default();
-    match topic {
-        OutputTopic::Kpis => {
-            let row = codec.kpi_row(payload).ok()?;
-            published.put_row(&row);
-            Some((row.journal_offset, None))
-        }
-        OutputTopic::Alerts => {
-            let alert = codec.alert(payload).ok()?;
-            published.put_alert(&alert);
-            Some((alert.journal_offset, Some(LoggedDecision::Alert(Box::new(alert)))))
-        }
-        OutputTopic::DesiredState => {
-            let state = codec.desired_state(payload).ok()?;
-            let key = String::from_utf8_lossy(record.key.unwrap_or_default()).into_owned();
-            Some((state.journal_offset, Some(LoggedDecision::Desired(key, Box::new(state)))))
-        }
-        OutputTopic::Adjustments => {
-            let command = codec.adjustment(payload).ok()?;
-            published.put_adjustment(&command);
-            Some((command.explanation.journal_offset, Some(LoggedDecision::Adjustment(Box::new(command)))))
-        }
-        OutputTopic::Proposals => {
-            let command = codec.adjustment(payload).ok()?;
-            published.put_proposal(&command);
-            Some((command.explanation.journal_offset, Some(LoggedDecision::Proposal(Box::new(command)))))
-        }
+    if topic == OutputTopic::Kpis {
+        let row = codec.kpi_row(payload).ok()?;
+        published.put_row(&row);
+        return Some((row.journal_offset, None));
     }
+    let (offset, decision) = replay::logged(codec, topic, record.key.unwrap_or_default(), payload)?;
+    match &decision {
+        LoggedDecision::Alert(alert) => published.put_alert(alert),
+        LoggedDecision::Adjustment(command) => published.put_adjustment(command),
+        LoggedDecision::Proposal(command) => published.put_proposal(command),
+        LoggedDecision::Desired(..) => {}
+    }
+    Some((offset, Some(decision)))
 }
 
 #[cfg(test)]

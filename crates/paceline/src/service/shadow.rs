@@ -73,7 +73,7 @@ impl Shadow {
         let reader = context.reader("shadow-ends", PATIENCE)?;
         for place in places {
             let ends = OutputTopic::ALL.map(|topic| {
-                let end = reader.watermarks(name(context, topic), place.partition);
+                let end = reader.watermarks(context.settings.topics.output(topic), place.partition);
                 end.map(|(_, high)| (topic, high))
             });
             self.waiting.insert(place.partition, ends.into_iter().collect::<Result<_, _>>()?);
@@ -100,17 +100,6 @@ impl Shadow {
         {
             tracing::warn!("the shadow verifier has ended or is too far behind: it does not follow");
         }
-    }
-}
-
-fn name(context: &Context, topic: OutputTopic) -> &str {
-    let topics = &context.settings.topics;
-    match topic {
-        OutputTopic::Adjustments => &topics.adjustments,
-        OutputTopic::Proposals => &topics.proposals,
-        OutputTopic::DesiredState => &topics.desired_state,
-        OutputTopic::Alerts => &topics.alerts,
-        OutputTopic::Kpis => &topics.kpis,
     }
 }
 
@@ -330,7 +319,7 @@ impl Logs for Broker<'_> {
         show: &mut dyn FnMut(Committed),
     ) -> Outcome<(i64, bool)> {
         let (mut next, mut left) = (from, most);
-        let name = name(self.context, topic);
+        let name = self.context.settings.topics.output(topic);
         let report = self.reader.read(name, partition, From::Offset(from), Until::StableEnd, |record| {
             if left == 0 {
                 return ControlFlow::Break(());

@@ -18,6 +18,7 @@ use kafka_io::Connection;
 use model::event::EventKind;
 use model::fact::ControlTopic;
 use reader::Reader;
+use replay::OutputTopic;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -124,6 +125,17 @@ impl Topics {
             EventKind::Impression => &self.impressions,
             EventKind::Click => &self.clicks,
             EventKind::Conversion => &self.conversions,
+        }
+    }
+
+    /// The topic of a kind of output.
+    pub fn output(&self, topic: OutputTopic) -> &str {
+        match topic {
+            OutputTopic::Adjustments => &self.adjustments,
+            OutputTopic::Proposals => &self.proposals,
+            OutputTopic::DesiredState => &self.desired_state,
+            OutputTopic::Alerts => &self.alerts,
+            OutputTopic::Kpis => &self.kpis,
         }
     }
 
