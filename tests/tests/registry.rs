@@ -7,7 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use serde_json::{Value, json};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -144,21 +144,29 @@ impl Registry {
         Some(registry)
     }
 
+    /// The id that the registry gives; the same schema gets the same, however often it is asked.
     fn register(&self, subject: &str, schema: &Value) -> u32 {
         let body = json!({ "schema": schema.to_string() }).to_string();
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        write!(
-            stream,
+        let request = format!(
             "POST {API}/subjects/{subject}/versions HTTP/1.0\r\nHost: localhost\r\n\
              Content-Type: application/vnd.schemaregistry.v1+json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        let id = serde_json::from_str::<Value>(body).ok().and_then(|body| body["id"].as_u64());
+        );
+        // In its first seconds under load it closes connections that it has accepted.
+        let answer = wait::until("the registry answers a registration", LIMIT, || self.ask(&request).ok());
+        let id = answer.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str::<Value>(body).ok());
+        let id = id.and_then(|body| body["id"].as_u64());
         id.unwrap_or_else(|| panic!("the registry does not take the schema: {answer}")) as u32
+    }
+
+    /// A whole answer.
+    fn ask(&self, request: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        if answer.contains("\r\n\r\n") { Ok(answer) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     fn signal(&self, signal: &str) {
