@@ -271,10 +271,17 @@ fn format_storage(folder: &Path) {
     );
 }
 
+/// A broker lives for seconds: a third less of its start's time goes into compiling what runs once.
+const BRIEF: [&str; 2] = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
+
+fn java_arguments(folder: &Path) -> [String; 3] {
+    let logging = format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.yaml").display());
+    ["-cp".into(), format!("{}/*", libs().display()), logging]
+}
+
 fn java(folder: &Path) -> Command {
     let mut command = Command::new("java");
-    command.arg("-cp").arg(format!("{}/*", libs().display()));
-    command.arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.yaml").display()));
+    command.args(BRIEF).args(java_arguments(folder));
     command
 }
 
@@ -285,9 +292,9 @@ fn launch(folder: &Path) -> Running {
     let mut guard = Command::new("sh")
         .args(["-c", script, "sh"])
         .arg(&log)
-        .args(["java", "-Xms256m", "-Xmx768m", "-cp"])
-        .arg(format!("{}/*", libs().display()))
-        .arg(format!("-Dlog4j2.configurationFile={}", folder.join("log4j2.yaml").display()))
+        .args(["java", "-Xms256m", "-Xmx768m"])
+        .args(BRIEF)
+        .args(java_arguments(folder))
         .arg("kafka.Kafka")
         .arg(folder.join("server.properties"))
         .stdin(Stdio::piped())

@@ -4,13 +4,10 @@
 //! and the epochs, which are ours on both sides: a new kind of fact is a new branch, which an older build refuses.
 //! Outputs (we write, others read) are FULL_TRANSITIVE: also every release reads the schema of today.
 
-#[macro_use]
-mod common;
-
+use crate::common::{full, written};
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use avro_codec::{Codec, RecordName};
-use common::full;
 use model::event::{Click, Conversion, Impression};
 use model::fact::*;
 use model::journal::{Epoch, JournalRecord};
@@ -113,7 +110,7 @@ fn write_missing_fixtures() {
         if !path.exists() {
             let value = full::<T>(u64::from(release));
             let payload: String =
-                codec.encode(record, &value).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+                written(&codec, record, &value).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
             let fixture = serde_json::json!({"payload": payload, "value": value});
             fs::write(path, serde_json::to_string_pretty(&fixture).unwrap() + "\n").unwrap();
         }

@@ -1,12 +1,10 @@
 //! Events as the fold sees them: every framing, every writer's schema that resolves, every refusal with its word.
 
-mod common;
-
+use crate::common::{fixed, random};
 use apache_avro::Schema;
 use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use avro_codec::{Codec, FixedIds, RecordName, RejectReason, Rejected, SchemaIds, SchemaLookup, Scratch, fingerprint};
-use common::{fixed, random};
 use model::event::{Click, Conversion, Event, EventKind, Goal, Impression, Touch};
 use model::fact::{CampaignSpec, ControlTopic, Fact, Halt};
 use proptest::prelude::*;
