@@ -275,7 +275,8 @@ fn a_reader_waits_for_the_open_transaction_of_a_dead_process_and_passes_once_its
     for spot in ["after_produce:1", "after_send_offsets:1"] {
         let (_, end_before) = LogReader::open(&connection, LONG).unwrap().watermarks(&output, 0).unwrap();
         die_in_a_transaction(broker, &output, spot);
-        let mut impatient = LogReader::open(&connection, Duration::from_millis(700)).unwrap();
+        // Long enough to connect on a machine with a dozen other stories.
+        let mut impatient = LogReader::open(&connection, Duration::from_secs(3)).unwrap();
         let (_, high) = impatient.watermarks(&output, 0).unwrap();
         let (_, stable) = impatient.stable_watermarks(&output, 0).unwrap();
         assert!(high > end_before && stable == end_before, "{spot}: {high} {stable} {end_before}");
