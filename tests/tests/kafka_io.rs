@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use system_tests::Broker;
+use system_tests::{Broker, wait};
 
 const LONG: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(20);
@@ -273,7 +273,13 @@ fn a_reader_waits_for_the_open_transaction_of_a_dead_process_and_passes_once_its
     assert!(matches!(finish(&mut committer, transaction(&output, &["before"], &[])), Outcome::Committed { .. }));
 
     for spot in ["after_produce:1", "after_send_offsets:1"] {
-        let (_, end_before) = LogReader::open(&connection, LONG).unwrap().watermarks(&output, 0).unwrap();
+        // The broker writes a transaction's marker after it has told of the commit.
+        let mut calm = LogReader::open(&connection, LONG).unwrap();
+        let end_before = wait::until_ok("no transaction is open", LONG, || {
+            let (high, stable) =
+                (calm.watermarks(&output, 0).unwrap().1, calm.stable_watermarks(&output, 0).unwrap().1);
+            if high == stable { Ok(high) } else { Err(format!("{high} {stable}")) }
+        });
         die_in_a_transaction(broker, &output, spot);
         // Long enough to connect on a machine with a dozen other stories.
         let mut impatient = LogReader::open(&connection, Duration::from_secs(3)).unwrap();
