@@ -274,7 +274,7 @@ fn a_reader_waits_for_the_open_transaction_of_a_dead_process_and_passes_once_its
 
     for spot in ["after_produce:1", "after_send_offsets:1"] {
         // The broker writes a transaction's marker after it has told of the commit.
-        let mut calm = LogReader::open(&connection, LONG).unwrap();
+        let calm = LogReader::open(&connection, LONG).unwrap();
         let end_before = wait::until_ok("no transaction is open", LONG, || {
             let (high, stable) =
                 (calm.watermarks(&output, 0).unwrap().1, calm.stable_watermarks(&output, 0).unwrap().1);
