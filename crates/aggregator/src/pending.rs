@@ -46,10 +46,6 @@ pub(crate) enum Ripe {
     Crowded,
 }
 
-/// A wait is over after so many further cuts at the earliest: after a restart or a stall the clock alone says that it is,
-/// while the touches that it was for are still to be read.
-const CUTS_WAITED_MIN: i64 = 3;
-
 /// All that wait, oldest block first.
 #[derive(Clone, Default)]
 pub(crate) struct Pending {
@@ -74,7 +70,7 @@ impl Pending {
         self.blocks.iter().flat_map(|block| &block.items).map(|item| item.time).min().unwrap_or(Millis::MAX)
     }
 
-    /// Hands out what is ripe at the cut `version`, and above `count_max` the oldest blocks whole.
+    /// Hands out what is ripe, and above `count_max` the oldest blocks whole.
     pub fn take_ripe(
         &mut self,
         touch_watermark: Millis,
@@ -84,7 +80,7 @@ impl Pending {
     ) -> Vec<(PendingConversion, Ripe)> {
         let mut taken = Vec::new();
         for block in &mut self.blocks {
-            let waited = block.clock <= waited_since && block.epoch.saturating_add(CUTS_WAITED_MIN) <= version as i64;
+            let waited = block.clock <= waited_since;
             let ripe = |item: &PendingConversion| waited || item.time < touch_watermark;
             if block.items.iter().any(ripe) {
                 let block = Arc::make_mut(block);

@@ -245,7 +245,7 @@ fn kind_of(event: &Event<'_>) -> EventKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::event::Touch;
+    use model::event::{Goal, Touch};
     use std::convert::Infallible;
 
     fn touch<'a>(event_id: &'a str, event_time: Millis) -> Event<'a> {
@@ -294,6 +294,32 @@ mod tests {
         let expected = [(0, 0), (10_000, 14), (60_000, 0), (120_000, 0), (150_000, 0), (160_000, 0)];
         assert_eq!(records, expected.map(|(after, spend)| (START + after, spend)), "the copy of b counts for nothing");
         assert!(closing.len() == 1 && closing[0] > START + HOUR_MS, "{closing:?}");
+    }
+
+    #[test]
+    fn a_conversion_that_is_the_last_event_is_credited() {
+        let setup = StagesSetup { partitions: 1, idle_after_ms: [5_000; 3], ..StagesSetup::default() };
+        let mut stages = Stages::new(setup);
+        let mut credits_micro = 0;
+        let mut take = |_: i32, _: JournalPosition, record: JournalRecord| {
+            credits_micro += record.deltas.iter().map(|delta| delta.last_conversions_micro).sum::<i64>();
+            Ok::<(), Infallible>(())
+        };
+        stages.fold(START + 9_000, touch("click", START + 9_000), &mut take).unwrap();
+        let goal = Goal {
+            event_id: "goal",
+            event_time: START + 9_500,
+            account_id: "account",
+            conversion_type: "purchase",
+            value_micros: 9,
+            currency: "EUR",
+            user_key: None,
+            click_id: Some("click"),
+            campaign_id: None,
+        };
+        stages.fold(START + 9_500, Event::Conversion(goal), &mut take).unwrap();
+        stages.finish(&mut |_, _, _| Ok(()), &mut take).unwrap();
+        assert!(credits_micro > 0, "too few cuts come after it, or too early ones");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Values of any type of the model, made through its own serde derivation, so that no field is forgotten.
 
-use avro_codec::{Codec, EncodeError, RecordName, Rejected};
-use serde::Serialize;
+use avro_codec::Codec;
 use serde::de::value::{Error, StrDeserializer, U32Deserializer};
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
@@ -46,22 +45,8 @@ pub fn random<T: DeserializeOwned>(seed: u64) -> T {
     made(seed, 1)
 }
 
-/// Out of line, as [`written`] and [`read`]: one copy of each type's code instead of one at each call.
-#[inline(never)]
 fn made<T: DeserializeOwned>(seed: u64, fullness: u64) -> T {
     T::deserialize(&mut Filler { state: seed, fullness }).expect("any type of the model can be made")
-}
-
-/// The record's bytes in Confluent's framing.
-#[inline(never)]
-pub fn written<T: Serialize>(codec: &Codec, record: RecordName, value: &T) -> Result<Vec<u8>, EncodeError> {
-    codec.encode(record, value)
-}
-
-/// The record of a payload in any framing.
-#[inline(never)]
-pub fn read<T: DeserializeOwned>(codec: &Codec, record: RecordName, payload: &[u8]) -> Result<T, Rejected> {
-    codec.record(record, payload)
 }
 
 struct Filler {

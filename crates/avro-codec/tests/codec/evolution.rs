@@ -4,7 +4,7 @@
 //! and the epochs, which are ours on both sides: a new kind of fact is a new branch, which an older build refuses.
 //! Outputs (we write, others read) are FULL_TRANSITIVE: also every release reads the schema of today.
 
-use crate::common::{full, written};
+use crate::common::full;
 use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use avro_codec::{Codec, RecordName};
@@ -110,7 +110,7 @@ fn write_missing_fixtures() {
         if !path.exists() {
             let value = full::<T>(u64::from(release));
             let payload: String =
-                written(&codec, record, &value).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+                codec.encode(record, &value).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
             let fixture = serde_json::json!({"payload": payload, "value": value});
             fs::write(path, serde_json::to_string_pretty(&fixture).unwrap() + "\n").unwrap();
         }

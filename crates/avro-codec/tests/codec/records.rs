@@ -1,6 +1,6 @@
 //! Every type of the model and its schema agree, in both directions and in every framing.
 
-use crate::common::{bare, fixed, full, random, read, written};
+use crate::common::{bare, fixed, full, random};
 use apache_avro::Schema;
 use avro_codec::{Codec, RecordName, RejectReason, fingerprint};
 use model::event::{Click, Conversion, Impression};
@@ -127,18 +127,18 @@ fn field<'j>(record: &'j Json, name: &str) -> &'j Json {
 
 /// Confluent, single-object and JSON give the value back; cut or continued records do not.
 fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(codec: &Codec, record: RecordName, value: &T) {
-    let bytes = written(codec, record, value).unwrap();
-    assert_eq!(read::<T>(codec, record, &bytes).as_ref(), Ok(value), "{record}");
+    let bytes = codec.encode(record, value).unwrap();
+    assert_eq!(codec.record::<T>(record, &bytes).as_ref(), Ok(value), "{record}");
     let mut single = vec![0xc3, 0x01];
     single.extend(fingerprint(record.schema()).to_le_bytes());
     single.extend(&bytes[5..]);
-    assert_eq!(read::<T>(codec, record, &single).as_ref(), Ok(value), "{record}");
+    assert_eq!(codec.record::<T>(record, &single).as_ref(), Ok(value), "{record}");
     let json = codec.to_json(&bytes).unwrap();
-    assert_eq!(read::<T>(codec, record, json.to_string().as_bytes()).as_ref(), Ok(value), "{record}");
+    assert_eq!(codec.record::<T>(record, json.to_string().as_bytes()).as_ref(), Ok(value), "{record}");
     assert_eq!(json, serde_json::to_value(value).unwrap(), "{record}");
     let mut longer = bytes;
     longer.push(0);
-    assert_eq!(read::<T>(codec, record, &longer).unwrap_err().reason, RejectReason::TrailingBytes);
+    assert_eq!(codec.record::<T>(record, &longer).unwrap_err().reason, RejectReason::TrailingBytes);
 }
 
 proptest! {
@@ -147,9 +147,9 @@ proptest! {
         let codec = fixed();
         for_each_record!(|record, T| {
             if RecordName::ALL[which] == record {
-                let bytes = written(codec, record, &random::<T>(seed)).unwrap();
+                let bytes = codec.encode(record, &random::<T>(seed)).unwrap();
                 for end in 0..bytes.len() {
-                    prop_assert!(read::<T>(codec, record, &bytes[..end]).is_err(), "{} cut at {}", record, end);
+                    prop_assert!(codec.record::<T>(record, &bytes[..end]).is_err(), "{} cut at {}", record, end);
                     prop_assert!(codec.to_json(&bytes[..end]).is_err(), "{} cut at {}", record, end);
                 }
             }
@@ -167,13 +167,13 @@ proptest! {
         let mut random_bytes = vec![0, 0, 0, 0, id];
         random_bytes.extend(&noise);
         for_each_record!(|record, T| {
-            let mut bytes = written(codec, record, &random::<T>(seed)).unwrap();
+            let mut bytes = codec.encode(record, &random::<T>(seed)).unwrap();
             for (at, bit) in &flips {
                 let at = at.index(bytes.len());
                 bytes[at] ^= 1 << bit;
             }
             for payload in [&bytes, &random_bytes, &noise] {
-                let _ = read::<T>(codec, record, payload);
+                let _ = codec.record::<T>(record, payload);
                 let _ = codec.to_json(payload);
                 for topic in ControlTopic::ALL {
                     let _ = codec.fact(topic, payload);
