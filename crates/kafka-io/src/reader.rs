@@ -220,20 +220,10 @@ impl LogReader {
             .map_err(|error| self.explain(Error::kafka(format!("asking for the end of {topic}/{partition}"), &error)))
     }
 
-    /// Asks again while a partition changes its leader, as one does that was just created, and for a while where it is
-    /// said not to be there: a broker that has just come up does not know all of its partitions yet.
     fn once_led<T>(&self, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
-        let started = Instant::now();
-        loop {
-            match ask() {
-                Err(error) if changes_leader(&error) && started.elapsed() < self.patience => thread::sleep(LEADER_WAIT),
-                Err(error) if is_missing(&error) && started.elapsed() < MISSING_PATIENCE => thread::sleep(LEADER_WAIT),
-                answer => {
-                    (self.watch)(Sign::Answer);
-                    return answer;
-                }
-            }
-        }
+        let answer = once_led(self.patience, MISSING_PATIENCE, ask);
+        (self.watch)(Sign::Answer);
+        answer
     }
 
     /// A question that timed out: the connections know why.
@@ -376,6 +366,28 @@ fn serve(client: &BaseConsumer<Witness>) {
 
 /// Records taken at once.
 const BATCH: usize = 1_000;
+/// Asks again while a partition changes its leader, as one does that was just created, and for a while where it is said
+/// not to be there: a broker that has just come up does not know all of its partitions yet. That while begins with the
+/// first such answer, since the question may have waited for the broker before.
+fn once_led<T>(
+    patience: Duration,
+    missing_patience: Duration,
+    ask: impl Fn() -> Result<T, KafkaError>,
+) -> Result<T, KafkaError> {
+    let started = Instant::now();
+    let mut missing_since = None;
+    loop {
+        match ask() {
+            Err(error) if changes_leader(&error) && started.elapsed() < patience => {}
+            Err(error)
+                if is_missing(&error)
+                    && missing_since.get_or_insert_with(Instant::now).elapsed() < missing_patience => {}
+            answer => return answer,
+        }
+        thread::sleep(LEADER_WAIT);
+    }
+}
+
 /// How long one look into an empty queue takes.
 const TICK: Duration = Duration::from_millis(50);
 /// Long beside a broker's start, short beside the ten seconds in which a set-up that cannot work should be told.
@@ -384,3 +396,31 @@ const MISSING_PATIENCE: Duration = Duration::from_secs(5);
 const LEADER_WAIT: Duration = Duration::from_millis(100);
 /// Events served in one round.
 const EVENTS_AT_ONCE: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    const MISSING: KafkaError = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition);
+
+    #[test]
+    fn a_broker_that_comes_up_after_a_long_wait_may_still_learn_its_partitions() {
+        let asked = Cell::new(0);
+        let ask = || match asked.replace(asked.get() + 1) {
+            0 => {
+                thread::sleep(Duration::from_millis(400));
+                Err(MISSING)
+            }
+            1 => Err(MISSING),
+            _ => Ok(7),
+        };
+        assert_eq!(once_led(Duration::from_secs(9), Duration::from_millis(350), ask), Ok(7));
+    }
+
+    #[test]
+    fn what_is_missing_for_good_is_told() {
+        let answer: Result<(), _> = once_led(Duration::from_secs(9), Duration::from_millis(150), || Err(MISSING));
+        assert_eq!(answer, Err(MISSING));
+    }
+}
