@@ -5,8 +5,8 @@
 //! `ads.adjustments`; no revision of a KPI row twice on `ads.kpis`.
 
 use crate::avro::{Fields, schemas};
-use crate::deployment::Deployment;
-use crate::logs::{Entry, Tail};
+use crate::deployment::{Deployment, JOURNAL_PARTITIONS};
+use crate::logs::{self, Entry, Tail};
 use crate::truth::{self, Cells, MINUTE_MS};
 use crate::wait;
 use apache_avro::types::Value;
@@ -212,6 +212,19 @@ pub fn wait_for_minutes(deployment: &Deployment, expected: &Cells, limit: Durati
         complaint.clone()
     });
     checker.assert_clean();
+}
+
+/// Waits until the controller has applied the whole journal, to which nothing may be added meanwhile.
+///
+/// # Panics
+/// After the limit.
+pub fn wait_for_rest(deployment: &Deployment, limit: Duration) {
+    let (brokers, journal, group) = (&deployment.brokers, deployment.topic("journal"), deployment.group("controller"));
+    wait::until("the controller rests at the journal's end", limit, || {
+        let committed = logs::committed(brokers, &group, journal, JOURNAL_PARTITIONS);
+        let rests = |partition| committed.get(&partition) == Some(&logs::ends(brokers, journal, partition).1);
+        (0..JOURNAL_PARTITIONS).all(rests).then_some(())
+    });
 }
 
 /// Checks records that are given.

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 use system_tests::avro::{Fields, schemas};
 use system_tests::deployment::{EVENT_PARTITIONS, JOURNAL_PARTITIONS};
-use system_tests::{Broker, Deployment, Service, logs, wait};
+use system_tests::{Broker, Deployment, Service, journal, logs, wait};
 
 #[test]
 fn a_partition_that_holds_nothing_but_a_commit_marker_has_an_end() {
@@ -61,13 +61,10 @@ fn retention_that_leaves_only_control_records_stops_nobody() {
     });
     service.stop();
     // The controller alone comes to rest behind the journal's last marker.
-    let journal = deployment.topic("journal").to_owned();
-    let ends = || (0..JOURNAL_PARTITIONS).map(|partition| (partition, logs::ends(brokers, &journal, partition).1));
+    let topic = deployment.topic("journal").to_owned();
+    let ends = (0..JOURNAL_PARTITIONS).map(|partition| (partition, logs::ends(brokers, &topic, partition).1));
     let mut service = Service::spawn(&deployment, "0", &["--role", "controller"], &[]);
-    wait::until("the controller rests at the journal's end", LIMIT, || {
-        let committed = logs::committed(brokers, &deployment.group("controller"), &journal, JOURNAL_PARTITIONS);
-        ends().all(|(partition, end)| committed.get(&partition) == Some(&end)).then_some(())
-    });
+    journal::wait_for_rest(&deployment, LIMIT);
     service.stop();
 
     // All that the events' topics and the journal held goes.
@@ -76,13 +73,13 @@ fn retention_that_leaves_only_control_records_stops_nobody() {
         let topic = deployment.topic(word);
         gone.extend((0..EVENT_PARTITIONS).map(|p| (topic.to_owned(), p, logs::ends(brokers, topic, p).1)));
     }
-    gone.extend(ends().map(|(partition, end)| (journal.clone(), partition, end)));
+    gone.extend(ends.map(|(partition, end)| (topic.clone(), partition, end)));
     logs::delete_before(brokers, &gone);
     service.start_again(&[], &[]);
     service.wait_until_ready();
     logs::write_transactions(brokers, &impressions, 0, &[impression(3)]);
     wait::until("events are counted again", LIMIT, || {
-        let entries = logs::read(brokers, &[&journal]);
+        let entries = logs::read(brokers, &[&topic]);
         let counted = entries.iter().any(|entry| {
             let (_, record) = schemas().decode(entry.bytes()).expect("a record of ours decodes");
             record.list("deltas").iter().any(|delta| delta.long("impressions") == 1)

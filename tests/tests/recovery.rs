@@ -88,11 +88,14 @@ fn a_rebuilt_aggregator_counts_and_credits_as_one_that_was_never_interrupted() {
     // One was never interrupted, a third meets all of it as one backlog: the same sums, the same credits.
     let backlog = steady.twin("backlog");
     let mut late = backlog.start("0");
-    let steady_rows = kpis::wait_for_minutes(&steady, &expected, LIMIT);
+    kpis::wait_for_minutes(&steady, &expected, LIMIT);
     for (other, what) in [(&broken, "interrupted"), (&backlog, "as a backlog")] {
+        journal::wait_for_minutes(other, &expected, LIMIT);
+        [&steady, other].into_iter().for_each(wait_for_credits);
+        // Rows follow the journal, each service's at its own pace.
         let rows = wait::until_ok("sums and credits are the same", LIMIT, || {
             let rows = kpis::read(other);
-            same_sums(&rows, &steady_rows).map(|()| rows)
+            same_sums(&rows, &kpis::read(&steady)).map(|()| rows)
         });
         println!("recovery: {what}: {} windows with the same sums and credits", rows.rows.len());
     }
@@ -286,6 +289,22 @@ fn same_sums(found: &Kpis, expected: &Kpis) -> Result<(), String> {
             Err(format!("{} rows differ, first {key:?}: {:?}, expected {row:?}", differ.len(), found.get(*key)))
         }
     }
+}
+
+/// Waits until no conversion waits for a touch any more: each partition was cut so long after its last conversion.
+fn wait_for_credits(deployment: &Deployment) {
+    const WAIT_MS: i64 = 10_000;
+    wait::until("every conversion was credited", LIMIT, || {
+        let (mut last_conversion, mut last_cut) = (BTreeMap::new(), BTreeMap::new());
+        for entry in logs::read(&deployment.brokers, &[deployment.topic("epochs")]) {
+            let (_, epoch) = schemas().decode(entry.bytes()).expect("a record of ours decodes");
+            last_cut.insert(entry.partition, epoch.long("clock"));
+            if epoch.field("conversions").long("accepted") > 0 {
+                last_conversion.insert(entry.partition, epoch.long("clock"));
+            }
+        }
+        last_conversion.iter().all(|(partition, clock)| last_cut[partition] >= clock + WAIT_MS).then_some(())
+    });
 }
 
 fn remove_all(deployment: &Deployment, word: &str) {

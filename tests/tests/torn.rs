@@ -193,7 +193,7 @@ fn decided(broker: &Broker, seed: u64) -> Decided {
     // What the aggregator's last cut brings is decided by a controller alone, that all copies have the same to decide.
     let mut service = Service::spawn(&deployment, "0", &["--role", "controller"], &[]);
     service.wait_until_ready();
-    wait_for_rest(&deployment);
+    journal::wait_for_rest(&deployment, LIMIT);
     service.stop();
     let entries: Vec<(&'static str, Entry)> = OUTPUTS
         .into_iter()
@@ -281,16 +281,6 @@ fn outputs(deployment: &Deployment) -> OutputBytes {
         }
     }
     outputs
-}
-
-/// Waits until the controller has applied the whole journal.
-fn wait_for_rest(deployment: &Deployment) {
-    let (brokers, journal, group) = (&deployment.brokers, deployment.topic("journal"), deployment.group("controller"));
-    wait::until("the controller stands at the journal's end", LIMIT, || {
-        let committed = logs::committed(brokers, &group, journal, JOURNAL_PARTITIONS);
-        let stands = |partition| committed.get(&partition) == Some(&logs::ends(brokers, journal, partition).1);
-        (0..JOURNAL_PARTITIONS).all(stands).then_some(())
-    });
 }
 
 fn generate(deployment: &Deployment, seed: u64, span: &str, rate: u32) -> Cells {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use system_tests::avro::schemas;
 use system_tests::deployment::JOURNAL_PARTITIONS;
 use system_tests::logs::{self, Entry, Writer};
-use system_tests::{Broker, Deployment, wait};
+use system_tests::{Broker, Deployment, Service, journal, wait};
 
 /// A difference was found.
 const DIFFERENCE: i32 = 3;
@@ -41,6 +41,10 @@ fn a_run_with_a_kill_is_reproduced_and_one_altered_command_is_found() {
     let while_it_decides = equal(&deployment);
     assert!(load.wait().expect("a child can be waited for").success(), "the load ends well");
     wait_for_commands(&deployment, 2);
+    service.stop();
+    // A replay decides the whole journal: what stage 1 cut last is decided first.
+    let mut service = Service::spawn(&deployment, "0", &["--role", "controller"], &[]);
+    journal::wait_for_rest(&deployment, LIMIT);
     service.stop();
 
     let commands = logs::read(&deployment.brokers, &[deployment.topic("adjustments")]);
