@@ -312,6 +312,7 @@ fn relations(s: &Settings) -> Vec<(&'static str, bool)> {
         ("pressure.gain_growth_max must be at least 1", pressure.gain_growth_max >= 1.0),
         ("target.elasticity must be above 0", s.target.elasticity > 0.0),
         ("target.prior_conversions must be above 0", s.target.prior_conversions > 0.0),
+        ("target.optimism must not be below 0", s.target.optimism >= 0.0),
         ("target.development_prior must be above 0", s.target.development_prior > 0.0),
         ("target.delay_median_ms must be above 0", s.target.delay_median_ms > 0),
         ("target.delay_sigma must be above 0", s.target.delay_sigma > 0.0),

@@ -313,6 +313,9 @@ settings! {
         seen_share_min: f64 = 0.05,
         /// Conversions that pull towards "the present bid is right".
         prior_conversions: f64 = 10.0,
+        /// While little is known the bid is this many standard errors above what is known: a bid that is too low hides that
+        /// it is. It fades until enough conversions were due.
+        optimism: f64 = 0.4,
         /// The target's value counts as at most this many times less evidence where single values differ.
         dispersion_max: f64 = 4.0,
         /// Assumed d ln(cost of a conversion) / d ln(bid).

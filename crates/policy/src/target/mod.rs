@@ -120,6 +120,15 @@ impl Weighed {
         }
         finite(libm::log(above / below))
     }
+
+    /// What is added to e_T: some standard errors of it, as a Poisson count of mu + prior conversions has them, less the
+    /// more of the evidence is there.
+    fn optimism(&self, settings: &Settings) -> f64 {
+        let due = self.due.max(0.0);
+        let conversions = (due + self.prior) / self.prior * settings.prior_conversions;
+        let missing = (1.0 - due / self.enough).max(0.0);
+        finite(settings.optimism * missing / libm::sqrt(conversions)).unwrap_or(0.0)
+    }
 }
 
 /// One evaluation with all its terms.
@@ -149,7 +158,8 @@ pub fn evaluate(target: &dyn Target, input: &Input, settings: &Settings) -> Resu
     let weighed = target.weigh(&sums, settings).ok_or(Hold::NoCost)?;
     let mean_cap = mean_cap(&sums)?;
     let error = weighed.error()?;
-    let wanted = finite(mean_cap as f64 + error / settings.elasticity * NAT)?;
+    let hoped = error + weighed.optimism(settings);
+    let wanted = finite(mean_cap as f64 + hoped / settings.elasticity * NAT)?;
     let step = (wanted - input.log_bid as f64).clamp(-settings.step_down_max * NAT, settings.step_up_max * NAT);
     let moved = half_to_even(input.log_bid as f64 + step)?;
     let limit = [beside_budget(input, settings), beside_account(target, &sums, input, settings)];

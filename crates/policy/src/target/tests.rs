@@ -82,6 +82,31 @@ fn silence_is_weak_evidence_at_first() {
 }
 
 #[test]
+fn hope_is_some_standard_errors_of_what_is_missing_and_ends_with_enough_evidence() {
+    let one = |due: i64| vec![Cell { spend_micros: due * 50 * EUR, conversions_micro: due * EUR, ..days(0)[0] }];
+    let wide = Settings { step_up_max: 10.0, ..Settings::default() };
+    let hope = |due: i64, settings: &Settings| {
+        let input = input(one(due));
+        evaluate(&CPA, &input, settings).unwrap().log_bid - input.log_bid
+    };
+    // 0.6 of 50 are missing, and 30 conversions have a standard error of 1 / sqrt(30).
+    assert_eq!(hope(20, &wide), (0.4 * 0.6 / 30_f64.sqrt() * NAT).round() as i64);
+    assert_eq!([hope(50, &wide), hope(60, &wide)], [0, 0], "enough is known");
+    assert_eq!(hope(20, &Settings { optimism: 0.0, ..wide }), 0);
+    // The same count says the same where the promise is one of value.
+    let roas = |settings: &Settings| {
+        let cells = one(20).into_iter().map(|cell| Cell {
+            value_micros: 2_000 * EUR,
+            value_squares: 20 * 100_000_i64 * 100_000,
+            ..cell
+        });
+        let input = input(cells.collect());
+        evaluate(&Roas { target_ppm: 2_000_000 }, &input, settings).unwrap().log_bid - input.log_bid
+    };
+    assert_eq!(roas(&wide), hope(20, &wide));
+}
+
+#[test]
 fn clicks_whose_conversions_are_still_to_come_are_not_held_against_the_bid() {
     let young = days(5).into_iter().map(|cell| Cell { seen_share: 0.25, ..cell }).collect();
     assert_eq!(moved(young), 0);
