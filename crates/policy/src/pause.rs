@@ -112,6 +112,10 @@ pub struct ResumeInput {
     pub bid_yesterday_micros: Option<i64>,
     /// For a runaway: times that it was resumed since a person last looked.
     pub runaway_resumes: i64,
+    /// For a runaway: E, and with it what the last one cost in its fastest minutes.
+    pub runaway_again_micros: i64,
+    /// Most that the day may cost.
+    pub ceiling_micros: i64,
 }
 
 /// Whether and how to resume.
@@ -123,6 +127,8 @@ pub enum Resume {
     FlightEnds,
     /// A person has to look first.
     Latched,
+    /// What is left of the day's money would be gone before another runaway could be stopped.
+    NoRoom,
     /// Resume, with this bid if bids are ours.
     With(Option<i64>),
 }
@@ -136,14 +142,18 @@ pub fn resume_daily_cap(input: &ResumeInput, settings: &Settings) -> Resume {
     when_due(input, input.day_end_ms, lower, settings)
 }
 
-/// A runaway's pause ends after a quarter of an hour with half the bid; the second time a person has to look.
+/// A runaway's pause ends after a quarter of an hour with half the bid, once the day has room for another of its kind, which
+/// is seen and stopped no sooner than this one was; the second time a person has to look.
 pub fn resume_runaway(input: &ResumeInput, runaway: &Runaway, settings: &Settings) -> Resume {
     if input.runaway_resumes >= settings.runaway_resumes_max {
         return Resume::Latched;
     }
     let share_ppm = crate::arithmetic::ppm(runaway.resume_bid_share);
     let bid = input.bid_in_force_micros.map(|bid| crate::arithmetic::of_ppm(bid, share_ppm));
-    when_due(input, input.paused_at_ms.saturating_add(runaway.pause_ms), bid, settings)
+    match when_due(input, input.paused_at_ms.saturating_add(runaway.pause_ms), bid, settings) {
+        Resume::With(_) if input.runaway_again_micros >= input.ceiling_micros => Resume::NoRoom,
+        resume => resume,
+    }
 }
 
 fn when_due(input: &ResumeInput, due_ms: Millis, bid: Option<i64>, settings: &Settings) -> Resume {
@@ -197,10 +207,17 @@ mod tests {
 
     #[test]
     fn a_runaway_resumes_once_at_half_the_bid() {
-        let input = ResumeInput { now_ms: 15 * MINUTE, bid_in_force_micros: Some(501), ..ResumeInput::default() };
+        let input = ResumeInput {
+            now_ms: 15 * MINUTE,
+            bid_in_force_micros: Some(501),
+            runaway_again_micros: 99,
+            ceiling_micros: 100,
+            ..ResumeInput::default()
+        };
         let resume = |input| resume_runaway(&input, &Runaway::default(), &Settings::default());
         assert_eq!(resume(input), Resume::With(Some(250)));
         assert_eq!(resume(ResumeInput { now_ms: 14 * MINUTE, ..input }), Resume::NotYet);
         assert_eq!(resume(ResumeInput { runaway_resumes: 1, ..input }), Resume::Latched);
+        assert_eq!(resume(ResumeInput { runaway_again_micros: 100, ..input }), Resume::NoRoom);
     }
 }

@@ -99,6 +99,12 @@ impl Desk<'_> {
             bid_in_force_micros: assumed_bid(case.live, ledger),
             bid_yesterday_micros: ledger.bid.value_at(self.now.saturating_sub(24 * HOUR_MS)),
             runaway_resumes: ledger.runaway_resumes_at(self.now),
+            runaway_again_micros: case
+                .picture
+                .exposure
+                .exposed_micros()
+                .saturating_add(case.pacing.runaway.fastest_micros()),
+            ceiling_micros: case.picture.ceiling,
         };
         let (resume, reason) = match holder {
             Holder::Runaway => {
@@ -127,6 +133,7 @@ impl Desk<'_> {
                     self.submit(case, Lever::State, Action::Resume(holder), reason);
                 }
             }
+            Resume::NoRoom => self.note("state", "runaway_no_room"),
             Resume::NotYet => self.note("state", "pause_dwells"),
             Resume::FlightEnds => self.note("state", "flight_ends"),
         }

@@ -445,3 +445,27 @@ fn one_wrong_amount_of_a_neighbour_pauses_nobody() {
     }
     assert!(issued.iter().all(|command| command.kind != "pause"), "{issued:?}");
 }
+
+#[test]
+fn after_a_runaway_a_campaign_runs_again_today_only_where_another_would_be_stopped_in_time() {
+    let after = |spent_before: i64| {
+        let mut day = Day::of(paced(1));
+        day.minutes(180, 1, spent_before * EUR / 180);
+        while !day.kinds().contains(&"pause") {
+            day.step(20, 15 * EUR);
+        }
+        assert_eq!(day.issued.last().unwrap().reason, "runaway", "{:?}", day.kinds());
+        // What was on its way when the pause was asked for.
+        day.step(20, 15 * EUR);
+        day.minutes(90, 0, 0);
+        let resumes = |day: &Day| day.issued.iter().filter(|command| command.kind == "resume").count();
+        let today = resumes(&day);
+        let why = day.why();
+        while day.now < MONDAY + 25 * HOUR_MS {
+            day.step(0, 0);
+        }
+        (day.spent(), today, why.contains(&"runaway_no_room".to_owned()), resumes(&day))
+    };
+    assert_eq!(after(30), (0, 1, false, 1), "the money for another is there");
+    assert_eq!(after(165), (0, 0, true, 1), "the next day has new money");
+}

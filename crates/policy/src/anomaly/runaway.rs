@@ -29,6 +29,15 @@ pub struct RunawayDetector {
     latch: Latch,
     looks: i64,
     seen_until_ms: Option<Millis>,
+    fastest_micros: i64,
+}
+
+impl RunawayDetector {
+    /// Most that 5 minutes of the last runaway cost, those after the pause was asked for included: what the next one may cost
+    /// before it is seen and stopped.
+    pub fn fastest_micros(&self) -> i64 {
+        self.fastest_micros
+    }
 }
 
 impl Detector for RunawayDetector {
@@ -53,7 +62,13 @@ impl Detector for RunawayDetector {
             expected: evidence.plan_micros,
             at_stake_micros: evidence.budget_micros,
         };
-        self.latch.set(self.looks >= s.ticks.max(1), finding)
+        let change = self.latch.set(self.looks >= s.ticks.max(1), finding);
+        if matches!(change, Change::Opened(_)) {
+            self.fastest_micros = evidence.spend_micros;
+        } else if self.latch.open {
+            self.fastest_micros = self.fastest_micros.max(evidence.spend_micros);
+        }
+        change
     }
 
     fn is_open(&self) -> bool {
@@ -83,6 +98,17 @@ mod tests {
         assert_eq!([look(burst(20, 1)), look(burst(20, 1)), look(burst(19, 2)), look(burst(20, 3))], [Change::None; 4]);
         assert!(matches!(look(burst(20, 4)), Change::Opened(f) if f.severity == Severity::Critical));
         assert!(matches!(look(burst(1, 5)), Change::Resolved(_)));
+    }
+
+    #[test]
+    fn what_its_fastest_minutes_cost_is_remembered_until_the_next_one() {
+        let mut row = RunawayDetector::default();
+        let mut look = |spend, until| {
+            row.observe(&burst(spend, until), &Settings::default(), 0);
+            row.fastest_micros()
+        };
+        assert_eq!([look(20, 1), look(30, 2), look(90, 3), look(50, 4), look(1, 5)], [0, 30, 90, 90, 90]);
+        assert_eq!([look(40, 6), look(40, 7)], [90, 40]);
     }
 
     #[test]
