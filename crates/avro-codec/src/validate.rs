@@ -66,11 +66,21 @@ pub(crate) fn fact(fact: &Fact) -> Result<(), Rejected> {
         Fact::Correction(fact) => (Some(&fact.account_id), Some(&fact.campaign_id)),
         Fact::ContextSignal(fact) => (fact.scope.get("account"), fact.scope.get("campaign")),
         Fact::Ack(fact) => (Some(&fact.account_id), Some(&fact.campaign_id)),
-        Fact::StateReport(fact) => (Some(&fact.account_id), Some(&fact.campaign_id)),
+        Fact::StateReport(fact) => {
+            if let Some(status) = &fact.status {
+                word("status", status, &["active", "paused", "ended"])?;
+            }
+            (Some(&fact.account_id), Some(&fact.campaign_id))
+        }
         Fact::Decision(fact) => (Some(&fact.account_id), fact.campaign_id.as_ref()),
         Fact::Halt(fact) => {
+            word("action", &fact.action, &["set", "release"])?;
+            word("scope", &fact.scope, &["global", "account", "campaign", "integrity"])?;
             if fact.account_id.is_none() && !["global", "integrity"].contains(&fact.scope.as_str()) {
                 return Err(Rejected::invalid("account_id is null on a halt of an account or campaign"));
+            }
+            if fact.campaign_id.is_none() && fact.scope == "campaign" {
+                return Err(Rejected::invalid("campaign_id is null on a halt of a campaign"));
             }
             (fact.account_id.as_ref(), fact.campaign_id.as_ref())
         }
@@ -92,6 +102,14 @@ fn id<'a>(name: &'static str, value: Option<&'a str>, bytes_max: usize) -> Resul
     let value = value.unwrap_or_default();
     // One comparison for empty and for too long: zero wraps to the greatest number.
     if value.len().wrapping_sub(1) < bytes_max { Ok(value) } else { Err(bad_id(name, value.len(), bytes_max)) }
+}
+
+/// A word that decides what is stopped must be one that is known: another is neither a yes nor a no.
+fn word(name: &'static str, found: &str, known: &[&str]) -> Result<(), Rejected> {
+    if known.contains(&found) {
+        return Ok(());
+    }
+    Err(Rejected::invalid(format!("{name} is none of {}", known.join(", "))))
 }
 
 #[cold]

@@ -437,11 +437,11 @@ impl Desk<'_> {
                 let observed = limits.mode == Mode::Observe;
                 let (state, by) =
                     if observed { ("observed", None) } else { ("proposed", Some(guarded.decide_by_ms())) };
-                if !observed && self.is_waiting(case, lever) {
+                let adjustment = self.written(case, lever, guarded.checked(), state, by);
+                if !observed && self.is_waiting(case, lever, &adjustment.kind) {
                     self.note(lever.word(), "awaiting_approval");
                     return false;
                 }
-                let adjustment = self.written(case, lever, guarded.checked(), state, by);
                 self.propose(adjustment);
                 true
             }
@@ -513,9 +513,9 @@ impl Desk<'_> {
         Mode::parse(&case.live.spec.mode) == Mode::Observe
     }
 
-    fn is_waiting(&self, case: &Case<'_>, lever: Lever) -> bool {
+    fn is_waiting(&self, case: &Case<'_>, lever: Lever, kind: &str) -> bool {
         let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else { return false };
-        self.now < ledger.quiet_until
+        ledger.is_quiet(kind, self.now)
             || ledger.proposals.values().any(|proposal| Lever::of(&proposal.kind) == Some(lever))
     }
 

@@ -87,8 +87,8 @@ pub struct CampaignLedger {
     pub holders: Holders,
     /// Proposals that wait for a person, by command id.
     pub proposals: BTreeMap<String, Adjustment>,
-    /// A person rejected: not proposed again before this instant.
-    pub quiet_until: Millis,
+    /// Kinds of command that a person rejected: not proposed again before these instants. A no to a bid is none to a stop.
+    pub quiet_until: BTreeMap<String, Millis>,
     /// The platform says that it is learning.
     pub learning: bool,
     /// Commands in a row that nobody answered.
@@ -222,7 +222,8 @@ impl Ledger {
             }
         }
         if proposal.state == "rejected" && !refused_by_guard {
-            campaign.quiet_until = campaign.quiet_until.max(proposal.decide_by.unwrap_or(proposal.issued_at));
+            let until = campaign.quiet_until.entry(proposal.kind.clone()).or_default();
+            *until = (*until).max(proposal.decide_by.unwrap_or(proposal.issued_at));
         }
         if let (TABLE_KIND, Some(table), "observed" | "proposed") =
             (proposal.kind.as_str(), &proposal.table, proposal.state.as_str())
@@ -343,11 +344,12 @@ impl Ledger {
                 }
                 campaign.state.found(RUNNING, at, now, Some(true), settings);
             }
-            Some(_) if campaign.state.assumed() != Some(0) && by_us != Some(true) => {
+            Some("paused" | "ended") if campaign.state.assumed() != Some(0) && by_us != Some(true) => {
                 campaign.holders.hold(holder, now);
             }
-            Some(_) => _ = campaign.state.found(0, at, now, Some(true), settings),
-            None => {}
+            Some("paused" | "ended") => _ = campaign.state.found(0, at, now, Some(true), settings),
+            // A word that nobody knows says nothing: taken for a pause it would disarm every stop.
+            Some(_) | None => {}
         }
         let found = |(slot, value, ours): (&mut Slot, Option<i64>, bool)| {
             let Some(value) = value else { return false };
@@ -376,7 +378,12 @@ impl Ledger {
 
     /// Takes a halt or its release.
     pub fn apply_halt(&mut self, halt: &Halt) {
-        let set = halt.action == "set";
+        let set = match halt.action.as_str() {
+            "set" => true,
+            "release" => false,
+            // Refused where it came from; whatever it means, it lifts nothing.
+            _ => return,
+        };
         match (halt.scope.as_str(), halt.account_id.as_deref(), halt.campaign_id.as_deref()) {
             ("global", ..) => self.halted = set,
             ("integrity", ..) if !set => self.integrity = None,
@@ -511,6 +518,11 @@ impl CampaignLedger {
     /// Whether we or somebody else holds it still.
     pub fn is_paused(&self) -> bool {
         self.holders.is_paused()
+    }
+
+    /// Whether a person's no to a kind of command still stands.
+    pub fn is_quiet(&self, kind: &str, now: Millis) -> bool {
+        self.quiet_until.get(kind).is_some_and(|until| now < *until)
     }
 
     /// Resumes after a runaway that still count: none once a day has gone by without another.
@@ -684,7 +696,7 @@ mod tests {
             let mut ledger = Ledger::default();
             ledger.apply_proposal(&proposal("rejected", terms));
             let campaign = ledger.campaign("a", "c").unwrap();
-            (campaign.underperformer_refused, campaign.quiet_until > 0)
+            (campaign.underperformer_refused, campaign.is_quiet("pause", 0))
         };
         assert_eq!(of(&[]), (Some(DAY_MS), true));
         assert_eq!(of(&[(GUARD_REFUSED_TERM, 1)]), (None, false));

@@ -76,7 +76,8 @@ impl Watched {
     fn note_bid(&mut self, live: &Live, now: Millis, ledger: &CampaignLedger, settings: &Settings) {
         let unit = live.spec.bid_step_micros.max(1);
         let most = (live.spec.bid_micros as f64 * (1.0 - settings.cut_share)) as i64;
-        let low = assumed_bid(live, ledger).is_some_and(|bid| bid <= (live.spec.bid_min_micros + unit).max(most));
+        let low =
+            assumed_bid(live, ledger).is_some_and(|bid| bid <= live.spec.bid_min_micros.saturating_add(unit).max(most));
         self.cut_since = if low { self.cut_since.or(Some(now)) } else { None };
     }
 

@@ -160,6 +160,16 @@ impl Published {
         self.policy_version.store(policy_version, Ordering::Relaxed);
         self.event_time.store(event_time, Ordering::Relaxed);
         self.campaigns.retain(|_, held| held.pass == pass);
+        // Rows may be read before their campaign is told: they go only where room is needed.
+        if self.rows_held.load(Ordering::Relaxed) >= ROWS_MAX {
+            self.rows.retain(|key, rows| {
+                let stays = self.campaigns.contains_key(key);
+                if !stays {
+                    self.rows_held.fetch_sub(rows.len(), Ordering::Relaxed);
+                }
+                stays
+            });
+        }
         if self.traces.len() > self.campaigns.len() {
             self.traces.retain(|key, _| self.campaigns.contains_key(key));
             self.last_commands.retain(|key, _| self.campaigns.contains_key(key));
@@ -178,21 +188,32 @@ impl Published {
         }
     }
 
-    /// Takes a KPI row, unless a later revision is held.
+    /// Takes a KPI row, unless a later revision is held. Where all are held that may be, the oldest row of a campaign that has
+    /// its part or more goes: its own, or another's.
     pub fn put_row(&self, row: &KpiRow) {
         let key = (row.window_start, row.granularity.clone(), row.basis.clone());
-        let mut rows = self.rows.entry((row.account_id.clone(), row.campaign_id.clone())).or_default();
-        match rows.get(&key) {
-            Some(held) if held.revision >= row.revision => return,
-            Some(_) => {}
-            None if self.rows_held.load(Ordering::Relaxed) >= ROWS_MAX && !rows.is_empty() => {
-                rows.pop_first();
+        let campaign = (row.account_id.clone(), row.campaign_id.clone());
+        let held = match self.rows.get(&campaign) {
+            Some(rows) if rows.get(&key).is_some_and(|held| held.revision >= row.revision) => return,
+            Some(rows) => (rows.contains_key(&key), rows.len()),
+            None => (false, 0),
+        };
+        let (is_held, own) = held;
+        if !is_held && self.rows_held.load(Ordering::Relaxed) >= ROWS_MAX {
+            let part = ROWS_MAX / self.rows.len().max(1);
+            let from_own = (own >= part).then(|| campaign.clone());
+            let from = from_own.or_else(|| {
+                self.rows.iter().find(|other| other.value().len() >= part).map(|other| other.key().clone())
+            });
+            let gone = from.and_then(|from| self.rows.get_mut(&from)?.pop_first());
+            if gone.is_none() {
+                return;
             }
-            None => {
-                self.rows_held.fetch_add(1, Ordering::Relaxed);
-            }
+            self.rows_held.fetch_sub(1, Ordering::Relaxed);
         }
-        rows.insert(key, row.clone());
+        if self.rows.entry(campaign).or_default().insert(key, row.clone()).is_none() {
+            self.rows_held.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Takes an issued command.
@@ -432,6 +453,20 @@ mod tests {
         published.put_row(&row(1, 10));
         let (rows, more) = published.kpis(&KpiQuery::default());
         assert_eq!((rows.len(), rows[0].clicks, more), (1, 20, false));
+    }
+
+    #[test]
+    fn a_campaign_that_comes_when_all_room_is_taken_gets_its_part() {
+        let published = Published::default();
+        let row =
+            |campaign: &str, window_start| KpiRow { campaign_id: campaign.into(), window_start, ..KpiRow::default() };
+        (0..ROWS_MAX as i64).for_each(|hour| published.put_row(&row("old", hour)));
+        (0..100).for_each(|hour| published.put_row(&row("new", hour)));
+        published.put_row(&row("old", ROWS_MAX as i64));
+        let held = |campaign: &str| published.rows.get(&(String::new(), campaign.into())).map_or(0, |rows| rows.len());
+        assert_eq!((held("new"), held("old")), (100, ROWS_MAX - 100));
+        published.end_pass(1, 0);
+        assert_eq!((held("new"), held("old")), (0, 0), "campaigns that are held no more make room");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use apache_avro::types::Value;
 use apache_avro::writer::datum::GenericDatumWriter;
 use avro_codec::{Codec, FixedIds, RecordName, RejectReason, Rejected, SchemaIds, SchemaLookup, Scratch, fingerprint};
 use model::event::{Click, Conversion, Event, EventKind, Goal, Impression, Touch};
-use model::fact::{CampaignSpec, ControlTopic, Fact, Halt};
+use model::fact::{CampaignSpec, ControlTopic, Fact, Halt, StateReport};
 use proptest::prelude::*;
 use serde_json::Value as Json;
 use std::sync::Arc;
@@ -179,6 +179,25 @@ fn feedback_is_told_apart_by_its_writer_or_its_type() {
     json["type"] = "Impression".into();
     let rejected = codec.fact(ControlTopic::Feedback, json.to_string().as_bytes()).unwrap_err();
     assert_eq!(rejected.detail, "the record is none of Ack, StateReport, Decision, Halt");
+    // A kill switch does what was said, or says that it was not understood.
+    let refused = |halt: &Halt| {
+        let payload = codec.encode(RecordName::Halt, halt).unwrap();
+        codec.fact(ControlTopic::Feedback, &payload).unwrap_err().detail
+    };
+    for action in ["halt", "SET", ""] {
+        assert_eq!(refused(&Halt { action: action.into(), ..halt.clone() }), "action is none of set, release");
+    }
+    assert!(refused(&Halt { scope: "Account".into(), ..halt.clone() }).starts_with("scope is none of global, account"));
+    assert!(refused(&Halt { scope: "campaign".into(), ..halt.clone() }).starts_with("campaign_id is null"));
+    let report = StateReport {
+        account_id: "a".into(),
+        campaign_id: "c".into(),
+        status: Some("ENABLED".into()),
+        ..Default::default()
+    };
+    let payload = codec.encode(RecordName::StateReport, &report).unwrap();
+    let rejected = codec.fact(ControlTopic::Feedback, &payload).unwrap_err();
+    assert_eq!(rejected.detail, "status is none of active, paused, ended");
     let unbound = Halt { account_id: None, ..halt };
     let payload = codec.encode(RecordName::Halt, &unbound).unwrap();
     let rejected = codec.fact(ControlTopic::Feedback, &payload).unwrap_err();
@@ -222,7 +241,12 @@ fn a_fact_that_no_journal_record_could_carry_is_refused_by_who_writes_and_who_re
     let written = codec.encode(RecordName::CampaignSpec, &spec(990)).unwrap();
     assert!(written.len() < 1 << 20, "a broker takes it");
     assert_eq!(codec.fact(ControlTopic::Campaigns, &written).unwrap_err().reason, RejectReason::TooLarge);
-    let long = Fact::Halt(Box::new(Halt { scope: "global".into(), reason: "x".repeat(5_000), ..Halt::default() }));
+    let long = Fact::Halt(Box::new(Halt {
+        scope: "global".into(),
+        action: "set".into(),
+        reason: "x".repeat(5_000),
+        ..Halt::default()
+    }));
     assert!(codec.encode_fact(&long).is_err(), "the service takes no text above 4 kB");
 }
 

@@ -126,7 +126,7 @@ impl Desk<'_> {
         let observed = Mode::parse(&case.live.spec.mode) == Mode::Observe;
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
         let waits = ledger.is_some_and(|ledger| {
-            self.now < ledger.quiet_until || ledger.proposals.values().any(|known| known.kind == TABLE_KIND)
+            ledger.is_quiet(TABLE_KIND, self.now) || ledger.proposals.values().any(|known| known.kind == TABLE_KIND)
         });
         if !observed && waits {
             self.note(WORD, "awaiting_approval");

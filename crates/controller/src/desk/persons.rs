@@ -8,9 +8,13 @@ use crate::ledger::{GUARD_REFUSED_TERM, Lever, TABLE_KIND, VALUE_KIND, value_of}
 use crate::rule_memory::terms_of_rule;
 use model::fact::Decision;
 use model::output::{Adjustment, Term};
+use model::time::{DAY_MS, Millis};
 use policy::explain::Reason;
 use policy::guard::{Action, Mode, Proposal};
 use policy::pause::Holder;
+/// A proposal is put off for so long at most; a later instant is taken for a mistake of units.
+const SNOOZE_MAX_MS: Millis = 35 * DAY_MS;
+
 impl Desk<'_> {
     /// Takes a person's word on a proposal.
     pub fn hear(&mut self, decision: &Decision) {
@@ -26,7 +30,7 @@ impl Desk<'_> {
             "approve" => self.approve(proposal, None),
             "edit" => self.approve(proposal, decision.value_micros),
             "snooze" => {
-                let until = decision.until.unwrap_or(self.now).max(self.now);
+                let until = decision.until.unwrap_or(self.now).clamp(self.now, self.now.saturating_add(SNOOZE_MAX_MS));
                 self.propose(Adjustment { decide_by: Some(until), ..proposal });
             }
             _ => self.propose(Adjustment { state: "rejected".into(), ..proposal }),

@@ -171,8 +171,8 @@ impl Desk<'_> {
             let of = known.dimension.as_ref();
             known.kind == VALUE_KIND && of.is_some_and(|of| of.name == key.0 && of.value == key.1)
         };
-        let waits =
-            ledger.is_some_and(|ledger| self.now < ledger.quiet_until || ledger.proposals.values().any(is_same));
+        let waits = ledger
+            .is_some_and(|ledger| ledger.is_quiet(VALUE_KIND, self.now) || ledger.proposals.values().any(is_same));
         if !observed && waits {
             self.note(WORD, "awaiting_approval");
             return false;

@@ -57,6 +57,10 @@ fn wild_spec(which: usize, n: &[i64; 8], kind: u8, version: i64) -> CampaignSpec
         bid_min_micros: n[5],
         bid_max_micros: n[6],
         overdelivery_ppm: pick(4, n[7]),
+        bid_step_micros: pick(1, n[2]).unwrap_or(1),
+        target_cpa_micros: pick(2, n[3]),
+        target_roas_ppm: pick(3, n[1]),
+        bid_strategy: ["max_clicks", "target_cpa", "target_roas", "max_value"][usize::from(kind % 4)].into(),
         budget_control: if kind & 32 == 0 { "none" } else { "paceline" }.into(),
         mode: ["auto", "approve", "observe", "auto"][usize::from(kind >> 6)].into(),
         time_zone: if kind & 8 == 0 { "UTC" } else { "America/New_York" }.into(),
@@ -105,7 +109,9 @@ fn facts_of(op: &Op, issued: &[Adjustment], proposed: &[Adjustment], now: Millis
                 reported_at: n[0],
                 bid_micros: (kind & 1 == 1).then_some(n[1]),
                 daily_budget_micros: (kind & 2 == 2).then_some(n[2]),
-                status: [None, Some("active".into()), Some("paused".into())][usize::from(kind % 3)].clone(),
+                status: [None, Some("active".into()), Some("paused".into()), Some("ENABLED".into())]
+                    [usize::from(kind % 4)]
+                .clone(),
                 actor: Some(["person", "platform", "paceline"][usize::from(kind / 90)].into()),
                 ..StateReport::default()
             }))]

@@ -359,6 +359,61 @@ fn a_halt_stops_at_once_and_only_its_release_lets_run_again() {
 }
 
 #[test]
+fn a_no_to_a_bid_is_none_to_a_stop() {
+    let mut day = Day::of(CampaignSpec { mode: "approve".into(), ..paced(1) });
+    while day.proposed.is_empty() {
+        day.step(2, 2 * EUR);
+    }
+    let asked = day.proposed[0].clone();
+    assert_eq!(asked.kind, "set_bid");
+    let word = |decision: &str, until: Option<Millis>| {
+        Fact::Decision(Box::new(Decision {
+            command_id: asked.command_id.clone(),
+            account_id: "acme".into(),
+            decision: decision.into(),
+            until,
+            actor: "ann".into(),
+            ..Decision::default()
+        }))
+    };
+    // An instant in nanoseconds puts nothing off for ever.
+    day.queue.push(word("snooze", Some(Millis::MAX)));
+    day.step(2, 2 * EUR);
+    let put_off = day.proposed.last().unwrap().decide_by.unwrap();
+    assert!(put_off <= day.now + 35 * 24 * HOUR_MS, "{put_off}");
+    day.queue.push(word("reject", None));
+    while day.spent() < 236 * EUR {
+        day.step(2, 2 * EUR);
+    }
+    let stop = day.proposed.iter().find(|proposal| proposal.kind == "pause").expect("the stop is asked for");
+    assert_eq!((stop.reason.as_str(), stop.state.as_str()), ("daily_cap", "proposed"));
+    let bids = day.proposed.iter().filter(|proposal| proposal.kind == "set_bid" && proposal.state == "proposed");
+    assert!(bids.clone().all(|proposal| proposal.command_id == asked.command_id), "no other bid: {}", bids.count());
+}
+
+#[test]
+fn words_that_nobody_knows_lift_no_halt_and_disarm_no_stop() {
+    let mut day = Day::of(paced(1));
+    let report = StateReport {
+        account_id: "acme".into(),
+        campaign_id: "c".into(),
+        reported_at: day.now,
+        status: Some("ENABLED".into()),
+        ..StateReport::default()
+    };
+    day.queue.push(Fact::StateReport(Box::new(report)));
+    day.minutes(30, 1, EUR / 5);
+    assert!(day.world.controller.view().campaign("acme", "c").unwrap().holders.is_empty());
+    day.queue.push(halt("set"));
+    day.step(1, EUR / 5);
+    assert_eq!(day.issued.last().unwrap().holder.as_deref(), Some("halt"));
+    let before = day.issued.len();
+    day.queue.push(halt("halt"));
+    day.minutes(60, 0, 0);
+    assert_eq!(day.issued.len(), before, "still halted");
+}
+
+#[test]
 fn a_command_that_nobody_answers_is_issued_again_with_a_new_sequence() {
     let mut day = Day::of(paced(1));
     day.answers = false;
