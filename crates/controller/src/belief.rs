@@ -341,8 +341,8 @@ impl Belief {
             let of_week = hour.hour_of_week();
             let has_table = live.by_hour.is_some() && !live.pacing.hour_factors.is_empty();
             let has_factors = has_table || live.by_weather.is_some();
-            let expected =
-                has_factors.then(|| channel.shape.weights(&settings.plan)[of_week] * libm::pow(factor, elasticity));
+            let expected = has_factors
+                .then(|| channel.shape.weights(day.start_ms, &settings.plan)[of_week] * libm::pow(factor, elasticity));
             // Spend moves with one power more of the bid than impressions do.
             let spent = usually(at_equal_bid(row.spend_micros, base, reference, elasticity + 1.0));
             let noted = expected.map(|expected| (of_week % 24, expected, spent, row.clicks));

@@ -394,7 +394,7 @@ fn day_plan(live: &Live, day: &Day, scene: &Scene<'_>) -> Result<DayPlan, Hold> 
     let local = local_day(day);
     if let Some(group) = scene.shared {
         let span = (Millis::MIN, None);
-        let weights = group_weights(group, live, scene);
+        let weights = group_weights(group, live, day, scene);
         return DayPlan::lifted(
             &local,
             &zone.local_hours(&local),
@@ -406,7 +406,7 @@ fn day_plan(live: &Live, day: &Day, scene: &Scene<'_>) -> Result<DayPlan, Hold> 
         );
     }
     let span = (live.spec.flight_start, live.spec.flight_end);
-    let weights = with_factors(weights(scene), live, scene.settings.pressure.elasticity);
+    let weights = with_factors(weights(scene, day), live, scene.settings.pressure.elasticity);
     let (hours, lifts) = (zone.local_hours(&local), lifts(live, scene.settings.pressure.elasticity));
     DayPlan::lifted(&local, &hours, &weights, &open_hours(live), span, &lifts, &scene.settings.plan)
 }
@@ -443,11 +443,11 @@ fn declared_days(live: &Live, day: &Day) -> Vec<i64> {
 const DECLARED_DAYS_MAX: usize = 62;
 
 /// Weights of all members' open hours: where one of them may spend, the shared budget may.
-fn group_weights(group: &Group<'_>, live: &Live, scene: &Scene<'_>) -> Weights {
+fn group_weights(group: &Group<'_>, live: &Live, day: &Day, scene: &Scene<'_>) -> Weights {
     let members = group.siblings.iter().copied().zip(group.channels.iter().copied());
     let mut all = [0.0; HOURS_OF_WEEK];
     for (member, channel) in members.chain([(live, scene.channel)]) {
-        let (weights, open) = (weights(&Scene { channel, ..*scene }), open_hours(member));
+        let (weights, open) = (weights(&Scene { channel, ..*scene }, day), open_hours(member));
         for (hour, weight) in all.iter_mut().enumerate().filter(|(hour, _)| open.is_open(*hour)) {
             *weight += weights[hour];
         }
@@ -517,7 +517,7 @@ fn bounded(
 fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets<'_>, scene: &Scene<'_>) -> Result<i64, Hold> {
     let by_day_only = budgets.weekly.is_none() && budgets.monthly.is_none() && budgets.flight.is_none();
     // Weights share out periods; a daily budget needs none.
-    let weights = if by_day_only { FLAT } else { &weights(scene) };
+    let weights = if by_day_only { FLAT } else { &weights(scene, day) };
     let open = if by_day_only { &OpenHours::ALWAYS } else { &open_hours(live) };
     // A daily budget is for a day: a campaign that starts within one gets its part. Periods know their short days.
     let budgets =
@@ -527,9 +527,10 @@ fn day_budget(live: &Live, day: &Day, budgets: &DayBudgets<'_>, scene: &Scene<'_
 
 const FLAT: &Weights = &[1.0; HOURS_OF_WEEK];
 
-fn weights(scene: &Scene<'_>) -> Weights {
+/// By what was seen before the day began.
+fn weights(scene: &Scene<'_>, day: &Day) -> Weights {
     let plan = &scene.settings.plan;
-    scene.channel.map_or_else(|| without_history(plan), |channel| channel.shape.weights(plan))
+    scene.channel.map_or_else(|| without_history(plan), |channel| channel.shape.weights(day.start, plan))
 }
 
 /// Hours whose bid is raised are planned to spend more, or the loop would take back what the factor gives: by the assumed
@@ -562,7 +563,7 @@ fn inside_ppm(live: &Live, day: &Day, scene: &Scene<'_>) -> i64 {
     let plan = DayPlan::new(
         &local,
         &zone.local_hours(&local),
-        &weights(scene),
+        &weights(scene, day),
         &open_hours(live),
         whole,
         &scene.settings.plan,
@@ -579,7 +580,7 @@ fn first_day(budget: i64, live: &Live, day: &Day, scene: &Scene<'_>) -> i64 {
     let Some(zone) = live.calendar.zone_at(day.start) else { return budget };
     let local = local_day(day);
     let hours = zone.local_hours(&local);
-    let whole = DayPlan::new(&local, &hours, &weights(scene), &open_hours(live), (Millis::MIN, None), settings);
+    let whole = DayPlan::new(&local, &hours, &weights(scene, day), &open_hours(live), (Millis::MIN, None), settings);
     let share = whole.map_or(1.0, |whole| DayPlan::first_day_share(&whole, start, settings));
     policy::arithmetic::of_ppm(budget, policy::arithmetic::ppm(share))
 }

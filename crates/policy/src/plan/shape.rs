@@ -6,6 +6,9 @@
 //! recorded. Half of what was seen is forgotten in 28 days. Every hour of the week starts from one week of the same hour
 //! of the other days, and that from one day of the shape without history, so the second day knows what the first one
 //! showed; every hour keeps at least a quarter of the mean.
+//!
+//! A day's own hours teach the next one: a plan that they changed would ask less of the window that ends in them, just when
+//! traffic or prices have moved.
 
 use super::{HOURS_OF_WEEK, Weights, without_history};
 use crate::arithmetic::half_to_even;
@@ -14,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 /// Gives the weight of each hour of the week.
 pub trait Shape {
-    /// Weights of mean about 1, all finite and positive.
-    fn weights(&self, settings: &Plan) -> Weights;
+    /// Weights of mean about 1, all finite and positive, by what was seen until an instant no older than a day.
+    fn weights(&self, until_ms: Millis, settings: &Plan) -> Weights;
 }
 
 /// Impressions that `bid_micros` would have brought had it been `reference_micros`.
@@ -41,7 +44,23 @@ pub struct ShapeState {
     /// Decayed number of weeks in which each hour was recorded.
     weeks: Vec<f64>,
     as_of_ms: Millis,
+    /// Hours of about the last day, by their ends, which are in no sum yet.
+    fresh: Vec<Hour>,
 }
+
+/// What all campaigns saw of one hour.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Hour {
+    of_week: usize,
+    end_ms: Millis,
+    impressions: i64,
+    length: f64,
+}
+
+/// The longest local day: no plan asks for less than what was seen until so long ago.
+const FRESH_MS: Millis = 25 * 3_600_000;
+/// Hours kept apart; those of a day, in the time zones that the campaigns of one channel may have.
+const FRESH_MAX: usize = 25 * 38;
 
 impl ShapeState {
     /// Adds one complete local hour (part of an hour where the clock was set: its share as `length`, 0 to 1).
@@ -49,12 +68,34 @@ impl ShapeState {
         if hour_of_week >= HOURS_OF_WEEK || impressions < 0 || !(length > 0.0 && length <= 1.0) {
             return;
         }
-        if self.seen.len() != HOURS_OF_WEEK || self.weeks.len() != HOURS_OF_WEEK {
-            *self = ShapeState { seen: vec![0.0; HOURS_OF_WEEK], weeks: vec![0.0; HOURS_OF_WEEK], as_of_ms: end_ms };
+        let known = self.fresh.iter_mut().rfind(|hour| (hour.of_week, hour.end_ms) == (hour_of_week, end_ms));
+        match known {
+            Some(hour) => {
+                hour.impressions = hour.impressions.saturating_add(impressions);
+                hour.length += length;
+            }
+            None => {
+                let at = self.fresh.partition_point(|hour| hour.end_ms <= end_ms);
+                self.fresh.insert(at, Hour { of_week: hour_of_week, end_ms, impressions, length });
+            }
         }
-        let weight = self.forget_until(end_ms, settings.shape_half_life_ms);
-        self.seen[hour_of_week] += weight * impressions as f64;
-        self.weeks[hour_of_week] += weight * length;
+        let newest_ms = self.fresh.last().map_or(end_ms, |hour| hour.end_ms);
+        let old = self.fresh.partition_point(|hour| hour.end_ms <= newest_ms.saturating_sub(FRESH_MS));
+        for hour in self.fresh.drain(..old.max(self.fresh.len().saturating_sub(FRESH_MAX))).collect::<Vec<_>>() {
+            self.settle(&hour, settings);
+        }
+    }
+
+    /// Adds an hour to the sums.
+    fn settle(&mut self, hour: &Hour, settings: &Plan) {
+        if self.seen.len() != HOURS_OF_WEEK || self.weeks.len() != HOURS_OF_WEEK {
+            self.seen = vec![0.0; HOURS_OF_WEEK];
+            self.weeks = vec![0.0; HOURS_OF_WEEK];
+            self.as_of_ms = hour.end_ms;
+        }
+        let weight = self.forget_until(hour.end_ms, settings.shape_half_life_ms);
+        self.seen[hour.of_week] += weight * hour.impressions as f64;
+        self.weeks[hour.of_week] += weight * hour.length;
     }
 
     /// Decays everything to the instant; the weight of a record that is older than that.
@@ -71,7 +112,15 @@ impl ShapeState {
 }
 
 impl Shape for ShapeState {
-    fn weights(&self, settings: &Plan) -> Weights {
+    fn weights(&self, until_ms: Millis, settings: &Plan) -> Weights {
+        let mut sums = ShapeState { fresh: Vec::new(), ..self.clone() };
+        self.fresh.iter().filter(|hour| hour.end_ms <= until_ms).for_each(|hour| sums.settle(hour, settings));
+        sums.settled(settings)
+    }
+}
+
+impl ShapeState {
+    fn settled(&self, settings: &Plan) -> Weights {
         let before = without_history(settings);
         if self.seen.len() != HOURS_OF_WEEK || self.weeks.len() != HOURS_OF_WEEK {
             return before;
@@ -100,6 +149,7 @@ mod tests {
     use super::*;
 
     const HOUR: Millis = 3_600_000;
+    const END: Millis = Millis::MAX;
 
     fn weeks_of(count: i64, traffic: impl Fn(usize) -> i64) -> ShapeState {
         let mut state = ShapeState::default();
@@ -112,7 +162,7 @@ mod tests {
 
     #[test]
     fn without_history_the_shape_is_half_curve_and_half_flat() {
-        let weights = ShapeState::default().weights(&Plan::default());
+        let weights = ShapeState::default().weights(END, &Plan::default());
         assert!((weights.iter().sum::<f64>() / 168.0 - 1.0).abs() < 1e-12);
         // 22 of a mean of 100 and 2/3: half of 0.2185 and half of one.
         assert!((weights[3] - (0.5 * 22.0 * 24.0 / 2360.0 + 0.5)).abs() < 1e-9, "{}", weights[3]);
@@ -122,7 +172,7 @@ mod tests {
     #[test]
     fn twelve_weeks_of_traffic_outweigh_the_prior() {
         let state = weeks_of(12, |hour| if hour % 24 >= 12 { 3_000 } else { 1_000 });
-        let weights = state.weights(&Plan::default());
+        let weights = state.weights(END, &Plan::default());
         assert!((weights[36] / weights[26] - 3.0).abs() < 0.6, "{} to {}", weights[36], weights[26]);
     }
 
@@ -133,7 +183,7 @@ mod tests {
         (0..24).for_each(|hour| {
             state.record_hour(hour, (hour as i64 + 1) * HOUR, traffic(hour), 1.0, &Plan::default());
         });
-        let (weights, before) = (state.weights(&Plan::default()), without_history(&Plan::default()));
+        let (weights, before) = (state.weights(END, &Plan::default()), without_history(&Plan::default()));
         // Tuesday's morning, of which nothing was seen, lies half way between Monday's and the prior.
         for (hour, seen) in [(9, 0.5), (20, 1.5)] {
             let half_way = 0.5 * (seen + before[24 + hour]);
@@ -147,7 +197,7 @@ mod tests {
         for (hour, weight) in before.iter().enumerate().take(6) {
             state.record_hour(hour, 0, (1_000.0 * weight) as i64, 1.0, &Plan::default());
         }
-        let weights = state.weights(&Plan::default());
+        let weights = state.weights(END, &Plan::default());
         assert!(weights.iter().zip(&before).all(|(learned, before)| (learned / before - 1.0).abs() < 0.01));
     }
 
@@ -162,7 +212,7 @@ mod tests {
     #[test]
     fn an_empty_hour_keeps_a_quarter_of_the_mean() {
         let state = weeks_of(40, |hour| if hour == 5 { 0 } else { 1_000 });
-        assert_eq!(state.weights(&Plan::default())[5], 0.25);
+        assert_eq!(state.weights(END, &Plan::default())[5], 0.25);
     }
 
     #[test]
@@ -175,6 +225,6 @@ mod tests {
         }
         state.record_hour(3, i64::MAX, i64::MAX, 1.0, &Plan::default());
         state.record_hour(3, i64::MIN, i64::MAX, 1.0, &Plan::default());
-        assert!(state.weights(&Plan::default()).iter().all(|w| w.is_finite() && *w > 0.0));
+        assert!(state.weights(END, &Plan::default()).iter().all(|w| w.is_finite() && *w > 0.0));
     }
 }
