@@ -1,6 +1,6 @@
 //! A rebalance: taking partitions over, keeping those that stay, parting from the rest.
 
-use super::{OpenEpoch, OwnedControl, Parked, Source, Stage1, no_committer, start_committer};
+use super::{OpenEpoch, OwnedControl, Source, Stage1, no_committer, start_committer};
 use crate::failure::{Failure, Kind, Outcome};
 use crate::service::context::Context;
 use crate::service::gauges;
@@ -32,8 +32,9 @@ impl Stage1 {
                 metrics.assigned_partitions.set(0);
                 metrics.paused_partitions.set(0);
                 metrics.watermark_delay.set(0.0);
-                self.parked =
-                    Parked { sets: std::mem::take(&mut self.sets), controls: std::mem::take(&mut self.controls) };
+                // Controls hold nothing that is worth keeping: they are taken over anew from their committed positions.
+                self.parked = std::mem::take(&mut self.sets);
+                self.controls.clear();
                 Ok(self.consumer.release()?)
             }
             Life::Lost(_) => Err(Failure::new(
@@ -62,8 +63,8 @@ impl Stage1 {
         }
         let (partitions, controls, incomplete) = self.sort_places(&places);
         self.waits_for_siblings = incomplete;
-        let parked = std::mem::take(&mut self.parked);
-        let (mut kept_sets, mut kept_controls) = (parked.sets, parked.controls);
+        let mut kept_sets = std::mem::take(&mut self.parked);
+        let mut controls_of = BTreeMap::new();
         kept_sets.retain(|partition, _| partitions.contains(partition));
         // A generation can pass without a word to us, and others may have cut these sources since.
         for (partition, epoch) in kept_sets.iter().map(|(p, owned)| (*p, owned.set.epoch())).collect::<Vec<_>>() {
@@ -71,15 +72,9 @@ impl Stage1 {
                 kept_sets.remove(&partition);
             }
         }
-        kept_controls.clear();
-        kept_controls.retain(|key, _| controls.iter().any(|(source, place)| (*source, place.partition) == *key));
         let new_sets: Vec<i32> = partitions.iter().copied().filter(|p| !kept_sets.contains_key(p)).collect();
-        let new_controls: Vec<(usize, TopicPartition)> = controls
-            .into_iter()
-            .filter(|(source, place)| !kept_controls.contains_key(&(*source, place.partition)))
-            .collect();
-        if !new_sets.is_empty() || !new_controls.is_empty() {
-            self.context.progress.begin(DOING, new_sets.len() + new_controls.len());
+        if !new_sets.is_empty() || !controls.is_empty() {
+            self.context.progress.begin(DOING, new_sets.len() + controls.len());
             let committer = self.committer.as_mut().ok_or_else(no_committer)?;
             let found: Owned = takeover::take_over(
                 &self.context,
@@ -88,12 +83,12 @@ impl Stage1 {
                 &self.writer,
                 &self.policy,
                 &new_sets,
-                &new_controls,
+                &controls,
             )?;
             last_clock_ms = last_clock_ms.max(found.last_clock_ms);
-            self.adopt(found, &mut kept_sets, &mut kept_controls);
+            self.adopt(found, &mut kept_sets, &mut controls_of);
         }
-        (self.sets, self.controls) = (kept_sets, kept_controls);
+        (self.sets, self.controls) = (kept_sets, controls_of);
         let now_ms = self.context.clock.now_ms();
         let mut starts = Vec::new();
         for owned in self.sets.values_mut() {

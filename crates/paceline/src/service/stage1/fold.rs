@@ -8,7 +8,7 @@
 //! the cut is the same whatever the number of threads and whoever is quicker. Records of one partition stay in their order.
 
 use super::lane::{Folded, Lane, Part, SharedLane, Turn, hand_back};
-use super::{CARRIED_BYTES_MAX, OpenEpoch, OwnedControl, Source, Stage1};
+use super::{CARRIED_BYTES_MAX, CARRIED_OVERHEAD_BYTES, OpenEpoch, OwnedControl, Source, Stage1};
 use crate::failure::Outcome;
 use crate::service::cut::{CutWriter, DeadLetter};
 use crate::service::sibling::OwnedSet;
@@ -90,7 +90,8 @@ impl Stage1 {
         let turn = turn(&context.codec, writer, sources, clock_ms, epoch, waits.sibling_skew_ms);
         let places: Vec<i32> = sets.keys().copied().collect();
         let lanes: Vec<SharedLane<'_>> = sets.values_mut().map(SharedLane::of).collect();
-        let mut copier = Copier { codec: &context.codec, writer, controls, facts, dead, epoch };
+        let journal_partitions = context.settings.journal_partitions as usize;
+        let mut copier = Copier { codec: &context.codec, writer, journal_partitions, controls, facts, dead, epoch };
         let (give_back, given_back) = mpsc::channel();
         threads.in_place_scope(|scope| {
             let (mut taken, mut out) = (0, 0);
@@ -194,6 +195,7 @@ impl OpenEpoch {
 struct Copier<'a> {
     codec: &'a Codec,
     writer: &'a CutWriter,
+    journal_partitions: usize,
     controls: &'a mut BTreeMap<(usize, i32), OwnedControl>,
     facts: &'a mut Vec<CopiedFact>,
     dead: &'a mut Vec<DeadLetter>,
@@ -212,16 +214,22 @@ impl Copier<'_> {
         self.epoch.records += 1;
         // A tombstone withdraws a compacted key; what it withdrew is superseded by versions, so it carries nothing.
         let Some(payload) = record.payload else { return };
-        self.epoch.carried_bytes += payload.len();
+        let bytes = payload.len() + CARRIED_OVERHEAD_BYTES;
         match self.codec.fact(topic, payload) {
-            Ok(fact) => self.facts.push(CopiedFact {
-                topic: control.place.topic.to_string(),
-                partition: record.partition,
-                offset: record.offset,
-                timestamp: record.timestamp_ms,
-                record: fact,
-            }),
+            Ok(fact) => {
+                // What concerns all accounts stands in every partition of the journal.
+                let copies = if fact.account_id().is_some() { 1 } else { self.journal_partitions };
+                self.epoch.carried_bytes += bytes * copies;
+                self.facts.push(CopiedFact {
+                    topic: control.place.topic.to_string(),
+                    partition: record.partition,
+                    offset: record.offset,
+                    timestamp: record.timestamp_ms,
+                    record: fact,
+                });
+            }
             Err(rejected) => {
+                self.epoch.carried_bytes += bytes;
                 let (place, reason) = (&control.place, rejected.reason.as_str());
                 let (offset, at) = (record.offset, record.timestamp_ms);
                 let letter =

@@ -3,7 +3,7 @@
 //! What always holds: a lane is worked on by one thread at a time, and takes its records in the order of their spreading, so
 //! those of one partition stay in theirs. What cannot be folded yet is held by the set, and says that the turn should end.
 
-use super::Source;
+use super::{CARRIED_OVERHEAD_BYTES, Source};
 use crate::service::cut::{CutWriter, DeadLetter};
 use crate::service::sibling::{Held, OwnedSet};
 use aggregator::{RecordMeta, Verdict};
@@ -193,7 +193,7 @@ impl<'a> Lane<'a> {
             }
             Verdict::Stray => return true,
             Verdict::Rejected(reason) => {
-                folded.carried_bytes += payload.len();
+                folded.carried_bytes += payload.len() + CARRIED_OVERHEAD_BYTES;
                 turn.ends.store(true, Ordering::Relaxed);
                 let place = &sibling.place;
                 let letter = turn.writer.dead_letter(place, offset, timestamp_ms, key, input.payload, reason, detail);

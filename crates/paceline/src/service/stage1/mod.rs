@@ -34,6 +34,8 @@ use std::time::{Duration, Instant};
 /// Dead letters and facts travel as they are: above this the cut is due, so that a bad schema upstream in a backlog does
 /// not make a transaction that outlives its time-out.
 const CARRIED_BYTES_MAX: usize = 16 << 20;
+/// What a dead letter or a fact takes beside its payload: headers, coordinates, the record's own frame.
+const CARRIED_OVERHEAD_BYTES: usize = 256;
 /// How often the ends of partitions are looked at.
 const ENDS_EVERY: Duration = Duration::from_millis(50);
 /// Cuts without records are made this much less often.
@@ -75,7 +77,7 @@ pub struct Stage1 {
     sets: BTreeMap<i32, OwnedSet>,
     controls: BTreeMap<(usize, i32), OwnedControl>,
     /// Released at a rebalance and still ours if the next assignment says so.
-    parked: Parked,
+    parked: BTreeMap<i32, OwnedSet>,
     sums: EpochSums,
     facts: Vec<CopiedFact>,
     dead: Vec<DeadLetter>,
@@ -97,12 +99,6 @@ pub struct Stage1 {
     log_bytes_since_snapshot: i64,
     waits_for_siblings: Option<String>,
     waits: Waits,
-}
-
-#[derive(Default)]
-struct Parked {
-    sets: BTreeMap<i32, OwnedSet>,
-    controls: BTreeMap<(usize, i32), OwnedControl>,
 }
 
 /// The epoch that is being folded.
@@ -152,7 +148,7 @@ impl Stage1 {
             sources,
             sets: BTreeMap::new(),
             controls: BTreeMap::new(),
-            parked: Parked::default(),
+            parked: BTreeMap::new(),
             sums: EpochSums::new(),
             facts: Vec::new(),
             dead: Vec::new(),
