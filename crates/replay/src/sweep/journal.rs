@@ -94,6 +94,22 @@ impl Counting {
         self.campaigns.entry((account.to_owned(), campaign.to_owned())).or_default()
     }
 
+    /// An incident of an account counts once, with the account's first campaign: which units there are must not depend on
+    /// what a candidate tells.
+    fn units_are_campaigns(&mut self) {
+        let of_accounts: Vec<Name> =
+            self.campaigns.keys().filter(|(_, campaign)| campaign.is_empty()).cloned().collect();
+        for name in of_accounts {
+            let Some(told) = self.campaigns.remove(&name) else { continue };
+            let first = self.campaigns.range_mut((name.0.clone(), String::new())..).next();
+            if let Some((_, counted)) = first.filter(|((account, _), _)| *account == name.0) {
+                for (sums, more) in counted.parts.iter_mut().zip(told.parts) {
+                    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+                }
+            }
+        }
+    }
+
     /// Campaigns in which nothing was decided count, too: with nothing.
     fn finish(mut self, recorded: &Figures) -> Counts {
         let view = self.replayer.view();
@@ -103,6 +119,7 @@ impl Counting {
         for name in names {
             self.campaigns.entry(name).or_default();
         }
+        self.units_are_campaigns();
         self.campaigns.values_mut().for_each(|counted| counted.resumed(end, self.split));
         let mut spend: BTreeMap<String, Change> = BTreeMap::new();
         for (name, campaign) in &recorded.campaigns {
