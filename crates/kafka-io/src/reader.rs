@@ -184,7 +184,9 @@ impl LogReader {
             .add_partition_offset(topic, partition, Offset::Offset(time_ms.max(0)))
             .map_err(|error| Error::kafka(doing(), &error))?;
         let answer = self
-            .once_led(|| self.uncommitted.offsets_for_times(asked.clone(), self.patience))
+            .once_led(&self.uncommitted, (topic, partition), || {
+                self.uncommitted.offsets_for_times(asked.clone(), self.patience)
+            })
             .map_err(|error| self.explain(Error::kafka(doing(), &error)))?;
         let elements = answer.elements();
         let element = elements.first().ok_or_else(|| Error::new(Fault::Other, doing(), "no answer"))?;
@@ -216,12 +218,22 @@ impl LogReader {
 
     fn ends(&self, client: &BaseConsumer<Witness>, topic: &str, partition: i32) -> Result<(i64, i64), Error> {
         serve(client);
-        self.once_led(|| client.fetch_watermarks(topic, partition, self.patience))
+        self.once_led(client, (topic, partition), || client.fetch_watermarks(topic, partition, self.patience))
             .map_err(|error| self.explain(Error::kafka(format!("asking for the end of {topic}/{partition}"), &error)))
     }
 
-    fn once_led<T>(&self, ask: impl Fn() -> Result<T, KafkaError>) -> Result<T, KafkaError> {
-        let answer = once_led(self.patience, MISSING_PATIENCE, ask);
+    fn once_led<T>(
+        &self,
+        client: &BaseConsumer<Witness>,
+        (topic, partition): (&str, i32),
+        ask: impl Fn() -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
+        let is_there = || {
+            let found = client.fetch_metadata(Some(topic), self.patience.min(MISSING_PATIENCE))?;
+            let of_topic = found.topics().iter().find(|of| of.name() == topic && of.error().is_none());
+            Ok(of_topic.is_some_and(|of| of.partitions().iter().any(|one| one.id() == partition)))
+        };
+        let answer = once_led(self.patience, MISSING_PATIENCE, is_there, ask);
         (self.watch)(Sign::Answer);
         answer
     }
@@ -368,10 +380,12 @@ fn serve(client: &BaseConsumer<Witness>) {
 const BATCH: usize = 1_000;
 /// Asks again while a partition changes its leader, as one does that was just created, and for a while where it is said
 /// not to be there: a broker that has just come up does not know all of its partitions yet. That while begins with the
-/// first such answer, since the question may have waited for the broker before.
+/// first such answer, since the question may have waited for the broker before. Then `is_there` asks a broker: what the
+/// client remembers is no proof while none answers.
 fn once_led<T>(
     patience: Duration,
     missing_patience: Duration,
+    is_there: impl Fn() -> Result<bool, KafkaError>,
     ask: impl Fn() -> Result<T, KafkaError>,
 ) -> Result<T, KafkaError> {
     let started = Instant::now();
@@ -379,9 +393,15 @@ fn once_led<T>(
     loop {
         match ask() {
             Err(error) if changes_leader(&error) && started.elapsed() < patience => {}
-            Err(error)
-                if is_missing(&error)
-                    && missing_since.get_or_insert_with(Instant::now).elapsed() < missing_patience => {}
+            Err(error) if is_missing(&error) => {
+                if missing_since.get_or_insert_with(Instant::now).elapsed() >= missing_patience {
+                    match is_there() {
+                        Err(_) | Ok(true) if started.elapsed() < patience => missing_since = None,
+                        Err(silent) => return Err(silent),
+                        Ok(_) => return Err(error),
+                    }
+                }
+            }
             answer => return answer,
         }
         thread::sleep(LEADER_WAIT);
@@ -404,6 +424,10 @@ mod tests {
 
     const MISSING: KafkaError = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition);
 
+    const SILENCE: KafkaError = KafkaError::MetadataFetch(RDKafkaErrorCode::BrokerTransportFailure);
+    const LONG: Duration = Duration::from_secs(9);
+    const SHORT: Duration = Duration::from_millis(150);
+
     #[test]
     fn a_broker_that_comes_up_after_a_long_wait_may_still_learn_its_partitions() {
         let asked = Cell::new(0);
@@ -415,12 +439,25 @@ mod tests {
             1 => Err(MISSING),
             _ => Ok(7),
         };
-        assert_eq!(once_led(Duration::from_secs(9), Duration::from_millis(350), ask), Ok(7));
+        assert_eq!(once_led(LONG, Duration::from_millis(350), || Ok(false), ask), Ok(7));
     }
 
     #[test]
     fn what_is_missing_for_good_is_told() {
-        let answer: Result<(), _> = once_led(Duration::from_secs(9), Duration::from_millis(150), || Err(MISSING));
+        let answer: Result<(), _> = once_led(LONG, SHORT, || Ok(false), || Err(MISSING));
         assert_eq!(answer, Err(MISSING));
+    }
+
+    #[test]
+    fn while_no_broker_answers_nothing_is_missing() {
+        let looked = Cell::new(0);
+        let is_there = || {
+            looked.set(looked.get() + 1);
+            Err(SILENCE)
+        };
+        let ask = || if looked.get() < 2 { Err(MISSING) } else { Ok(7) };
+        assert_eq!(once_led(LONG, SHORT, is_there, ask), Ok(7));
+        let answer: Result<(), _> = once_led(SHORT, SHORT, || Err(SILENCE), || Err(MISSING));
+        assert_eq!(answer, Err(SILENCE), "and in the end it is the silence that is told");
     }
 }
