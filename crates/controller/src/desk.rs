@@ -364,7 +364,7 @@ impl Desk<'_> {
     /// A command that nobody answered within its limit is issued again: the value is still wanted.
     fn reissue_bid(&mut self, case: &Case<'_>, gate: &Gate) {
         let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else { return };
-        if Mode::parse(&case.live.spec.mode) != Mode::Auto || !self.is_lost(case, &ledger.bid, ledger) {
+        if Mode::parse(&case.live.spec.mode) != Mode::Auto || !self.is_lost(case, &ledger.bid) {
             return;
         }
         let Some(pending) = ledger.bid.pending.clone() else { return };
@@ -504,9 +504,13 @@ impl Desk<'_> {
     }
 
     /// An unanswered command whose limit has passed.
-    fn is_lost(&self, case: &Case<'_>, slot: &Slot, _ledger: &CampaignLedger) -> bool {
-        let limit = ack_limit_ms(case.picture.apply_ms, case.settings.gates.ack_limit_applies);
+    fn is_lost(&self, case: &Case<'_>, slot: &Slot) -> bool {
+        let limit = self.ack_limit(case);
         slot.pending.as_ref().is_some_and(|pending| self.now.saturating_sub(pending.issued_at) >= limit)
+    }
+
+    fn ack_limit(&self, case: &Case<'_>) -> Millis {
+        ack_limit_ms(case.picture.apply_ms, case.settings.gates.ack_limit_applies)
     }
 
     fn observes(&self, case: &Case<'_>) -> bool {
@@ -529,7 +533,7 @@ impl Desk<'_> {
         {
             return Some(value);
         }
-        if self.is_lost(case, &ledger.bid, ledger) {
+        if self.is_lost(case, &ledger.bid) {
             return self.bid_in_force(case, &ledger.bid);
         }
         assumed_bid(case.live, ledger)

@@ -243,7 +243,12 @@ impl Slot {
     /// and is not in force. One that has run out is asked for no more: a day's pause that came too late for its day is
     /// rightly refused, and must not hold back the next day's resume. Where it is still wanted another one follows.
     pub fn is_pause_ignored(&self, now: Millis, limit_ms: Millis) -> bool {
-        let asked = self.last.as_ref().is_some_and(|last| last.value == PAUSED && now < last.expires_at);
+        self.last.as_ref().is_some_and(|last| now < last.expires_at) && self.is_pause_unheard(now, limit_ms)
+    }
+
+    /// The same, whether or not that command may still be applied.
+    pub fn is_pause_unheard(&self, now: Millis, limit_ms: Millis) -> bool {
+        let asked = self.last.as_ref().is_some_and(|last| last.value == PAUSED);
         let waited = self.pending.as_ref().is_none_or(|pending| now.saturating_sub(pending.issued_at) >= limit_ms);
         asked && self.confirmed != Some(PAUSED) && waited
     }

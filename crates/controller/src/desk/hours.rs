@@ -4,7 +4,7 @@
 //! last was lost or its lease ran out.
 
 use super::{Case, Desk};
-use crate::ledger::{CampaignLedger, Lever, TABLE_KIND, ack_limit_ms};
+use crate::ledger::{CampaignLedger, Lever, TABLE_KIND};
 use crate::pacing::bid_ceiling;
 use model::WHOLE_PPM;
 use model::output::{Adjustment, ExpectedPrevious, Fallback};
@@ -158,7 +158,7 @@ impl Desk<'_> {
     }
 
     fn is_table_lost(&self, case: &Case<'_>, ledger: &CampaignLedger) -> bool {
-        let limit = ack_limit_ms(case.picture.apply_ms, case.settings.gates.ack_limit_applies);
+        let limit = self.ack_limit(case);
         ledger.hours.is_lost(self.now, limit)
     }
 

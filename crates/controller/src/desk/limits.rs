@@ -111,7 +111,7 @@ impl Desk<'_> {
     /// what the loops sent meanwhile is no reason to refuse it.
     fn cool_down(&self, case: &Case<'_>, lever: Lever, cadence: Millis) -> Millis {
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
-        let lost = ledger.is_some_and(|ledger| self.is_lost(case, ledger.slot(lever), ledger));
+        let lost = ledger.is_some_and(|ledger| self.is_lost(case, ledger.slot(lever)));
         if lost || case.approved && self.ruling.is_some() { 0 } else { cadence }
     }
 

@@ -164,7 +164,7 @@ impl Desk<'_> {
         }
         let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
         let own = case.live.spec.daily_budget_micros;
-        let in_force = ledger.and_then(|ledger| match self.is_lost(case, &ledger.budget, ledger) {
+        let in_force = ledger.and_then(|ledger| match self.is_lost(case, &ledger.budget) {
             true => ledger.budget.confirmed,
             false => ledger.budget.assumed(),
         });

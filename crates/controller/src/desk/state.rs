@@ -50,7 +50,13 @@ impl Desk<'_> {
         } else if gate.permission <= Permission::DecreasesOnly && !case.picture.has_its_turn() {
             Some((Holder::DailyCap, Reason::TinyBudgetTurn, None))
         } else {
-            self.rule_pause(case).map(|until| (Holder::Rule, Reason::Rule, Some(until)))
+            let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
+            let unheard = ledger.filter(|ledger| {
+                ledger.holders.since(Holder::Person).is_some()
+                    && ledger.state.is_pause_ignored(self.now, self.ack_limit(case))
+            });
+            let ruled = self.rule_pause(case).map(|until| (Holder::Rule, Reason::Rule, Some(until)));
+            ruled.or(unheard.map(|_| (Holder::Person, Reason::Person, None)))
         }
     }
 
@@ -61,11 +67,12 @@ impl Desk<'_> {
             let shown = ledger.state.shown.filter(|(_, at)| *at >= case.picture.day.start);
             return shown.is_none_or(|(value, _)| value != 0) && ledger.state.assumed() != Some(0);
         }
+        // Who holds from outside has it stand already; only what we were to ask for, and got no answer to, stops nothing.
         if ledger.holders.since(Holder::Person).or(ledger.holders.since(Holder::Platform)).is_some() {
-            return false;
+            return ledger.state.is_pause_unheard(self.now, self.ack_limit(case));
         }
         match &ledger.state.pending {
-            Some(pending) if pending.value == 0 => self.is_lost(case, &ledger.state, ledger),
+            Some(pending) if pending.value == 0 => self.is_lost(case, &ledger.state),
             Some(_) => true,
             None => ledger.state.confirmed != Some(0) || ledger.holders.since(holder).is_none() && !ledger.is_paused(),
         }
@@ -75,7 +82,7 @@ impl Desk<'_> {
         let Some(ledger) = self.ledger.campaign(case.account_id, case.campaign_id) else { return };
         let foreign = ledger.holders.since(Holder::Person).or(ledger.holders.since(Holder::Platform)).is_some();
         let resume_lost = ledger.state.pending.as_ref().is_some_and(|pending| pending.value == RUNNING)
-            && self.is_lost(case, &ledger.state, ledger);
+            && self.is_lost(case, &ledger.state);
         let held =
             [Holder::Runaway, Holder::DailyCap, Holder::Halt, Holder::Flight, Holder::Underperformer, Holder::Rule];
         let held = held.into_iter().find_map(|holder| Some((holder, ledger.holders.since(holder)?)));

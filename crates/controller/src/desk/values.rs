@@ -11,7 +11,7 @@ use super::hours::{COOL_DOWN_MS, RETRY_MS, WINDOW_MS};
 use super::{Case, Desk};
 use crate::by_value::{STEERED, may_steer};
 use crate::factors::FactorSlot;
-use crate::ledger::{CampaignLedger, FACTORS_MAX, Lever, VALUE_KIND, ack_limit_ms};
+use crate::ledger::{CampaignLedger, FACTORS_MAX, Lever, VALUE_KIND};
 use crate::pacing::bid_ceiling;
 use model::WHOLE_PPM;
 use model::output::{Adjustment, Dimension, ExpectedPrevious, Fallback};
@@ -208,7 +208,7 @@ impl Desk<'_> {
     }
 
     fn is_value_lost(&self, case: &Case<'_>, slot: &FactorSlot) -> bool {
-        let limit = ack_limit_ms(case.picture.apply_ms, case.settings.gates.ack_limit_applies);
+        let limit = self.ack_limit(case);
         slot.is_lost(self.now, limit)
     }
 

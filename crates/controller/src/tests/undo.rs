@@ -98,3 +98,50 @@ fn where_people_decide_an_undo_waits_for_another_person() {
     let back = day.issued.last().unwrap();
     assert_eq!((back.reason.as_str(), back.value_micros), ("undo", Some(EUR)));
 }
+
+/// A campaign that a person has paused again by taking its morning's resume back; nobody answers to that.
+fn unheard() -> (Day, Adjustment) {
+    let mut day = Day::of(paced(1));
+    day.minutes(120, 4, 4 * EUR);
+    while day.issued.iter().all(|command| command.kind != "resume") {
+        day.minutes(10, 0, 0);
+    }
+    let resume = day.issued.iter().find(|command| command.kind == "resume").unwrap().clone();
+    day.minutes(5, 1, EUR / 5);
+    day.answers = false;
+    day.queue.push(undo(&resume, None));
+    day.step(1, EUR / 5);
+    let pause = day.issued.last().unwrap().clone();
+    assert_eq!((pause.kind.as_str(), pause.holder.as_deref()), ("pause", Some("person")));
+    (day, pause)
+}
+
+#[test]
+fn a_person_s_pause_that_nobody_answers_is_asked_for_again_and_then_left_alone() {
+    let (mut day, pause) = unheard();
+    day.minutes(10, 1, EUR / 5);
+    let again = day.issued.last().unwrap().clone();
+    assert_eq!(
+        (again.kind.as_str(), again.holder.as_deref(), again.reason.as_str()),
+        ("pause", Some("person"), "person")
+    );
+    assert!(again.sequence > pause.sequence);
+    day.answers = true;
+    day.queue.push(super::world::acked(&again, "applied", None));
+    day.minutes(2, 0, 0);
+    let count = day.issued.len();
+    day.minutes(26 * 60, 0, 0);
+    assert_eq!(day.issued.len(), count, "a person's pause is not lifted here");
+}
+
+#[test]
+fn a_person_s_pause_that_nobody_obeys_keeps_no_stop_away() {
+    let (mut day, pause) = unheard();
+    let refused = super::world::acked(&pause, "rejected", None);
+    day.queue.push(refused);
+    let count = day.issued.len();
+    day.minutes(60, 1, 5 * EUR);
+    let after: Vec<_> = day.issued[count..].iter().filter(|command| command.kind == "pause").collect();
+    assert!(after.iter().any(|command| command.reason == "daily_cap" || command.reason == "runaway"), "{after:?}");
+    assert!(after.len() <= 60 / 3 + 1, "not at every pass: {}", after.len());
+}
