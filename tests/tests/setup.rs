@@ -108,6 +108,19 @@ fn a_journal_that_the_broker_does_not_stamp_is_refused() {
 }
 
 #[test]
+fn a_topic_that_takes_no_batch_of_ours_is_refused() {
+    let Some(broker) = Broker::shared() else { return };
+    let deployment = Deployment::without_topics(&broker.address(), "narrow");
+    let small = [("message.timestamp.type", "LogAppendTime"), ("max.message.bytes", "2000")];
+    broker.create_topic(deployment.topic("journal"), JOURNAL_PARTITIONS, &small);
+    deployment.output(&["topics", "apply"]);
+    for command in ["run", "check"] {
+        says(&refused(&deployment, &[command], SETUP), &[deployment.topic("journal"), "max.message.bytes is 2000"]);
+    }
+    deployment.clean();
+}
+
+#[test]
 fn a_wrong_password_is_a_matter_for_a_person_and_is_not_shown() {
     let Some(broker) = Broker::with_passwords() else {
         return;

@@ -58,6 +58,11 @@ impl TopicFacts {
         self.setting("retention.ms")?.parse().ok()
     }
 
+    /// The largest batch that is taken, in bytes as they are sent.
+    pub fn max_message_bytes(&self) -> Option<i64> {
+        self.setting("max.message.bytes")?.parse().ok()
+    }
+
     /// Whether old records give way to newer ones of their key.
     pub fn is_compacted(&self) -> Option<bool> {
         Some(self.setting("cleanup.policy")?.split(',').any(|policy| policy.trim() == "compact"))

@@ -39,6 +39,16 @@ impl Connection {
             } else if let Err(error) = ClientConfig::new().set(name, value).create_native_config() {
                 wrong.push(Error::kafka(doing, &error));
             }
+            let first = first_name(name);
+            if first != name && self.properties.contains_key(first) {
+                wrong.push(Error::new(Fault::Settings, doing, format!("{name} and {first} are one property: set one")));
+            }
+        }
+        let largest = self.properties.get("message.max.bytes").and_then(|text| text.trim().parse::<u64>().ok());
+        if largest.is_some_and(|bytes| bytes < BATCH_BYTES) {
+            let detail =
+                format!("message.max.bytes must be at least {BATCH_BYTES}: what a cut writes may be that large");
+            wrong.push(Error::new(Fault::Settings, doing, detail));
         }
         wrong.extend(self.timeouts().and_then(|timeouts| timeouts.check()).err());
         if wrong.is_empty() { Ok(()) } else { Err(wrong) }
@@ -112,7 +122,7 @@ impl Connection {
             config.set(*name, *value);
         }
         for (name, value) in &self.properties {
-            config.set(name, value);
+            config.set(first_name(name), value);
         }
         config.set("bootstrap.servers", &self.brokers).set("client.id", &self.client_id);
         config
@@ -189,6 +199,23 @@ pub fn is_secret(name: &str) -> bool {
 fn refusal(name: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(refused, _)| *refused == name).map(|(_, reason)| *reason)
 }
+
+/// The client takes a property of two names in whatever order its map has: one name each decides who wins.
+fn first_name(name: &str) -> &str {
+    ALIASES.iter().find(|(other, _)| *other == name).map_or(name, |(_, first)| first)
+}
+
+/// The client's largest batch as it comes; the topics' `max.message.bytes` are judged by it.
+const BATCH_BYTES: u64 = 1_000_000;
+
+/// The client's second names, and the first ones.
+const ALIASES: &[(&str, &str)] = &[
+    ("compression.type", "compression.codec"),
+    ("queue.buffering.max.ms", "linger.ms"),
+    ("retries", "message.send.max.retries"),
+    ("sasl.mechanism", "sasl.mechanisms"),
+    ("max.partition.fetch.bytes", "fetch.message.max.bytes"),
+];
 
 /// Restart of one process plus margin: a static member that is back within it keeps its partitions.
 const SESSION_TIMEOUT_MS: u64 = 10_000;
@@ -319,6 +346,26 @@ mod tests {
         ] {
             assert_eq!(member.get(name), Some(expected.to_string().as_str()), "{name}");
         }
+    }
+
+    #[test]
+    fn a_second_name_wins_over_our_own_value_like_the_first_and_both_are_refused() {
+        for (other, first) in ALIASES {
+            let connection = with(other, "7");
+            let config = connection.producer();
+            assert_eq!((config.get(first), config.get(other)), (Some("7"), None), "{other}");
+        }
+        with("compression.type", "zstd").check().unwrap();
+        let mut both = with("compression.type", "zstd");
+        both.properties.insert("compression.codec".into(), "gzip".into());
+        assert!(both.check().unwrap_err()[0].detail.contains("one property"));
+    }
+
+    #[test]
+    fn a_batch_of_ours_must_fit() {
+        with("message.max.bytes", "1000000").check().unwrap();
+        let wrong = with("message.max.bytes", "999999").check().unwrap_err();
+        assert!(wrong[0].detail.contains("at least 1000000"), "{}", wrong[0]);
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum Fault {
     Replaced,
     /// The position asked for is no longer, or not yet, in the log.
     OffsetGone,
+    /// A record or batch is larger than the topic takes.
+    TooLarge,
     /// A property is unknown, refused, or contradicts another.
     Settings,
     /// The caller asked to stop while it was waiting.
@@ -42,6 +44,7 @@ impl Fault {
             Fault::Fenced => "fenced",
             Fault::Replaced => "replaced",
             Fault::OffsetGone => "offset_gone",
+            Fault::TooLarge => "too_large",
             Fault::Settings => "settings",
             Fault::Stopped => "stopped",
             Fault::Other => "other",
@@ -64,6 +67,7 @@ impl Fault {
             Fault::Fenced => "the cluster gave this place to another process, or took it back",
             Fault::Replaced => "a newer process runs under this slot",
             Fault::OffsetGone => "the position is not in the log",
+            Fault::TooLarge => "the topic takes no record or batch of this size",
             Fault::Settings => "the settings do not fit",
             Fault::Stopped => "asked to stop",
             Fault::Other => "the cluster reports an error",
@@ -186,6 +190,7 @@ pub(crate) fn classify(code: Code) -> Fault {
         | Code::UnknownMemberId => Fault::Fenced,
         Code::FencedInstanceId => Fault::Replaced,
         Code::AutoOffsetReset | Code::OffsetOutOfRange => Fault::OffsetGone,
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Fault::TooLarge,
         Code::InvalidArgument | Code::PolicyViolation | Code::InvalidPartitions | Code::InvalidReplicationFactor => {
             Fault::Settings
         }

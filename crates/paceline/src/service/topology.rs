@@ -27,6 +27,8 @@ pub struct TopicNeed {
     pub append_time: bool,
     /// Whether a wrong timestamp type refuses the start or is a warning.
     pub append_time_required: bool,
+    /// Least size of a batch that the topic must take; `None` where Paceline does not write.
+    pub batch_bytes: Option<i64>,
     /// Who writes it, for the permissions list.
     pub writer: &'static str,
     /// Who reads it.
@@ -39,6 +41,9 @@ const JOURNAL_RETENTION_MS: i64 = 35 * DAY_MS;
 const EPOCHS_RETENTION_MS: i64 = 31 * DAY_MS;
 /// Dead letters hold original bytes, which may be personal: long enough to mend, no longer.
 const DEAD_LETTER_RETENTION_MS: i64 = 7 * DAY_MS;
+
+/// The client's largest batch, of one record or of many: a topic that takes less refuses what we write again and again.
+const BATCH_BYTES: i64 = 1_000_000;
 
 /// All topics, in the order an event flows.
 pub fn needs(settings: &Settings, event_partitions: i32) -> Vec<TopicNeed> {
@@ -59,6 +64,7 @@ pub fn needs(settings: &Settings, event_partitions: i32) -> Vec<TopicNeed> {
     }
     let fixed = |name: &str, partitions: i32, retention: Option<i64>, writer, reader| TopicNeed {
         partitions_fixed: true,
+        batch_bytes: Some(BATCH_BYTES),
         ..need(name, partitions, retention, writer, reader)
     };
     let journal = settings.journal_partitions;
@@ -72,6 +78,7 @@ pub fn needs(settings: &Settings, event_partitions: i32) -> Vec<TopicNeed> {
     }
     needs.push(TopicNeed {
         append_time: false,
+        batch_bytes: Some(BATCH_BYTES),
         ..need(&topics.dead_letters, 1, Some(DEAD_LETTER_RETENTION_MS), "aggregator", "operators")
     });
     needs
@@ -102,6 +109,7 @@ fn need(
         retention_ms,
         append_time: true,
         append_time_required: false,
+        batch_bytes: None,
         writer,
         reader,
     }
@@ -229,6 +237,13 @@ pub fn judge(settings: &Settings, found: &BTreeMap<String, Option<TopicFacts>>) 
         }
         if facts.is_compacted() == Some(need.cleanup == "delete") {
             refusals.push(format!("{}: cleanup.policy must be {}", need.name, need.cleanup));
+        }
+        if let (Some(least), Some(taken)) = (need.batch_bytes, facts.max_message_bytes())
+            && taken < least
+        {
+            let words =
+                format!("{}: max.message.bytes is {taken}, less than the {least} of a batch of ours", need.name);
+            refusals.push(words);
         }
         if let (Some(least), Some(kept)) = (need.retention_ms, facts.retention_ms())
             && kept >= 0
