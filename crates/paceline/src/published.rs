@@ -321,19 +321,23 @@ impl Published {
 
     /// Rows that match, by campaign and window, and whether there were more.
     pub fn kpis(&self, query: &KpiQuery) -> (Vec<KpiRow>, bool) {
-        let mut found: Vec<KpiRow> = Vec::new();
-        let mut take = |rows: &BTreeMap<RowKey, KpiRow>| {
-            found.extend(rows.values().filter(|row| query.matches(row)).cloned());
-        };
-        match (&query.account_id, &query.campaign_id) {
-            (Some(account), Some(campaign)) => {
-                if let Some(rows) = self.rows.get(&key(account, campaign)) {
-                    take(&rows);
-                }
+        // Keys first, so that no more rows are copied than are answered, and those of one campaign more.
+        let mut keys: Vec<CampaignKey> = match (&query.account_id, &query.campaign_id) {
+            (Some(account), Some(campaign)) => vec![key(account, campaign)],
+            (account, campaign) => {
+                let is = |wanted: &Option<String>, id: &str| wanted.as_deref().is_none_or(|wanted| wanted == id);
+                let wanted = |(of, id): &CampaignKey| is(account, of) && is(campaign, id);
+                self.rows.iter().map(|rows| rows.key().clone()).filter(wanted).collect()
             }
-            (_, campaign) => {
-                let wanted = |id: &str| campaign.as_deref().is_none_or(|wanted| wanted == id);
-                self.rows.iter().filter(|rows| wanted(&rows.key().1)).for_each(|rows| take(rows.value()));
+        };
+        keys.sort_by(|a, b| (&a.1, &a.0).cmp(&(&b.1, &b.0)));
+        let mut found: Vec<KpiRow> = Vec::new();
+        for campaign in keys.chunk_by(|one, next| one.1 == next.1) {
+            for rows in campaign.iter().filter_map(|key| self.rows.get(key)) {
+                found.extend(rows.values().filter(|row| query.matches(row)).cloned());
+            }
+            if found.len() > ANSWER_ROWS_MAX {
+                break;
             }
         }
         found.sort_by(|a, b| {

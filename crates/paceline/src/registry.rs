@@ -285,9 +285,7 @@ impl Registry {
 
     fn keep_unknown(&self, id: u32) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.unknown.len() >= KNOWN_MAX {
-            known.unknown.clear();
-        }
+        make_room(&mut known.unknown, KNOWN_MAX);
         known.unknown.insert(id, Instant::now());
     }
 
@@ -432,6 +430,21 @@ fn until<T>(patience: Duration, ask: impl Fn() -> T, is_away: impl Fn(&T) -> boo
         std::thread::sleep(pause);
         pause = (pause * 2).min(PAUSES.1);
     }
+}
+
+/// Forgets what is asked for again anyway, and then the oldest half: a flood of made-up ids shall not bring back the time
+/// when none was known and each was asked about twice.
+fn make_room(unknown: &mut HashMap<u32, Instant>, max: usize) {
+    if unknown.len() < max {
+        return;
+    }
+    unknown.retain(|_, since| since.elapsed() < UNKNOWN_FOR);
+    if unknown.len() < max {
+        return;
+    }
+    let mut by_age: Vec<(Instant, u32)> = unknown.iter().map(|(id, since)| (*since, *id)).collect();
+    by_age.sort_unstable();
+    by_age.iter().take(max / 2).for_each(|(_, id)| _ = unknown.remove(id));
 }
 
 fn age_ms<T>(kept: &Kept<T>) -> Millis {

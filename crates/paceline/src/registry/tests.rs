@@ -357,3 +357,16 @@ fn a_schema_that_the_registry_has_forgotten_is_still_read_and_a_refusal_is_never
     let later = folder.client_at(&server, away_port());
     assert!(matches!(later.by_id(9), SchemaLookup::Unavailable(_)), "nobody can say now whether 9 is known");
 }
+
+#[test]
+fn a_flood_of_unknown_ids_pushes_the_oldest_out_and_not_all() {
+    let start = Instant::now();
+    let mut unknown: HashMap<u32, Instant> =
+        (0..100).map(|id| (id, start + Duration::from_millis(u64::from(id)))).collect();
+    make_room(&mut unknown, 101);
+    assert_eq!(unknown.len(), 100);
+    make_room(&mut unknown, 100);
+    let mut left: Vec<u32> = unknown.into_keys().collect();
+    left.sort_unstable();
+    assert_eq!(left, (50..100).collect::<Vec<_>>());
+}
