@@ -17,8 +17,10 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(25);
-/// Copies that go into one cut: a few hundred kilobytes.
+/// Copies that go into one cut: a few hundred kilobytes of specifications.
 const COPIES_PER_CUT: usize = 256;
+/// Bytes that a cut takes before its last copy: a policy is written to all journal partitions.
+const BYTES_PER_CUT: usize = 2_000_000;
 /// Copies that wait for the worker; the reading thread waits behind them.
 const COPIES_WAITING: usize = 1_024;
 /// Topics whose facts are copied again; of feedback only the halts.
@@ -26,14 +28,17 @@ pub const COPIED: [ControlTopic; 4] =
     [ControlTopic::Campaigns, ControlTopic::Entities, ControlTopic::Policy, ControlTopic::Feedback];
 
 /// Reads control partitions from their beginning, on a thread of its own.
-pub type Reading = Box<dyn FnOnce(Vec<(ControlTopic, TopicPartition)>, SyncSender<CopiedFact>) + Send>;
+pub type Reading = Box<dyn FnOnce(Vec<(ControlTopic, TopicPartition)>, SyncSender<Weighed>) + Send>;
+
+/// A copy and the bytes that it adds to the journal.
+pub type Weighed = (usize, CopiedFact);
 
 /// When copies are due, and those that wait.
 pub struct Recopy {
     day: i64,
     /// Begins a reading.
     read: Box<dyn Fn() -> Reading + Send>,
-    waiting: Option<Receiver<CopiedFact>>,
+    waiting: Option<Receiver<Weighed>>,
 }
 
 impl Recopy {
@@ -61,10 +66,15 @@ impl Recopy {
             self.day = day;
             self.begin(owned());
         }
-        let mut copies = Vec::new();
-        while let Some(waiting) = self.waiting.as_ref().filter(|_| copies.len() < COPIES_PER_CUT) {
+        let (mut copies, mut taken) = (Vec::new(), 0);
+        while let Some(waiting) =
+            self.waiting.as_ref().filter(|_| copies.len() < COPIES_PER_CUT && taken < BYTES_PER_CUT)
+        {
             match waiting.try_recv() {
-                Ok(copy) => copies.push(copy),
+                Ok((bytes, copy)) => {
+                    taken += bytes;
+                    copies.push(copy);
+                }
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => self.waiting = None,
             }
@@ -91,8 +101,9 @@ impl Recopy {
     }
 }
 
-fn read_all(context: &Context, places: &[(ControlTopic, TopicPartition)], into: &SyncSender<CopiedFact>) -> Outcome {
+fn read_all(context: &Context, places: &[(ControlTopic, TopicPartition)], into: &SyncSender<Weighed>) -> Outcome {
     // Not the worker's thread: its reading says nothing of a take-over that goes on meanwhile.
+    let journal_partitions = usize::try_from(context.settings.journal_partitions).unwrap_or(1);
     let mut reader = context.reader("recopy", PATIENCE)?.watched_by(|_| {});
     for (topic, place) in places {
         let mut last_words = LastWords::default();
@@ -107,13 +118,15 @@ fn read_all(context: &Context, places: &[(ControlTopic, TopicPartition)], into: 
                 timestamp: record.timestamp_ms,
                 record: fact,
             };
-            match last_words.take(copy).map(|copy| into.send(copy)) {
+            let partitions = if copy.record.account_id().is_some() { 1 } else { journal_partitions };
+            let sized = (record.payload.map_or(0, <[u8]>::len) * partitions, copy);
+            match last_words.take(sized).map(|sized| into.send(sized)) {
                 Some(Err(_)) => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             }
         })?;
-        for copy in last_words.halts.into_values() {
-            if into.send(copy).is_err() {
+        for halt in last_words.halts.into_values() {
+            if into.send(halt).is_err() {
                 return Ok(());
             }
         }
@@ -124,28 +137,28 @@ fn read_all(context: &Context, places: &[(ControlTopic, TopicPartition)], into: 
 /// Halts are kept back until the last word on each scope is known.
 #[derive(Default)]
 struct LastWords {
-    halts: BTreeMap<(String, Option<String>, Option<String>), CopiedFact>,
+    halts: BTreeMap<(String, Option<String>, Option<String>), Weighed>,
 }
 
 impl LastWords {
     /// Gives back what goes on at once; answers, reports and decisions are news once only.
-    fn take(&mut self, copy: CopiedFact) -> Option<CopiedFact> {
+    fn take(&mut self, (bytes, copy): Weighed) -> Option<Weighed> {
         match &copy.record {
             Fact::Halt(halt) => {
                 let scope = (halt.scope.clone(), halt.account_id.clone(), halt.campaign_id.clone());
                 // A halt that came after its own release is no word.
-                let is_outdated = self.halts.get(&scope).is_some_and(|last| match &last.record {
+                let is_outdated = self.halts.get(&scope).is_some_and(|(_, last)| match &last.record {
                     Fact::Halt(last) if last.action == "release" => {
                         controller::is_outdated(halt, copy.timestamp, last.issued_at)
                     }
                     _ => false,
                 });
                 if !is_outdated {
-                    self.halts.insert(scope, copy);
+                    self.halts.insert(scope, (bytes, copy));
                 }
                 None
             }
-            Fact::CampaignSpec(_) | Fact::EntitySpec(_) | Fact::PolicyVersion(_) => Some(copy),
+            Fact::CampaignSpec(_) | Fact::EntitySpec(_) | Fact::PolicyVersion(_) => Some((bytes, copy)),
             _ => None,
         }
     }
@@ -171,7 +184,7 @@ mod tests {
             Box::new(|places, into| {
                 assert_eq!(places, [(ControlTopic::Campaigns, TopicPartition::new("c", 0))], "stats are not copied");
                 for offset in 0..300 {
-                    into.send(copy(offset, Fact::CampaignSpec(Box::default()))).unwrap();
+                    into.send((100, copy(offset, Fact::CampaignSpec(Box::default())))).unwrap();
                 }
             })
         });
@@ -194,13 +207,32 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_takes_no_more_large_copies_than_it_can_carry() {
+        let mut recopy = Recopy::with(0, || {
+            Box::new(|_, into| {
+                (0..10).for_each(|offset| {
+                    into.send((BYTES_PER_CUT / 2, copy(offset, Fact::PolicyVersion(Box::default())))).unwrap();
+                });
+            })
+        });
+        let owned = || vec![(ControlTopic::Policy, TopicPartition::new("p", 0))];
+        let mut taken = 0;
+        while taken < 10 {
+            let copies = recopy.due(DAY_MS, owned).len();
+            assert!(copies <= 2, "{copies}");
+            taken += copies;
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
     fn of_halts_the_last_word_on_each_scope_is_copied_and_answers_never_are() {
         let mut words = LastWords::default();
-        assert!(words.take(copy(0, Fact::CampaignSpec(Box::<CampaignSpec>::default()))).is_some());
-        assert!(words.take(copy(1, Fact::Ack(Box::<Ack>::default()))).is_none());
+        assert!(words.take((1, copy(0, Fact::CampaignSpec(Box::<CampaignSpec>::default())))).is_some());
+        assert!(words.take((1, copy(1, Fact::Ack(Box::<Ack>::default())))).is_none());
         for (offset, action, campaign) in [(2, "set", "a"), (3, "set", "b"), (4, "release", "a")] {
-            assert!(words.take(copy(offset, halt(action, campaign))).is_none());
+            assert!(words.take((1, copy(offset, halt(action, campaign)))).is_none());
         }
-        assert_eq!(words.halts.values().map(|copy| copy.offset).collect::<Vec<_>>(), [4, 3]);
+        assert_eq!(words.halts.values().map(|(_, copy)| copy.offset).collect::<Vec<_>>(), [4, 3]);
     }
 }
