@@ -361,7 +361,7 @@ struct Seen {
     bounds: Bounds,
 }
 
-/// The last command's printed worst case, laid beside what is spent until the next one, its lease's end or the day's.
+/// The last command's printed worst case, laid beside what is spent until the next one or the day's end.
 #[derive(Default)]
 struct Bounds {
     checked: u64,
@@ -370,15 +370,13 @@ struct Bounds {
 }
 
 struct Bound {
-    until_ms: Millis,
     spent_before_micros: i64,
     worst_micros: i64,
 }
 
 impl Bounds {
-    fn billed(&mut self, now: Millis, spend_micros: i64) {
-        let passed =
-            |bound: &mut Bound| now <= bound.until_ms && spend_micros - bound.spent_before_micros > bound.worst_micros;
+    fn billed(&mut self, spend_micros: i64) {
+        let passed = |bound: &mut Bound| spend_micros - bound.spent_before_micros > bound.worst_micros;
         // Once is enough: what follows is the same excess.
         self.broken += u64::from(self.open.take_if(passed).is_some());
     }
@@ -397,16 +395,15 @@ impl Seen {
 }
 
 impl Watch for Seen {
-    fn billed(&mut self, now: Millis, spend_micros: i64) {
+    fn billed(&mut self, _now: Millis, spend_micros: i64) {
         self.spend_micros = spend_micros;
-        self.bounds.billed(now, spend_micros);
+        self.bounds.billed(spend_micros);
     }
 
     fn outputs(&mut self, now: Millis, outputs: &Outputs) {
         for command in &outputs.adjustments {
             self.day.commands += 1;
             self.bounds.command(Bound {
-                until_ms: command.fallback.as_ref().map_or(Millis::MAX, |fallback| fallback.when),
                 spent_before_micros: self.spend_micros,
                 worst_micros: command.risk.worst_case_micros,
             });

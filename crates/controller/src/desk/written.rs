@@ -108,6 +108,8 @@ impl Desk<'_> {
         windows.extend(window.map(|window| window.described(case.live, "pacing")));
         let in_arm = self.arm_of(case.account_id, case.campaign_id, case.live);
         let mut terms = terms(case);
+        let lease = checked.lease_spend_micros();
+        terms.extend(lease.map(|value| Term { name: "lease_spend_micros".to_owned(), value }));
         let share = in_arm.map(|InArm { experiment, arm }| {
             let share = policy::arithmetic::ppm(experiment.arms[arm].share);
             let name = format!("experiment/{}/{}", experiment.id, experiment.arms[arm].name);

@@ -197,7 +197,9 @@ fn a_campaign_that_falls_behind_is_raised_within_its_limits_and_the_raise_is_lea
         let fallback = raise.fallback.as_ref().unwrap();
         assert!(fallback.value_micros.unwrap() <= EUR, "never above previous or baseline");
         assert_eq!(fallback.when, raise.issued_at + 5 * MINUTE_MS);
-        assert!(raise.risk.worst_case_micros <= 240 * EUR);
+        let lease = raise.explanation.terms.iter().find(|term| term.name == "lease_spend_micros").unwrap();
+        assert!(lease.value <= 240 * EUR && lease.value <= raise.risk.worst_case_micros);
+        assert!(raise.risk.worst_case_micros <= 245 * EUR, "the day's budget, and what is in flight there");
     }
     let leases = day.world.outputs.iter().flat_map(|outputs| &outputs.desired).filter(|(key, _)| key == "lease/acme");
     let until: Vec<Millis> = leases.map(|(_, lease)| lease.lease_until.unwrap()).collect();

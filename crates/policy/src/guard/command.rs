@@ -34,6 +34,7 @@ pub struct Checked {
     lease_until_ms: Option<Millis>,
     fallback: Option<Fallback>,
     worst_case_micros: i64,
+    lease_spend_micros: Option<i64>,
     edits: Vec<Edit>,
 }
 
@@ -148,11 +149,12 @@ fn checked(draft: Draft, proposal: &Proposal, limits: &Limits<'_>, ledger: &Ledg
         reason: proposal.reason,
         raises_spend: draft.raises_spend,
         issued_at_ms: now_ms,
-        // A raise that arrives late would outlive its own worst case; a pause until an instant is void after it.
+        // A raise that arrives late would outlive what it was judged by; a pause until an instant is void after it.
         expires_at_ms: if draft.raises_spend { life_end_ms } else { cut_end_ms.min(until_ms.unwrap_or(cut_end_ms)) },
         lease_until_ms: leased.then_some(life_end_ms),
         fallback,
         worst_case_micros: draft.worst_case_micros,
+        lease_spend_micros: draft.lease_spend_micros,
         edits: draft.edits,
     }
 }
@@ -246,6 +248,11 @@ impl Checked {
     /// Spend that silence from now on could still cause today.
     pub fn worst_case_micros(&self) -> i64 {
         self.worst_case_micros
+    }
+
+    /// Of a raise that ends: what it may spend until then, by the fastest rate seen. By this it was let out.
+    pub fn lease_spend_micros(&self) -> Option<i64> {
+        self.lease_spend_micros
     }
 
     /// What the guard changed.

@@ -58,8 +58,7 @@ fn pass(
     let bid = ledger.in_force.filter(|bid| *bid > 0).ok_or(GuardHold::NothingInForce)?;
     let ceiling = limits.ceiling.filter(|ceiling| *ceiling > 0).ok_or(GuardHold::NoBounds)?;
     let highest = saturated(i128::from(ceiling) * i128::from(WHOLE_PPM) / i128::from(bid));
-    let mut draft =
-        Draft { value: None, factors: Vec::new(), edits: Vec::new(), raises_spend: false, worst_case_micros: 0 };
+    let mut draft = Draft::default();
     let mut growth = 1.0_f64;
     for (hour, wanted) in view.wanted.iter().enumerate() {
         let before = of_hour(view.in_force, hour, view.wanted.len());

@@ -9,7 +9,7 @@ use crate::pause::Holder;
 use crate::settings::{Guard as Settings, Millis};
 
 /// A proposal on its way through the rules.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Draft {
     /// The value as it stands now; none for pause and resume.
     pub(super) value: Option<i64>,
@@ -18,6 +18,7 @@ pub(super) struct Draft {
     pub(super) edits: Vec<Edit>,
     pub(super) raises_spend: bool,
     pub(super) worst_case_micros: i64,
+    pub(super) lease_spend_micros: Option<i64>,
 }
 
 pub(super) fn pass(
@@ -28,7 +29,7 @@ pub(super) fn pass(
 ) -> Result<Draft, GuardHold> {
     let asked = finite(&proposal.action)?;
     let raises_spend = raises_spend(proposal, asked.map(|asked| bounded(asked, limits)), ledger);
-    let mut draft = Draft { value: asked, factors: Vec::new(), edits: Vec::new(), raises_spend, worst_case_micros: 0 };
+    let mut draft = Draft { value: asked, raises_spend, ..Draft::default() };
     let emergency = proposal.reason.is_emergency() && !draft.raises_spend;
     halted(proposal, ledger, emergency)?;
     held_account(limits, ledger, emergency)?;
@@ -278,12 +279,13 @@ pub(super) fn money_of(
         limits.settings,
     );
     draft.worst_case_micros = silence.worst_case_micros;
+    draft.lease_spend_micros = leased.then_some(silence.lease_micros);
     if !draft.raises_spend {
         return Ok(());
     }
     if ledger.exposure.exposed_micros() >= ledger.day_ceiling_micros {
         Err(GuardHold::CeilingReached)
-    } else if silence.below_ceiling_micros > ledger.allowance_micros {
+    } else if silence.lease_micros > ledger.allowance_micros {
         Err(GuardHold::WorstCase)
     } else {
         Ok(())

@@ -198,8 +198,11 @@ fn a_worst_case_above_the_allowance_holds_a_raise_and_never_a_cut() {
 
 #[test]
 fn a_worst_case_knows_earlier_raises_the_hour_and_the_chance_in_few_events() {
-    let cents = |ledger: &LedgerView| emitted(check(&bid(0.55), &limits(), ledger, NOON)).worst_case_micros() / 10_000;
+    let raised = |ledger: &LedgerView| emitted(check(&bid(0.55), &limits(), ledger, NOON));
+    let cents = |ledger: &LedgerView| raised(ledger).lease_spend_micros().unwrap() / 10_000;
     assert_eq!(cents(&ledger()), 244);
+    // What is printed waits for no lease: the value that it falls back to spends on.
+    assert!(raised(&ledger()).worst_case_micros() >= 120 * EUR);
     // The rate was spent with a lower bid: 1.1 x 1.25 to the fourth power.
     assert_eq!(cents(&LedgerView { mildest_of_rate: Some(400_000), ..ledger() }), 595);
     assert_eq!(cents(&LedgerView { traffic_of_lease: 3.0, traffic_of_day: 9.0, ..ledger() }), 732);
@@ -208,7 +211,7 @@ fn a_worst_case_knows_earlier_raises_the_hour_and_the_chance_in_few_events() {
     // Where the room is less than that, it bounds, and what is in flight comes on top: a minute of 0.17 EUR, threefold by raise
     // and traffic, and with chance, less what the rate foretold.
     let near = LedgerView { event_micros: 10_000, day_ceiling_micros: 121 * EUR, ..ledger() };
-    assert_eq!(cents(&near), 194);
+    assert_eq!((cents(&near), raised(&near).worst_case_micros() / 10_000), (100, 194));
 }
 
 #[test]
@@ -270,13 +273,13 @@ fn a_return_target_spends_more_when_it_falls() {
     let wide = LedgerView { day_ceiling_micros: 100_000 * EUR, allowance_micros: 100_000 * EUR, ..ledger() };
     let worst_case = |action| {
         let proposal = Proposal { approved: true, ..propose(action, Reason::Target) };
-        emitted(check(&proposal, &limits(), &wide, NOON)).worst_case_micros()
+        emitted(check(&proposal, &limits(), &wide, NOON)).lease_spend_micros()
     };
     let (lower_return, dearer) =
         (worst_case(Action::SetTargetRoas(450_000.0)), worst_case(Action::SetTargetCpa(550_000.0)));
     assert!(dearer < lower_return, "a tenth less of return is a ninth more of bid");
     let since = |mildest| LedgerView { mildest_of_rate: Some(mildest), ..wide };
-    let after = |mildest| emitted(check(&lower, &limits(), &since(mildest), NOON)).worst_case_micros();
+    let after = |mildest| emitted(check(&lower, &limits(), &since(mildest), NOON)).lease_spend_micros();
     assert!(after(500_000) < after(600_000), "the rate was spent with less bid than now");
     assert_eq!((command.value_ppm(), command.fallback().unwrap().value), (Some(450_000), 500_000));
     let higher = Proposal { approved: true, ..propose(Action::SetTargetRoas(550_000.0), Reason::Target) };
@@ -502,7 +505,8 @@ fn all_rules_hold(
         prop_assert!(!ledger.increases_held);
         let exposed = ledger.exposure.exposed_micros().max(0);
         let room = ledger.day_ceiling_micros.max(0).saturating_sub(exposed).max(0);
-        prop_assert!(checked.worst_case_micros().min(room) <= ledger.allowance_micros);
+        prop_assert!(checked.worst_case_micros() >= room);
+        prop_assert!(checked.lease_spend_micros().is_none_or(|spend| spend <= ledger.allowance_micros.min(room)));
         prop_assert!(ledger.exposure.exposed_micros() < ledger.day_ceiling_micros);
     }
     prop_assert!(checked.worst_case_micros() >= 0);

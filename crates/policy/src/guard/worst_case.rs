@@ -1,12 +1,13 @@
 //! What silence from now on could still cost in this day (section 12).
 //!
-//! The room below the day's ceiling; where a lease ends the value earlier, no more than the fastest rate seen until that
-//! end. Both with what nobody can know: traffic that doubles beyond its usual shape, a bid that rose since the rate was
-//! taken and is answered by its fourth power, and the chance in small counts of events. A rate of nothing bounds nothing:
-//! after a pause or a silent hour nobody knows what comes.
+//! Printed is the room below the day's ceiling, and what is in flight when a pause acts there: a lease ends, but the value
+//! that it falls back to spends on, and no rate seen so far bounds a market that turns (prices that collapse while a raise
+//! lives were seen to spend eight times what the rate foretold).
 //!
-//! The ceiling itself is passed by what is in flight when a pause acts: where that is more than the rate foretold, it is
-//! part of the worst case, and no reason to hold a raise, which would be held for it at every end of a day.
+//! A raise is judged by what may come until its lease ends, at the fastest rate seen: with traffic that doubles beyond its
+//! usual shape, a bid that rose since the rate was taken and is answered by its fourth power, and the chance in small counts
+//! of events. A rate of nothing bounds nothing: after a pause or a silent hour nobody knows what comes. What is in flight at
+//! the ceiling is no reason to hold a raise, which would be held for it at every end of a day.
 
 use crate::arithmetic::{half_to_even, of_ppm, ppm};
 use crate::pressure::Exposure;
@@ -36,14 +37,14 @@ pub struct WorstCase {
 /// What silence could cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Silence {
-    /// Below the ceiling: this a raise must find within its allowance.
-    pub below_ceiling_micros: i64,
-    /// With what may be in flight when the ceiling is met: this is printed.
+    /// Until the value's life ends, by the fastest rate and below the ceiling: this a raise must find within its allowance.
+    pub lease_micros: i64,
+    /// Until the day ends, with what may be in flight when the ceiling is met: this is printed.
     pub worst_case_micros: i64,
 }
 
 impl Silence {
-    /// The room below the ceiling, and beyond it what is in flight; capped by the rate until the end.
+    /// The room below the ceiling, and beyond it what is in flight; for a lease the room, capped by the rate until its end.
     pub fn of(input: &WorstCase, settings: &Settings) -> Silence {
         let room = input.day_ceiling_micros.max(0).saturating_sub(input.exposure.exposed_micros().max(0)).max(0);
         let rate = &input.exposure.rate_max;
@@ -56,7 +57,7 @@ impl Silence {
             0 => i64::MAX,
             expected => most(expected, answer, input.event_micros, settings),
         };
-        Silence { below_ceiling_micros: by_rate.min(room), worst_case_micros: by_rate.min(room.saturating_add(beyond)) }
+        Silence { lease_micros: by_rate.min(room), worst_case_micros: room.saturating_add(beyond) }
     }
 }
 

@@ -150,6 +150,7 @@ const TERMS = {
   window_spend_at_bid_micros: "The window's spend, had its bid been the loop's",
   error_ppm: "Deviation from the need",
   gain_ppm: "Gain of the controller",
+  lease_spend_micros: "Spend until the raise ends, at twice the fastest rate",
   step_micro_nats: "Step of the bid",
   propensity_ppm: "Propensity",
   budget_log_bid_micro_nats: "Bid that the budget asks for",
