@@ -353,8 +353,10 @@ impl Desk<'_> {
         if let Some(block) = evaluation.block.filter(|_| raises) {
             return self.note("bid", block.as_str());
         }
+        let returns = evaluation.step.as_ref().is_ok_and(|step| step.returns);
         let reason = match (composed.binding, raises) {
             (Binding::Target, _) => Reason::Target,
+            _ if returns => Reason::DayStarted,
             (_, true) => Reason::PacingBehind,
             (_, false) => Reason::PacingAhead,
         };

@@ -6,7 +6,7 @@
 use crate::controller::{Controller, State};
 
 /// First bytes of a snapshot; the last is the format version.
-pub(crate) const MAGIC: [u8; 4] = *b"PLC\x10";
+pub(crate) const MAGIC: [u8; 4] = *b"PLC\x11";
 
 /// A state as it was when it was frozen.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use crate::ledger::{AccountLedger, CampaignLedger, Lever};
 use crate::pacing::bid_ceiling;
 use crate::picture::Picture;
 use model::time::{HOUR_MS, Millis};
+use policy::arithmetic::bid_micros;
 use policy::explain::Reason;
 use policy::gates::{Gate, GateInput, SpecView, pass};
 use policy::guard::{BreakerCause, BreakerCounts, LedgerView, Limits, Mode, breaker};
@@ -135,6 +136,7 @@ impl Desk<'_> {
             in_force: slot.confirmed.or(given),
             hour_ago: at(self.now.saturating_sub(HOUR_MS)),
             at_day_start: at(case.picture.day.start),
+            day_before: case.pacing.memory.home.filter(|_| lever == Lever::Bid).and_then(|bid| bid_micros(bid).ok()),
             // The controller sets no return targets.
             mildest_of_rate: slot.lowest_since(case.picture.rate_began()).or(given),
             baseline: given,

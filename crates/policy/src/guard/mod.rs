@@ -108,6 +108,8 @@ pub struct LedgerView {
     pub hour_ago: Option<i64>,
     /// Value in force at the local day's start.
     pub at_day_start: Option<i64>,
+    /// Value that bought the middle of the day before: to go back there is no rise of the day.
+    pub day_before: Option<i64>,
     /// Value with which the platform bid least since the span of r_max began, what the rate was spent with: the lowest bid
     /// or cost target, the highest return target.
     pub mildest_of_rate: Option<i64>,

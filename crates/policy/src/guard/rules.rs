@@ -121,13 +121,15 @@ fn steps(
 ) -> Result<(), GuardHold> {
     let value = draft.value.unwrap_or(in_force);
     let bases = [in_force, ledger.hour_ago.unwrap_or(in_force), ledger.at_day_start.unwrap_or(in_force)];
+    let usual = bases[2].max(ledger.day_before.unwrap_or(0));
     let edits = [(Edit::StepUp, Edit::StepDown), (Edit::HourUp, Edit::HourDown), (Edit::DayUp, Edit::DayDown)];
     let shares = shares(&proposal.action, limits.settings);
     let unit = limits.unit.max(1);
-    for ((base, (up_edit, down_edit)), share) in bases.into_iter().zip(edits).zip(shares) {
+    let highs = [bases[0], bases[1], usual];
+    for (((base, risen_from), (up_edit, down_edit)), share) in bases.into_iter().zip(highs).zip(edits).zip(shares) {
         let Some((up, down)) = share else { continue };
         let value = draft.value.unwrap_or(in_force);
-        let high = base.max(0).saturating_add(share_of(base, up).max(unit));
+        let high = risen_from.max(0).saturating_add(share_of(risen_from, up).max(unit));
         let low = base.max(0).saturating_sub(share_of(base, down).max(unit));
         if value > in_force && value > high {
             draft.set(high.max(in_force), up_edit);

@@ -82,7 +82,7 @@ fn a_small_raise_passes_rounded_down_and_falls_back_to_the_harmless_value() {
     assert_eq!(command.fallback(), Some(Fallback { value: 400_000, when_ms: NOON + 5 * MINUTE }));
     assert_eq!((command.expires_at_ms(), command.lease_until_ms()), (NOON + 5 * MINUTE, Some(NOON + 5 * MINUTE)));
     // 10 EUR an hour for five minutes, traffic doubled, the bid's rise by a tenth to the fourth power: 2.44 EUR.
-    assert_eq!(command.worst_case_micros() / 10_000, 244);
+    assert_eq!(command.lease_spend_micros().map(|spend| spend / 10_000), Some(244));
 }
 
 #[test]
@@ -178,6 +178,26 @@ fn emergencies_skip_cool_down_and_limits_on_cuts_and_nothing_else() {
     // A clock that jumped back is no reason to talk.
     let ahead = LedgerView { last_command_ms: Some(NOON + HOUR), ..ledger() };
     assert_eq!(held(check(&bid(0.45), &limits(), &ahead, NOON)), "cool_down");
+}
+
+#[test]
+fn a_day_s_rise_is_counted_from_the_day_before_where_an_evening_had_cut_the_bid() {
+    let limits = Limits { ceiling: Some(5 * EUR), ..limits() };
+    let evening = LedgerView {
+        in_force: Some(290_000),
+        hour_ago: Some(270_000),
+        at_day_start: Some(200_000),
+        mildest_of_rate: None,
+        ..ledger()
+    };
+    let value = |ledger: &LedgerView| emitted(check(&bid(0.34), &limits, ledger, NOON)).value_micros();
+    assert_eq!(value(&evening), Some(300_000), "half more than where the day began");
+    assert_eq!(
+        value(&LedgerView { day_before: Some(500_000), ..evening.clone() }),
+        Some(330_000),
+        "a unit below the hour's limit"
+    );
+    assert_eq!(value(&LedgerView { day_before: Some(100_000), ..evening }), Some(300_000), "never less");
 }
 
 #[test]
@@ -372,6 +392,7 @@ fn any_ledger() -> impl Strategy<Value = LedgerView> {
             in_force: v[0],
             hour_ago: v[1],
             at_day_start: v[2],
+            day_before: v[3].or(v[0]),
             baseline: v[3],
             mildest_of_rate: v[2].or(v[1]),
             traffic_of_lease: n[9] as f64 / n[10] as f64,
@@ -428,6 +449,7 @@ fn likely() -> impl Strategy<Value = (Proposal, Limits<'static>, LedgerView)> {
                 in_force: Some(in_force),
                 hour_ago: bases[0],
                 at_day_start: bases[1],
+                day_before: bases[0].or(bases[2]),
                 period_left_micros: bases[2],
                 account_increases_hour_micros: n[0] / 10,
                 account_budgets_micros: n[1] * 2,
@@ -521,7 +543,8 @@ fn all_rules_hold(
         let one = |base: i64, share: f64| ((base.max(0) as f64 * share) as i64).max(unit).saturating_add(1);
         if value > in_force {
             prop_assert!(value <= in_force.saturating_add(one(in_force, 0.20)));
-            for (base, share) in [(ledger.hour_ago, 0.25), (ledger.at_day_start, 0.50)] {
+            let day = ledger.at_day_start.unwrap_or(in_force).max(ledger.day_before.unwrap_or(0));
+            for (base, share) in [(ledger.hour_ago, 0.25), (Some(day), 0.50)] {
                 let base = base.unwrap_or(in_force).max(0);
                 prop_assert!(value <= base.saturating_add(one(base, share)));
             }

@@ -5,9 +5,13 @@
 //! The gain grows with the error's distance from what counts of events explain: chance is followed slowly, a halved budget
 //! or a dearer market at once. That a quick loop does not overshoot is owed to the window, which tells what it would have
 //! cost at the bid that the loop stands at.
+//!
+//! A day begins with the bid that bought the middle of the day before. What was bid in its last hours followed what
+//! was left of that day's money, and what is left of a day is mostly chance: carried over midnight, a low bid of 300 events
+//! a day cost half of the next day (the guard lets a bid rise by so much from where a day began).
 
 use super::{Input, Memory, Pressure, Step, admitted, moved, need};
-use crate::arithmetic::finite;
+use crate::arithmetic::{NAT, finite, half_to_even, ppm};
 use crate::hold::Hold;
 use crate::settings::Pressure as Settings;
 
@@ -16,14 +20,60 @@ use crate::settings::Pressure as Settings;
 pub struct Linear;
 
 impl Pressure for Linear {
-    fn evaluate(&self, input: &Input, _memory: &mut Memory, settings: &Settings) -> Result<Step, Hold> {
+    fn evaluate(&self, input: &Input, memory: &mut Memory, settings: &Settings) -> Result<Step, Hold> {
         let bounds = admitted(input, settings)?;
+        remember(input, memory);
         let need = need(input)?;
         let error = error(need, input, settings)?;
-        let gain = (gain(input, settings)? * surprise(need, input, settings)).min(settings.gain_max);
+        let surprise = surprise(need, input, settings);
+        if let Some(way) = way_home(input, memory, error, surprise) {
+            // Few commands: as far as the bid in force may be left behind.
+            let step = way.clamp(-settings.wind_up_max, settings.wind_up_max);
+            return Ok(Step { returns: true, ..moved(input, bounds, step, error, 1.0)? });
+        }
+        let gain = (gain(input, settings)? * surprise).min(settings.gain_max);
         let wanted = (gain * error / settings.elasticity).clamp(-settings.step_down_max, settings.step_up_max);
         moved(input, bounds, wanted, error, gain)
     }
+}
+
+/// Parts of the plan between which a day's bid is remembered: before it few events tell anything, after it what is left of
+/// the day's money is mostly chance.
+const MIDDLE: [f64; 2] = [0.35, 0.85];
+/// So much of the plan, in parts per million, must have been seen there.
+const MIDDLE_SEEN_PPM: i64 = 250_000;
+/// As near as this, in nats, the bid is back: no command is worth less.
+const HOME_NATS: f64 = 0.05;
+
+/// Notes the bid that the loop stands at, by the part of the plan that it bought; a new day takes the mean as its home.
+fn remember(input: &Input, memory: &mut Memory) {
+    let since = memory.since(input);
+    if since.new_day {
+        let follows = memory
+            .day_start_ms
+            .is_some_and(|day| input.day_start_ms.saturating_sub(day) < input.day_ms.saturating_add(input.day_ms / 2));
+        let seen = follows && memory.signals >= MIDDLE_SEEN_PPM;
+        memory.home = seen.then(|| half_to_even(memory.signal_sum / memory.signals as f64).ok()).flatten();
+        memory.is_returning = memory.home.is_some();
+        (memory.signal_sum, memory.signals) = (0.0, 0);
+    }
+    let done = 1.0 - input.share_left;
+    if (MIDDLE[0]..=MIDDLE[1]).contains(&done) {
+        let weight = ppm(since.share);
+        memory.signal_sum += weight as f64 * input.log_bid as f64;
+        memory.signals = memory.signals.saturating_add(weight);
+    }
+    memory.note(input);
+}
+
+/// How far, in nats, the bid still has to return. The way ends there, where the middle of the day begins, and where more than chance
+/// speaks against it.
+fn way_home(input: &Input, memory: &mut Memory, error: f64, surprise: f64) -> Option<f64> {
+    let home = memory.home.filter(|_| memory.is_returning)?;
+    let way = home.saturating_sub(input.log_bid) as f64 / NAT;
+    let is_refuted = surprise > 1.0 && way * error < 0.0;
+    memory.is_returning = way.abs() > HOME_NATS && 1.0 - input.share_left < MIDDLE[0] && !is_refuted;
+    memory.is_returning.then_some(way)
 }
 
 fn error(need: f64, input: &Input, settings: &Settings) -> Result<f64, Hold> {
@@ -90,6 +140,66 @@ mod tests {
 
     fn evaluate(input: Input) -> Result<Step, Hold> {
         Linear.evaluate(&input, &mut Memory::default(), &Settings::default())
+    }
+
+    /// Plays a day of evaluations with this bid in the middle of its plan and another at its ends.
+    fn lived(memory: &mut Memory, day: i64, middle: i64, ends: i64) {
+        for minute in (0..24 * 60).step_by(5).skip(1) {
+            let done = minute as f64 / 1_440.0;
+            let bid = if (MIDDLE[0]..=MIDDLE[1]).contains(&done) { middle } else { ends };
+            memory.is_returning = false;
+            let input = Input { share_left: 1.0 - done, log_bid: log_bid(bid).unwrap(), ..of_day(day) };
+            Linear.evaluate(&input, memory, &Settings::default()).unwrap();
+        }
+    }
+
+    fn of_day(day: i64) -> Input {
+        Input {
+            day_start_ms: day * 1_440 * MINUTE,
+            day_ms: 1_440 * MINUTE,
+            share_left: 0.99,
+            window_spend_micros: 5 * EUR,
+            ..noon()
+        }
+    }
+
+    #[test]
+    fn a_day_begins_with_the_bid_that_bought_the_middle_of_the_day_before() {
+        let mut memory = Memory::default();
+        lived(&mut memory, 1, EUR / 2, EUR / 5);
+        assert_eq!(memory.home, None, "nothing is known before the first day");
+        let mut stands = log_bid(EUR / 5).unwrap();
+        let mut steps = 0;
+        loop {
+            let input = Input { log_bid: stands, ..of_day(2) };
+            let step = Linear.evaluate(&input, &mut memory, &Settings::default()).unwrap();
+            if !step.returns {
+                break;
+            }
+            assert!((step.log_bid - stands).abs() <= 200_000);
+            (stands, steps) = (step.log_bid, steps + 1);
+        }
+        // ln(0.5 / 0.2) is 0.92: five steps of at most 0.20, but for what the edges of the middle remember of the ends.
+        assert!(steps == 5 && (stands - log_bid(EUR / 2).unwrap()).abs() < 20_000, "{steps} {stands}");
+    }
+
+    #[test]
+    fn no_way_leads_back_against_the_evidence_or_into_the_middle_of_the_day_or_after_days_away() {
+        let mut memory = Memory::default();
+        lived(&mut memory, 1, EUR / 2, EUR / 5);
+        let stands = log_bid(EUR / 5).unwrap();
+        let returns = |input: Input, memory: &Memory| {
+            Linear.evaluate(&input, &mut memory.clone(), &Settings::default()).unwrap().returns
+        };
+        let next = Input { log_bid: stands, ..of_day(2) };
+        assert!(returns(next.clone(), &memory));
+        assert!(!returns(Input { window_spend_micros: 100 * EUR, share_left: 0.9, ..next.clone() }, &memory));
+        assert!(!returns(Input { share_left: 0.6, ..next.clone() }, &memory));
+        assert!(!returns(Input { log_bid: log_bid(EUR / 2).unwrap(), ..next.clone() }, &memory));
+        assert!(!returns(Input { day_start_ms: 4 * 1_440 * MINUTE, ..next }, &memory));
+        // Half a middle tells too little.
+        let half = Memory { signals: MIDDLE_SEEN_PPM - 1, ..memory };
+        assert!(!returns(Input { log_bid: stands, ..of_day(2) }, &half));
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Method {
     }
 }
 
-/// What a published method remembers of its last move; the default needs none.
+/// What a method remembers of its last move.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
     /// D0 of the day of its last move.
@@ -123,8 +123,12 @@ pub struct Memory {
     pub error_sum: f64,
     /// Sum of its signals of the day, and how many.
     pub signal_sum: f64,
-    /// How many.
+    /// How many, or how heavy.
     pub signals: i64,
+    /// The default's: the log-bid that bought the middle of the day before.
+    pub home: Option<LogBid>,
+    /// The bid is still to return to it.
+    pub is_returning: bool,
 }
 
 /// What happened since a method's last move.
@@ -211,6 +215,7 @@ fn moved(input: &Input, bounds: (LogBid, LogBid), wanted: f64, error: f64, gain:
         gain,
         step,
         blocked,
+        returns: false,
         at_max: log_bid >= high && wanted > 0.0,
         at_min: log_bid <= low && wanted < 0.0,
     })
@@ -289,6 +294,8 @@ pub struct Step {
     pub step: f64,
     /// What kept the bid from rising, if something did.
     pub blocked: Option<Block>,
+    /// The bid returns to that of the day before, whatever the need.
+    pub returns: bool,
     /// The bid is at the campaign's highest and wants up.
     pub at_max: bool,
     /// The bid is at the campaign's lowest and wants down.
