@@ -193,7 +193,7 @@ fn a_day_s_rise_is_counted_from_the_day_before_where_an_evening_had_cut_the_bid(
     let value = |ledger: &LedgerView| emitted(check(&bid(0.34), &limits, ledger, NOON)).value_micros();
     assert_eq!(value(&evening), Some(300_000), "half more than where the day began");
     assert_eq!(
-        value(&LedgerView { day_before: Some(500_000), ..evening.clone() }),
+        value(&LedgerView { day_before: Some(500_000), ..evening }),
         Some(330_000),
         "a unit below the hour's limit"
     );

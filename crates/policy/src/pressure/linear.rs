@@ -189,7 +189,7 @@ mod tests {
         lived(&mut memory, 1, EUR / 2, EUR / 5);
         let stands = log_bid(EUR / 5).unwrap();
         let returns = |input: Input, memory: &Memory| {
-            Linear.evaluate(&input, &mut memory.clone(), &Settings::default()).unwrap().returns
+            Linear.evaluate(&input, &mut { *memory }, &Settings::default()).unwrap().returns
         };
         let next = Input { log_bid: stands, ..of_day(2) };
         assert!(returns(next.clone(), &memory));
