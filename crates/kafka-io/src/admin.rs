@@ -59,7 +59,7 @@ impl TopicFacts {
     }
 
     /// The largest batch that is taken, in bytes as they are sent.
-    pub fn max_message_bytes(&self) -> Option<i64> {
+    pub fn max_message_bytes(&self) -> Option<u64> {
         self.setting("max.message.bytes")?.parse().ok()
     }
 

@@ -205,8 +205,9 @@ fn first_name(name: &str) -> &str {
     ALIASES.iter().find(|(other, _)| *other == name).map_or(name, |(_, first)| first)
 }
 
-/// The client's largest batch as it comes; the topics' `max.message.bytes` are judged by it.
-const BATCH_BYTES: u64 = 1_000_000;
+/// The client's largest batch as it comes, of one record or of many: a topic or a client that takes less refuses what we
+/// write again and again.
+pub const BATCH_BYTES: u64 = 1_000_000;
 
 /// The client's second names, and the first ones.
 const ALIASES: &[(&str, &str)] = &[

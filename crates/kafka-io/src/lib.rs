@@ -48,7 +48,7 @@ mod witness;
 
 pub use admin::{Admin, TopicFacts, TopicPlan};
 pub use committer::{Committer, CommitterSettings, EXIT_HUNG, OffsetOut, OutRecord, Outcome, Transaction};
-pub use connection::Connection;
+pub use connection::{BATCH_BYTES, Connection};
 pub use failpoint::Failpoints;
 pub use fault::{Error, Fault};
 pub use mock::MockBroker;

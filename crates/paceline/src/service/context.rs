@@ -96,9 +96,11 @@ impl From<kafka_io::Error> for Failure {
             Fault::Credentials => (Kind::Setup, "check kafka.properties: security.protocol, sasl.* and ssl.*"),
             Fault::TopicMissing => (Kind::Setup, "create the topics with `paceline topics apply`"),
             Fault::NotAuthorised => (Kind::Setup, "grant the permissions that `paceline topics plan` lists"),
-            Fault::TooLarge => {
-                (Kind::Setup, "raise max.message.bytes of the topic to what `paceline topics plan` asks for")
-            }
+            Fault::TooLarge => (
+                Kind::Setup,
+                "raise max.message.bytes of that topic, to 1000000 at least where Paceline writes, and message.max.bytes in \
+                 kafka.properties where it is set",
+            ),
             Fault::Settings => (Kind::Setup, "correct the configuration"),
             Fault::OffsetGone => (Kind::Setup, "retention has passed the position; see `paceline run --accept-loss`"),
             Fault::Stopped => (Kind::Stopped, "start it again; it takes up from the journal"),

@@ -102,8 +102,8 @@ impl Recopy {
 }
 
 fn read_all(context: &Context, places: &[(ControlTopic, TopicPartition)], into: &SyncSender<Weighed>) -> Outcome {
-    // Not the worker's thread: its reading says nothing of a take-over that goes on meanwhile.
     let journal_partitions = usize::try_from(context.settings.journal_partitions).unwrap_or(1);
+    // Not the worker's thread: its reading says nothing of a take-over that goes on meanwhile.
     let mut reader = context.reader("recopy", PATIENCE)?.watched_by(|_| {});
     for (topic, place) in places {
         let mut last_words = LastWords::default();
@@ -119,8 +119,8 @@ fn read_all(context: &Context, places: &[(ControlTopic, TopicPartition)], into: 
                 record: fact,
             };
             let partitions = if copy.record.account_id().is_some() { 1 } else { journal_partitions };
-            let sized = (record.payload.map_or(0, <[u8]>::len) * partitions, copy);
-            match last_words.take(sized).map(|sized| into.send(sized)) {
+            let weighed = (record.payload.map_or(0, <[u8]>::len) * partitions, copy);
+            match last_words.take(weighed).map(|weighed| into.send(weighed)) {
                 Some(Err(_)) => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             }

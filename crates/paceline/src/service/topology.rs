@@ -3,7 +3,7 @@
 use super::position_note::PositionNote;
 use crate::failure::{Failure, Outcome};
 use crate::settings::{Settings, Topics};
-use kafka_io::{Admin, LogReader, TopicFacts, TopicPartition};
+use kafka_io::{Admin, BATCH_BYTES, LogReader, TopicFacts, TopicPartition};
 use model::event::EventKind;
 use model::fact::ControlTopic;
 use model::time::DAY_MS;
@@ -28,7 +28,7 @@ pub struct TopicNeed {
     /// Whether a wrong timestamp type refuses the start or is a warning.
     pub append_time_required: bool,
     /// Least size of a batch that the topic must take; `None` where Paceline does not write.
-    pub batch_bytes: Option<i64>,
+    pub batch_bytes: Option<u64>,
     /// Who writes it, for the permissions list.
     pub writer: &'static str,
     /// Who reads it.
@@ -41,9 +41,6 @@ const JOURNAL_RETENTION_MS: i64 = 35 * DAY_MS;
 const EPOCHS_RETENTION_MS: i64 = 31 * DAY_MS;
 /// Dead letters hold original bytes, which may be personal: long enough to mend, no longer.
 const DEAD_LETTER_RETENTION_MS: i64 = 7 * DAY_MS;
-
-/// The client's largest batch, of one record or of many: a topic that takes less refuses what we write again and again.
-const BATCH_BYTES: i64 = 1_000_000;
 
 /// All topics, in the order an event flows.
 pub fn needs(settings: &Settings, event_partitions: i32) -> Vec<TopicNeed> {

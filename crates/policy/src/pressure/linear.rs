@@ -8,7 +8,7 @@
 //!
 //! A day begins with the bid that bought the middle of the day before. What was bid in its last hours followed what
 //! was left of that day's money, and what is left of a day is mostly chance: carried over midnight, a low bid of 300 events
-//! a day cost half of the next day (the guard lets a bid rise by so much from where a day began).
+//! a day cost half of the next day, since the guard limits how far a bid rises from where a day began.
 
 use super::{Input, Memory, Pressure, Step, admitted, moved, need};
 use crate::arithmetic::{NAT, finite, half_to_even, ppm};
@@ -66,8 +66,8 @@ fn remember(input: &Input, memory: &mut Memory) {
     memory.note(input);
 }
 
-/// How far, in nats, the bid still has to return. The way ends there, where the middle of the day begins, and where more than chance
-/// speaks against it.
+/// How far, in nats, the bid still has to return. The way ends there, where the middle of the day begins, and where more
+/// than chance speaks against it.
 fn way_home(input: &Input, memory: &mut Memory, error: f64, surprise: f64) -> Option<f64> {
     let home = memory.home.filter(|_| memory.is_returning)?;
     let way = home.saturating_sub(input.log_bid) as f64 / NAT;

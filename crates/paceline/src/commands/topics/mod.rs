@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// `max.message.bytes` of a broker that nobody has changed: asked for by name, so that a smaller one of the cluster's is not
 /// inherited.
-const BROKER_DEFAULT_BYTES: i64 = 1_048_588;
+const BROKER_DEFAULT_BYTES: u64 = 1_048_588;
 
 /// Between two looks for what was created.
 const KNOWN_WAIT: Duration = Duration::from_millis(100);
