@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -13,7 +14,7 @@ use system_tests::avro::{Fields, schemas};
 use system_tests::deployment::{EVENT_PARTITIONS, JOURNAL_PARTITIONS};
 use system_tests::journal::{self, Checker};
 use system_tests::logs::{self, Entry, Writer};
-use system_tests::recount::{self, Recount};
+use system_tests::recount::{self, Place, Recount};
 use system_tests::truth::{self, Cells};
 use system_tests::watcher::Watcher;
 use system_tests::{Broker, Chance, Deployment, Service, kpis, wait};
@@ -87,6 +88,7 @@ fn kills_restarts_and_a_broker_restart_lose_nothing_and_count_nothing_twice() {
     );
     workers.iter_mut().for_each(Service::stop);
     assert_exact(&journal::check(&deployment), &recount);
+    assert_letters(&deployment, &recount, 0);
     let seen = watcher.finish();
     assert_exact(&seen, &recount);
     assert!(seen.commands > 20, "campaigns were steered: {} commands", seen.commands);
@@ -130,6 +132,21 @@ fn a_torn_cut_is_emitted_again_and_totals_stay_exact() {
         });
         whole.finish(torn, &format!("only {log} holds the cut"));
     }
+    // Journal and cuts are whole, every second dead letter of the last cut is missing.
+    let clock = whole.clocks.iter().copied().filter(|clock| *clock >= whole.clocks[(count / 2) as usize]);
+    let clock = clock.into_iter().find(|clock| whole.letters_of(*clock).len() > 1).expect("a cut refused records");
+    let torn = whole.deployment.twin("torn");
+    whole.copy(&torn, |entry| journal::clock(entry) <= clock);
+    let lacking: Vec<Place> = whole.letters_of(clock).into_iter().step_by(2).collect();
+    let ends = whole.ends_at(clock);
+    whole.copy_letters(&torn, |place| {
+        let is_read = ends.get(&(place.0.clone(), place.1)).is_some_and(|end| place.2 < *end);
+        is_read && !lacking.contains(place) && place.0 != whole.deployment.topic("feedback")
+    });
+    let named = torn.clone();
+    whole.finish(torn, &format!("{} dead letters of the cut are missing", lacking.len()));
+    assert_letters(&named, &whole.recount, 1);
+    named.clean();
     // The reverse: the group's positions moved, the logs hold nothing of it. The journal is the truth.
     let clock = whole.clocks[(count / 2) as usize];
     let torn = whole.deployment.twin("torn");
@@ -293,7 +310,8 @@ impl Load {
         let truth = deployment.folder.join("truth.csv");
         let mut command = deployment.command(&["generate", "--campaigns", "60", "--users", "5000", "--for", span]);
         command.args(["--rate", &rate.to_string(), "--seed", &seed.to_string()]);
-        command.args(["--duplicates-ppm", "30000", "--disorder-ppm", "30000", "--late-ppm", "1000", "--truth"]);
+        command.args(["--duplicates-ppm", "30000", "--disorder-ppm", "30000", "--late-ppm", "1000"]);
+        command.args(["--poison-ppm", "10000", "--truth"]);
         let child = command.arg(&truth).stdout(Stdio::piped()).spawn().expect("the binary runs");
         Load { child, truth }
     }
@@ -328,6 +346,9 @@ fn whole_run(broker: &Broker, seed: u64) -> WholeRun {
     let deployment = Deployment::new(broker, "whole");
     let mut service = deployment.start("0");
     let load = Load::start(&deployment, seed, 4_000, "12s");
+    let writer = Writer::open(&deployment.brokers);
+    writer.send(deployment.topic("feedback"), Some(0), Some(b"x"), Some(b"no answer"));
+    writer.flush();
     let (_, expected) = load.finish();
     kpis::wait_for_minutes(&deployment, &expected, LIMIT);
     service.stop();
@@ -349,6 +370,43 @@ impl WholeRun {
             }
         }
         writer.flush();
+    }
+
+    /// Copies what a choice keeps of the dead letters, by where they came from.
+    fn copy_letters(&self, to: &Deployment, keep: impl Fn(&Place) -> bool) {
+        let writer = Writer::open(&to.brokers);
+        for entry in logs::read(&self.deployment.brokers, &[self.deployment.topic("dead_letters")]) {
+            let number = |name: &str| entry.headers[name].parse::<i64>().expect("a coordinate is a number");
+            if keep(&(entry.headers["topic"].clone(), number("partition") as i32, number("offset"))) {
+                writer.copy(&entry, to.topic("dead_letters"));
+            }
+        }
+        writer.flush();
+    }
+
+    /// Ranges that a cut covers, by topic and partition.
+    fn ranges_of(&self, clock: i64) -> BTreeMap<(String, i32), std::ops::Range<i64>> {
+        let cut = self.journal.iter().find(|entry| journal::clock(entry) == clock).expect("the cut is in the journal");
+        let (_, record) = schemas().decode(cut.bytes()).expect("a record of ours decodes");
+        let range = |range: &apache_avro::types::Value| {
+            ((range.text("topic").to_owned(), range.long("partition") as i32), range.long("from")..range.long("to"))
+        };
+        record.list("ranges").iter().map(range).collect()
+    }
+
+    /// Events that a cut refused.
+    fn letters_of(&self, clock: i64) -> Vec<Place> {
+        let ranges = self.ranges_of(clock);
+        let is_in = |(topic, partition, offset): &&Place| {
+            ranges.get(&(topic.clone(), *partition)).is_some_and(|range| range.contains(offset))
+        };
+        self.recount.rejected.keys().filter(is_in).cloned().collect()
+    }
+
+    /// How far the sources were read by this cut and those before.
+    fn ends_at(&self, clock: i64) -> BTreeMap<(String, i32), i64> {
+        let cuts = self.clocks.iter().filter(|at| **at <= clock);
+        cuts.flat_map(|at| self.ranges_of(*at)).map(|(place, range)| (place, range.end)).collect()
     }
 
     /// Where the sources stood after a cut, as the group would have them.
@@ -384,6 +442,16 @@ fn assert_exact(checker: &Checker, recount: &Recount) {
     checker.assert_clean();
     assert!(checker.journal_records > 0);
     truth::compare(&checker.minutes, &recount.minutes).expect("the journal's sums equal the recount");
+}
+
+/// Each refused record is on the dead-letter topic, once; and so many that are no events.
+fn assert_letters(deployment: &Deployment, recount: &Recount, facts: usize) {
+    let (letters, feedback) = (recount::dead_letters(deployment), deployment.topic("feedback"));
+    let (of_facts, of_events): (Vec<&Place>, Vec<&Place>) = letters.keys().partition(|(topic, ..)| topic == feedback);
+    assert_eq!(of_facts.len(), facts, "what is no answer of a platform");
+    let refused: Vec<&Place> = recount.rejected.keys().collect();
+    assert!(of_events == refused, "{} letters, {} refused", of_events.len(), refused.len());
+    assert!(!letters.is_empty());
 }
 
 fn assert_caught(entries: &[Entry], recount: &Recount, what: &str) {

@@ -42,6 +42,16 @@ fn the_index_leads_to_every_page() {
 }
 
 #[test]
+fn the_operators_page_leads_to_every_runbook() {
+    let page = page("operating.md");
+    let listed: BTreeSet<&str> = links(&page).collect();
+    for path in files_in("deploy/runbooks") {
+        let link = format!("../runbooks/{}", path.file_name().unwrap_or_default().to_string_lossy());
+        assert!(listed.contains(link.as_str()), "{link} is in no row of operating.md");
+    }
+}
+
+#[test]
 fn every_number_of_the_default_policy_stands_in_its_table_with_its_default() {
     let page = page("policies.md");
     let (mut table, mut faults, mut seen) = (String::new(), Vec::new(), 0);

@@ -79,7 +79,7 @@ pub enum Command {
     Rules(RulesCommand),
     /// Send events of the simulated market to the topics, for load and trials
     Generate(Generate),
-    /// Send event files (CSV with a column map, JSON lines, Avro object container files) to the topics
+    /// Send files of events or reports (CSV with a column map, JSON lines, Avro, Parquet) to the topics
     Import(Import),
     /// Print records of a topic as JSON lines
     Tap(Tap),
@@ -172,7 +172,7 @@ pub struct Check {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub config: ConfigFiles,
-    /// Only the files and variables, not the cluster and ports
+    /// Only the settings, from files and PACELINE__ variables; leave out what surrounds them: broker, topics, ports
     #[arg(long)]
     pub no_environment: bool,
     /// Form of the result

@@ -97,8 +97,8 @@ pub struct Delay {
     /// Clicks (CSV): click_id,campaign,click_ts_ms,conversion_ts_ms
     #[arg(long, value_name = "FILE")]
     pub input: PathBuf,
-    /// The instant of the look (epoch ms): nothing later exists
-    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
+    /// The instant of the look (a date, RFC 3339 or epoch ms): nothing later exists
+    #[arg(long, value_name = "INSTANT", allow_negative_numbers = true)]
     pub as_of: String,
     /// Within which time a conversion counts, in whole days
     #[arg(long, value_name = "DURATION", default_value = "30d")]

@@ -97,7 +97,11 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "paceline proposals undo 1c9c8d4cb70e4947a5039490655a686f --reason \"wrong season\"",
     ),
     ("token new", "For who decides proposals", "paceline token new --role approver --name ann"),
-    ("simulate", "Twenty markets of one trial", "paceline simulate --scenario trials/s01.toml --seeds 20"),
+    (
+        "simulate",
+        "Twenty markets of one trial",
+        "paceline simulate --scenario crates/market/trials/s1-*.toml --seeds 20",
+    ),
     (
         "analyze attribute",
         "Credit by removal effects",
@@ -107,7 +111,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     (
         "analyze delay",
         "Conversions that are still to come",
-        "paceline analyze delay --input clicks.csv --as-of 1795132800000",
+        "paceline analyze delay --input clicks.csv --as-of 2026-11-20",
     ),
     ("analyze allocate", "The best split of a budget", "paceline analyze allocate --input curves.json"),
     ("analyze ltv", "Purchases of the next year", "paceline analyze ltv --input customers.csv --predict 52"),

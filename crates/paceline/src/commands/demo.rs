@@ -11,6 +11,7 @@ use crate::cli::{Demo, Role};
 use crate::clock::Clock;
 use crate::failure::{Failure, Outcome};
 use crate::http::{self, Shared};
+use crate::published::CampaignView;
 use crate::service;
 use crate::service::context::{Context, Stop};
 use crate::service::topology::{Topology, needs};
@@ -89,8 +90,7 @@ pub fn run(arguments: &Demo) -> Outcome {
     if let Some(page) = addresses.first() {
         eprintln!("the dashboard is at http://{page}/");
     }
-    let scenario = Scenario::demo(arguments.seed, start_ms, flight_ms);
-    let mut world = World::open(&context, scenario, policy, arguments.seed)?;
+    let mut world = World::open(&context, arguments.seed, policy, start_ms, flight_ms)?;
     let service = {
         let context = context.clone();
         std::thread::spawn(move || service::run(&context, Role::All))
@@ -205,6 +205,9 @@ struct World {
     sender: Sender,
     buyer: SourceConsumer,
     payload: Vec<u8>,
+    start_ms: Millis,
+    flight_ms: Millis,
+    /// Up to here the market has been played.
     until_ms: Millis,
     told: Told,
 }
@@ -222,7 +225,8 @@ struct Told {
 }
 
 impl World {
-    fn open(context: &Context, scenario: Scenario, policy: String, seed: u64) -> Outcome<Self> {
+    fn open(context: &Context, seed: u64, policy: String, start_ms: Millis, flight_ms: Millis) -> Outcome<Self> {
+        let scenario = Scenario::demo(seed, start_ms, flight_ms);
         let topics = &context.settings.topics;
         let connection = connect(&context.settings, "demo");
         let membership = Membership { group: "demo-ad-buyer".into(), instance: None };
@@ -235,7 +239,9 @@ impl World {
             sender: Sender::start(&connection)?,
             buyer,
             payload: Vec::new(),
-            until_ms: 0,
+            start_ms,
+            flight_ms,
+            until_ms: start_ms,
             told: Told::default(),
         };
         let now_ms = context.clock.now_ms();
@@ -268,7 +274,7 @@ impl World {
             self.tell(context);
             if table_at.elapsed() >= TABLE_EVERY {
                 table_at = Instant::now();
-                table(context, &self.market.totals(), now_ms);
+                table(context, now_ms);
             }
             self.until_ms = now_ms;
             if now_ms >= end_ms {
@@ -379,6 +385,8 @@ impl World {
             "seed": seed,
             "events": self.market.events(),
             "wall_seconds": wall_seconds,
+            "market_ms": self.until_ms.saturating_sub(self.start_ms),
+            "flight_ms": self.flight_ms,
             "commands_issued": self.told.commands.len(),
             "commands_applied": counts.applied,
             "proposals_made": self.told.proposals.len(),
@@ -489,22 +497,34 @@ fn campaigns(with: &Totals, without: &Totals) -> Value {
     Value::Array(rows.collect())
 }
 
-fn table(context: &Context, totals: &Totals, now_ms: Millis) {
-    eprintln!("{}  campaign          spend of budget so far        pace      bound by  clicks", time(now_ms));
-    let views: BTreeMap<String, _> =
-        context.published.campaigns().into_iter().map(|view| (view.campaign_id.clone(), view)).collect();
-    for campaign in &totals.campaigns {
-        let view = views.get(&campaign.campaign_id);
-        eprintln!(
-            "              {:<16} {:>14} of {:>14}  {:<9} {:<8} {:>7}",
-            campaign.campaign_id,
-            money(campaign.spend_micros, &campaign.currency),
-            money(campaign.budget_micros, &campaign.currency),
-            view.map_or("unknown", |view| &view.pace),
-            view.map_or("none", |view| &view.binding),
-            campaign.clicks,
-        );
-    }
+/// What the service knows of each campaign, all of one row as of one instant: the pace is the spend beside the plan.
+fn table(context: &Context, now_ms: Millis) {
+    eprintln!(
+        "{}  {:<16} {:>14} {:>14} {:>14}  {:<9} {:<8} {:>7}",
+        time(now_ms),
+        "campaign",
+        "spent today",
+        "planned by now",
+        "day's budget",
+        "pace",
+        "bound by",
+        "clicks"
+    );
+    context.published.campaigns().iter().for_each(|view| eprintln!("{:14}{}", "", table_row(view)));
+}
+
+fn table_row(view: &CampaignView) -> String {
+    let amount = |micros: Option<i64>| micros.map_or("none".into(), |micros| money(micros, &view.currency));
+    format!(
+        "{:<16} {:>14} {:>14} {:>14}  {:<9} {:<8} {:>7}",
+        view.campaign_id,
+        money(view.spend_day_micros, &view.currency),
+        amount(view.plan_micros),
+        amount(view.budget_day_micros),
+        view.pace,
+        view.binding,
+        view.clicks_day,
+    )
 }
 
 fn print_summary(summary: &Value) -> Outcome {
@@ -521,6 +541,9 @@ fn print_summary(summary: &Value) -> Outcome {
         (summary["proposals_made"].as_u64().unwrap_or(0), summary["proposals_approved"].as_u64().unwrap_or(0));
     if made > 0 {
         say(&format!("{made} proposals waited for a person, {approved} approved: what nobody approves is not done"))?;
+    }
+    if let Some(words) = ended_early(summary) {
+        say(&words)?;
     }
     say(&format!("{:<12} {:>16} {:>16}", "all in EUR", "with Paceline", "left alone"))?;
     for (word, name) in [
@@ -555,6 +578,19 @@ fn print_summary(summary: &Value) -> Outcome {
         ))?;
     }
     Ok(())
+}
+
+/// What the sums of a part of the flight are worth; `None` of a whole one.
+fn ended_early(summary: &Value) -> Option<String> {
+    let (market_ms, flight_ms) = (summary["market_ms"].as_i64()?, summary["flight_ms"].as_i64()?);
+    (market_ms < flight_ms).then(|| {
+        format!(
+            "ended early, {} into a flight of {}: the budget below is the part that the market's own traffic gives to this \
+             time, which nobody knows beforehand; over- and underspend are judged at the flight's end",
+            span(market_ms),
+            span(flight_ms)
+        )
+    })
 }
 
 fn time(at_ms: Millis) -> String {

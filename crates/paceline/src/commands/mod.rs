@@ -8,7 +8,7 @@ mod campaigns;
 mod check;
 mod config;
 mod conformance;
-mod dead_letters;
+pub mod dead_letters;
 mod demo;
 mod export;
 mod generate;

@@ -1,6 +1,7 @@
 //! A closed cut as one Kafka transaction: journal records, epochs, dead letters, positions.
 
 use super::context::Context;
+use super::letters::Origin;
 use super::position_note::PositionNote;
 use crate::commands::mask;
 use crate::failure::{Failure, Outcome};
@@ -23,8 +24,8 @@ const DEAD_LETTER_KEY_BYTES_MAX: usize = 1_024;
 
 /// A record that was refused, with where it came from.
 pub struct DeadLetter {
-    /// Topic it came from.
-    pub topic: String,
+    /// Topic, partition and offset it came from.
+    pub origin: Origin,
     /// Closed word.
     pub reason: &'static str,
     record: OutRecord,
@@ -90,7 +91,7 @@ impl CutWriter {
             headers,
             timestamp_ms: None,
         };
-        DeadLetter { topic: place.topic.to_string(), reason, record }
+        DeadLetter { origin: (place.topic.to_string(), place.partition, offset), reason, record }
     }
 
     /// What people may see of a dead letter.
@@ -103,9 +104,9 @@ impl CutWriter {
         let payload = letter.record.payload.as_deref().unwrap_or_default();
         LetterView {
             refused_at,
-            topic: letter.topic.clone(),
-            partition: header("partition").parse().unwrap_or(-1),
-            offset: header("offset").parse().unwrap_or(-1),
+            topic: letter.origin.0.clone(),
+            partition: letter.origin.1,
+            offset: letter.origin.2,
             timestamp: header("timestamp").parse().unwrap_or(-1),
             reason: letter.reason.to_owned(),
             detail: mask::unquoted(&header("detail")),
@@ -165,7 +166,7 @@ impl CutWriter {
             let payload = encode(context, RecordName::Epoch, epoch)?;
             transaction.records.push(self.out(&self.epochs, epoch.partition, payload, timestamp_ms));
         }
-        transaction.records.extend(dead.into_iter().map(|letter| OutRecord { timestamp_ms, ..letter.record }));
+        transaction.records.extend(self.letters(context, dead).records);
         let note = PositionNote { clock, event_partitions: Some(context.topology.event_partitions) }.text();
         transaction.offsets = ranges
             .iter()
@@ -176,6 +177,13 @@ impl CutWriter {
             })
             .collect();
         Ok(transaction)
+    }
+
+    /// Dead letters alone, of a cut whose positions have moved.
+    pub fn letters(&self, context: &Context, dead: Vec<DeadLetter>) -> Transaction {
+        let timestamp_ms = context.record_timestamp();
+        let records = dead.into_iter().map(|letter| OutRecord { timestamp_ms, ..letter.record }).collect();
+        Transaction { records, ..Transaction::default() }
     }
 
     fn out(&self, topic: &Arc<str>, partition: i32, payload: Vec<u8>, timestamp_ms: Option<i64>) -> OutRecord {

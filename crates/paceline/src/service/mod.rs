@@ -9,6 +9,7 @@ mod evidence;
 mod gauges;
 pub mod halt_relay;
 mod history;
+mod letters;
 mod outputs;
 mod policy_feed;
 mod position_note;

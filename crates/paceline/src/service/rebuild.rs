@@ -118,6 +118,28 @@ pub fn fold_cut(
     fold_one(context, policy, set, &recorded, &mut feeds, sums, &mut refused)
 }
 
+/// What a recorded cut refuses. That depends on each record, the cut's clock and the semantics before it alone, so a set
+/// that has seen nothing says the same as the one that made the cut.
+pub fn refused_by(
+    context: &Context,
+    writer: &CutWriter,
+    policy: &PolicyFeed,
+    reader: &mut LogReader,
+    partition: i32,
+    cut: &Cut,
+) -> Outcome<Vec<DeadLetter>> {
+    let before = recorded_cuts(context, reader, partition, cut.epoch() - 2, cut.epoch() - 1)?;
+    let version = before.last().map_or(0, |before| before.policy_version);
+    let semantics = if version == 0 { None } else { version_of(context, policy, version)? };
+    let mut set = SiblingSet::new(identity(context, partition), hasher(context), semantics.unwrap_or_default());
+    let from: Vec<i64> = cut.ranges.iter().map(|range| range.from).collect();
+    let from = from.try_into().map_err(|_| defect("a cut of siblings has three ranges"))?;
+    set.start_at(cut.epoch() - 1, from);
+    let mut dead = Vec::new();
+    fold_cut(context, writer, policy, &mut set, cut, &mut EpochSums::new(), &mut dead)?;
+    Ok(dead)
+}
+
 fn restore(context: &Context, partition: i32, epoch: i64) -> Outcome<SiblingSet> {
     let folder = set_folder(&context.settings.state_dir, &context.settings.group, partition);
     let unreadable = |error: std::io::Error| {

@@ -7,6 +7,7 @@
 use super::context::Context;
 use super::cut::{CutWriter, DeadLetter};
 use super::evidence::{Cut, SourceKey, Standing, standing};
+use super::letters;
 use super::policy_feed::PolicyFeed;
 use super::position_note::PositionNote;
 use super::rebuild;
@@ -19,7 +20,7 @@ use avro_codec::RecordName;
 use kafka_io::failpoint::WITHOUT_REPAIR;
 use kafka_io::{Committer, Failpoints, From, LogReader, Outcome as Committed, TopicPartition, Until};
 use model::event::EventKind;
-use model::fact::{ControlTopic, Fact};
+use model::fact::Fact;
 use model::journal::{CopiedFact, Epoch, NO_WATERMARK, Range};
 use model::time::{MINUTE_MS, Millis};
 use rayon::ThreadPool;
@@ -352,7 +353,10 @@ fn settle(context: &Context, writer: &CutWriter, policy: &PolicyFeed, group: &Gr
         }
         (Some(partition), Standing::Whole(cut)) => {
             let set = rebuild::rebuild(context, &mut reader()?, policy, partition, cut.epoch())?;
-            Ok(Settled { set: Some((partition, set)), clock_ms, ..Settled::default() })
+            let last = group.last_epoch.as_ref().filter(|epoch| epoch.epoch == cut.epoch());
+            let dead = last.map(|epoch| letters::lacking_of_siblings(context, writer, policy, epoch)).transpose()?;
+            let part = Part::of_letters(group, dead.unwrap_or_default());
+            Ok(Settled { set: Some((partition, set)), clock_ms, part, ..Settled::default() })
         }
         (Some(partition), Standing::Torn { cut, missing }) => {
             tracing::warn!(partition, epoch = cut.epoch(), missing, "the last cut is torn: emitting it again");
@@ -367,10 +371,14 @@ fn settle(context: &Context, writer: &CutWriter, policy: &PolicyFeed, group: &Gr
         (None, stands) => {
             let mut part = None;
             let (next, epoch) = match stands {
-                Standing::Whole(cut) => (cut.to().first().copied().unwrap_or(0), cut.epoch()),
+                Standing::Whole(cut) => {
+                    let (_, dead) = letters::copied(context, writer, &mut reader()?, &cut)?;
+                    part = Part::of_letters(group, dead);
+                    (cut.to().first().copied().unwrap_or(0), cut.epoch())
+                }
                 Standing::Torn { cut, missing } => {
                     tracing::warn!(source = group.name(), missing, "the last cut is torn: emitting it again");
-                    part = Some(Part::of_control(context, &mut reader()?, group, &cut)?);
+                    part = Some(Part::of_control(context, writer, &mut reader()?, &cut)?);
                     (cut.to().first().copied().unwrap_or(0), cut.epoch())
                 }
                 _ => (first_positions_of(context, &reader()?, group)?.first().copied().unwrap_or(0), 0),
@@ -421,43 +429,47 @@ impl Part {
         let mut sums = EpochSums::new();
         let mut dead = Vec::new();
         let closed = rebuild::fold_cut(context, writer, policy, set, cut, &mut sums, &mut dead)?;
+        letters::keep_lacking(context, cut, &mut dead)?;
         // Where the Epoch record is there already, its ranges still have to reach the journal.
         let ranges = if in_epochs { closed.ranges.clone() } else { Vec::new() };
         let epochs = if in_epochs { Vec::new() } else { vec![closed] };
         Ok(Self { epochs, ranges, sums, dead, clock: cut.clock, ..Self::default() })
     }
 
-    fn of_control(context: &Context, reader: &mut LogReader, group: &Group, cut: &Cut) -> Outcome<Self> {
-        let mut facts = Vec::new();
-        let topic = ControlTopic::ALL.into_iter().find(|topic| {
-            group.sources.first().is_some_and(|(name, _)| context.settings.topics.control(*topic) == name)
-        });
-        for (range, topic) in cut.ranges.iter().zip(topic) {
-            let (from, until) = (From::Offset(range.from), Until::Offset(range.to));
-            reader.read(&range.topic, range.partition, from, until, |record| {
-                if let Some(Ok(fact)) = record.payload.map(|payload| context.codec.fact(topic, payload)) {
-                    facts.push(CopiedFact {
-                        topic: range.topic.clone(),
-                        partition: range.partition,
-                        offset: record.offset,
-                        timestamp: record.timestamp_ms,
-                        record: fact,
-                    });
-                }
-                ControlFlow::Continue(())
-            })?;
-        }
+    fn of_control(context: &Context, writer: &CutWriter, reader: &mut LogReader, cut: &Cut) -> Outcome<Self> {
+        let (facts, dead) = letters::copied(context, writer, reader, cut)?;
         let ranges = cut.ranges.iter().map(|range| Range { watermark: NO_WATERMARK, ..range.clone() }).collect();
-        Ok(Self { ranges, facts, clock: cut.clock, ..Self::default() })
+        Ok(Self { ranges, facts, dead, clock: cut.clock, ..Self::default() })
+    }
+
+    /// Of a cut that lacks nothing else.
+    fn of_letters(group: &Group, dead: Vec<DeadLetter>) -> Option<Self> {
+        if dead.is_empty() {
+            return None;
+        }
+        tracing::warn!(
+            source = group.name(),
+            letters = dead.len(),
+            "the last cut's dead letters are torn: writing them"
+        );
+        Some(Self { dead, ..Self::default() })
+    }
+
+    /// Whether journal and cuts have all of it.
+    fn is_letters_alone(&self) -> bool {
+        self.epochs.is_empty() && self.ranges.is_empty()
     }
 }
 
 fn emit_again(parts: Vec<Part>, context: &Context, committer: &mut Committer, writer: &CutWriter) -> Outcome {
     let count = parts.len() as u64;
     for mut part in parts {
-        let sums = part.sums.drain(context.settings.journal_partitions);
-        let transaction =
-            writer.write(context, 0, part.clock, &part.epochs, part.ranges, sums, part.facts, part.dead)?;
+        let transaction = if part.is_letters_alone() {
+            writer.letters(context, part.dead)
+        } else {
+            let sums = part.sums.drain(context.settings.journal_partitions);
+            writer.write(context, 0, part.clock, &part.epochs, part.ranges, sums, part.facts, part.dead)?
+        };
         submit_and_wait(committer, transaction)?;
         context.progress.alive();
     }

@@ -16,7 +16,7 @@ use std::io::Read;
 /// Counts, estimates, prints.
 pub fn run(arguments: &Delay) -> Outcome {
     let as_of = instant(&arguments.as_of)
-        .map_err(|reason| Failure::usage(format!("--as-of {reason}"), "use epoch milliseconds"))?;
+        .map_err(|reason| Failure::usage(format!("--as-of {reason}"), "for example --as-of 2026-11-20"))?;
     let horizon_days = horizon_days(&arguments.horizon)?;
     print(&answer(arguments.input.display(), open(&arguments.input)?, as_of, horizon_days)?, arguments.output)
 }

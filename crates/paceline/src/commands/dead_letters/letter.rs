@@ -110,6 +110,14 @@ impl Record {
     }
 }
 
+/// Topic, partition and offset of the record that a refusal, or the note of its return, is about.
+pub fn origin(record: &kafka_io::Record<'_>) -> Option<(String, i32, i64)> {
+    match Record::of(record)? {
+        Record::Letter(letter) => Some(letter.origin()),
+        Record::SentBack { origin, .. } => Some(origin),
+    }
+}
+
 fn unhex(text: &str) -> Option<[u8; 32]> {
     let bytes: Option<Vec<u8>> =
         (0..32).map(|at| text.get(2 * at..2 * at + 2).and_then(|byte| u8::from_str_radix(byte, 16).ok())).collect();

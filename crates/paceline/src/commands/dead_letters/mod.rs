@@ -7,7 +7,7 @@
 
 mod letter;
 
-pub use letter::SENT_BACK;
+pub use letter::{SENT_BACK, origin};
 
 use super::import::time::instant;
 use super::{connect, mask, say, say_json, sender};

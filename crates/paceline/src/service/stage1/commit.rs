@@ -91,7 +91,7 @@ impl Stage1 {
         let facts = count(self.facts.iter().map(|fact| fact.topic.clone()));
         let letters = self.dead.iter().take(LETTERS_SHOWN_MAX);
         let letters = letters.map(|letter| self.writer.sample(&self.context, letter, clock_ms)).collect();
-        let dead = count(self.dead.iter().map(|letter| (letter.topic.clone(), letter.reason)));
+        let dead = count(self.dead.iter().map(|letter| (letter.origin.0.clone(), letter.reason)));
         let transaction = self.writer.write(
             &self.context,
             self.worker_epoch,
