@@ -4,7 +4,7 @@ use crate::belief::{Belief, Counters};
 use crate::breakdown::Breakdown;
 use crate::campaign::{FLIGHT, Granularity, Live, RowKey};
 use crate::controller::{Controller, State};
-use crate::desk::{RuleSaid, Undo};
+use crate::desk::{RuleSaid, Undo, is_asked_at_evaluations};
 use crate::experiments::ExperimentNow;
 use crate::goals::{self, GoalNow};
 use crate::ledger::{CampaignLedger, Lever};
@@ -98,6 +98,8 @@ pub struct Why {
     pub lever: &'static str,
     /// A closed word.
     pub reason: String,
+    /// It is of the lever's last evaluation (`clock.pacing_interval_ms`) and stays until the next one.
+    pub is_of_evaluation: bool,
 }
 
 /// A scope that is stopped now.
@@ -405,8 +407,12 @@ impl<'a> View<'a> {
     pub fn why(self, account_id: &str, campaign_id: &str) -> Vec<Why> {
         let live = self.belief().campaign(account_id, campaign_id).and_then(|campaign| campaign.live.as_ref());
         let whys = live.into_iter().flat_map(|live| &live.whys);
-        let whys = whys.map(|(lever, reason)| Why { lever, reason: (*reason).to_owned() });
-        let pool = self.pool_word(account_id, campaign_id).map(|word| Why { lever: "pool", reason: word.to_owned() });
+        let why = |lever, reason: &str| {
+            let is_of_evaluation = is_asked_at_evaluations(lever);
+            Why { lever, reason: reason.to_owned(), is_of_evaluation }
+        };
+        let whys = whys.map(|(lever, reason)| why(lever, reason));
+        let pool = self.pool_word(account_id, campaign_id).map(|word| why("pool", word));
         whys.chain(pool).collect()
     }
 

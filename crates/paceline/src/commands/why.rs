@@ -161,7 +161,8 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
         let Some(summary) = state.campaigns().find(|one| is_named(campaign, &one.account_id, &one.campaign_id)) else {
             continue;
         };
-        let view = CampaignView::of(&summary, &state.why(&summary.account_id, &summary.campaign_id));
+        let whys = state.why(&summary.account_id, &summary.campaign_id);
+        let view = CampaignView::of(&summary, &whys);
         let around = state.said_around(&summary.account_id, &summary.campaign_id);
         if output == Output::Json {
             let mut document = json!(view);
@@ -179,8 +180,10 @@ fn nothing(history: &mut History, campaign: &str, at: Option<Millis>, output: Ou
         for holder in &view.pause_holders {
             say(&format!("paused by {holder}"))?;
         }
-        for why in &view.why_nothing {
-            say(&format!("no command for the {}", why.replace('_', " ")))?;
+        for why in &whys {
+            // Between two evaluations the word of the last one stays, though the data have come since.
+            let when = if why.is_of_evaluation { ", when it was last computed" } else { "" };
+            say(&format!("no command for the {}{when}: {}", why.lever, why.reason.replace('_', " ")))?;
         }
         for said in &around {
             say(said)?;

@@ -230,7 +230,8 @@ impl CampaignView {
         let forecast = forecast_of_day(summary);
         let goal = goal(summary);
         let budget_day_micros = summary.planned_day_micros.or(summary.daily_budget_micros);
-        let bid_micros = summary.bid_wanted_micros.or(summary.bid_confirmed_micros);
+        let stated = (spec.bid_micros > 0).then_some(spec.bid_micros);
+        let bid_micros = summary.bid_wanted_micros.or(summary.bid_confirmed_micros).or(stated);
         Self {
             account_id: summary.account_id.clone(),
             campaign_id: summary.campaign_id.clone(),

@@ -252,6 +252,7 @@ impl Stage1 {
             let topic = self.context.settings.topics.event(kind);
             metrics.consumed_bytes.with_label_values(&[topic]).inc_by(cut.bytes_of[kind.index()]);
         }
+        self.refused.tell(&cut.dead, &cut.letters, Instant::now());
         for letter in cut.letters {
             self.context.published.letters.put(letter);
         }

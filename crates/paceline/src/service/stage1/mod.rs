@@ -11,6 +11,7 @@ mod assignment;
 mod commit;
 mod fold;
 mod lane;
+mod refused;
 
 use super::context::Context;
 use super::cut::{CutWriter, DeadLetter};
@@ -28,6 +29,7 @@ use model::fact::ControlTopic;
 use model::journal::CopiedFact;
 use model::time::Millis;
 use rayon::ThreadPool;
+use refused::Refused;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -81,6 +83,8 @@ pub struct Stage1 {
     sums: EpochSums,
     facts: Vec<CopiedFact>,
     dead: Vec<DeadLetter>,
+    /// What the log says of them.
+    refused: Refused,
     /// Fold the sets of a batch side by side.
     threads: ThreadPool,
     /// Batches that were folded, for the room they have.
@@ -152,6 +156,7 @@ impl Stage1 {
             sums: EpochSums::new(),
             facts: Vec::new(),
             dead: Vec::new(),
+            refused: Refused::default(),
             threads,
             spare: Vec::new(),
             worker_epoch: 0,
