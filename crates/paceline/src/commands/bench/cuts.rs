@@ -7,6 +7,7 @@ use crate::failure::Outcome;
 use avro_codec::Codec;
 use kafka_io::{From, LogReader, Until};
 use model::journal::Epoch;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 /// A cut that brought events, as its record lies in the log.
@@ -80,6 +81,17 @@ pub fn events_per_second(cuts: &[Cut], decided_ms: Option<i64>) -> Option<f64> {
     (ended > began).then(|| events as f64 * 1_000.0 / (ended - began) as f64)
 }
 
+/// Milliseconds since the first cut with events and the events of each cut, in order: where in a run the time goes.
+pub fn course(cuts: &[Cut]) -> Vec<(i64, u64)> {
+    let mut course: BTreeMap<i64, (i64, u64)> = BTreeMap::new();
+    for cut in cuts.iter().filter(|cut| cut.events > 0) {
+        let row = course.entry(cut.clock).or_default();
+        *row = (row.0.max(cut.stamp_ms), row.1 + cut.events);
+    }
+    let began = course.values().map(|(stamp_ms, _)| *stamp_ms).min().unwrap_or(0);
+    course.into_values().map(|(stamp_ms, events)| (stamp_ms - began, events)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,6 +106,12 @@ mod tests {
         assert_eq!(events_per_second(&cuts, None), Some(1_000.0));
         assert_eq!(events_per_second(&cuts, Some(2_900)), Some(1_000.0), "stage 2 kept up");
         assert_eq!(events_per_second(&cuts, Some(4_010)), Some(500.0), "stage 2 came later");
+    }
+
+    #[test]
+    fn the_course_has_a_row_for_each_cut_of_all_partitions() {
+        let cuts = [cut(1, 1_000, 0), cut(2, 2_000, 900), cut(3, 2_510, 500), cut(2, 2_010, 900), cut(3, 2_500, 1)];
+        assert_eq!(course(&cuts), [(0, 1_800), (500, 501)]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 use crate::service::topology::{ANSWER_LIMIT, needs};
 use crate::settings::Settings;
 use avro_codec::Codec;
-use cuts::{CutLog, events_per_second};
+use cuts::{CutLog, course, events_per_second};
 use kafka_io::{Admin, From, LogReader, Sender, TopicPlan, Until, bare};
 use market::{Emitted, Load, LoadScenario, Record};
 use model::fact::{CampaignSpec, Fact};
@@ -140,6 +140,7 @@ impl Fixture {
         let decided_ms = Clock::System.now_ms();
         let service = events_per_second(cuts.cuts(), Some(decided_ms));
         let until_cuts = events_per_second(cuts.cuts(), None);
+        let course = course(cuts.cuts());
         let rss_bytes = self.metric("process_resident_memory_bytes").map(|bytes| bytes as i64);
         let latency = self.latency(arguments.latency_rate, &mut reader, &mut cuts)?;
         self.stop_service();
@@ -151,6 +152,7 @@ impl Fixture {
             "bare_batch_per_second": bare_batch,
             "service_per_second": service,
             "cuts_per_second": until_cuts,
+            "course_ms_events": course,
             "service_note": service.is_none().then_some(TOO_FEW),
             "ratio_to_bare_batch": service.map(|service| service / bare_batch),
             "latency_ms": latency,
