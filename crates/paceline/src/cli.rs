@@ -558,8 +558,8 @@ pub struct Bench {
     /// Cluster addresses
     #[arg(long)]
     pub brokers: String,
-    /// Events to write and read
-    #[arg(long, default_value_t = 2_000_000)]
+    /// Events to write and read; below some millions what is done once at a start weighs most
+    #[arg(long, default_value_t = 8_000_000)]
     pub events: u64,
     /// Campaigns
     #[arg(long, default_value_t = 10_000)]
