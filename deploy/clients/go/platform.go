@@ -11,6 +11,9 @@ type FilePlatform string
 
 func (f FilePlatform) values() (values map[string]json.RawMessage, err error) {
 	text, err := os.ReadFile(string(f))
+	if errors.Is(err, os.ErrNotExist) { // before the first write
+		return map[string]json.RawMessage{}, nil
+	}
 	return values, errors.Join(err, json.Unmarshal(text, &values))
 }
 

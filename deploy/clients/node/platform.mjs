@@ -1,5 +1,5 @@
 // Stands for your ad platform's API: values in a JSON file.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 
 export class FilePlatform {
   constructor(file) { this.file = file; }
@@ -11,5 +11,6 @@ export class FilePlatform {
     renameSync(`${this.file}.new`, this.file);
   }
 
-  values() { return JSON.parse(readFileSync(this.file, 'utf8')); }
+  // Before the first write there is no file.
+  values() { return existsSync(this.file) ? JSON.parse(readFileSync(this.file, 'utf8')) : {}; }
 }

@@ -3,8 +3,8 @@
 //! One default, [`Linear`], and beside it the published methods that it is measured against, with the numbers that they
 //! were published with. What always holds: the result lies between the campaign's lowest and highest bid, and does not
 //! rise while something blocks it, whichever method is chosen; under the default one evaluation moves it by at most the
-//! set steps (on its way back in the morning, by `wind_up_max`), and spending more, or a smaller budget, never gives a higher bid. Missing on purpose: a learned elasticity
-//! and a logarithmic error; both were tried and cost value.
+//! set steps (on its way back in the morning, by `wind_up_max`), and spending more, or a smaller budget, never gives a
+//! higher bid. Missing on purpose: a learned elasticity and a logarithmic error; both were tried and cost value.
 
 mod exposure;
 mod fixed;

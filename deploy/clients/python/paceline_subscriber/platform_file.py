@@ -6,10 +6,13 @@ class FilePlatform:
         self.file = file
 
     def read(self, target, what):
-        return json.load(open(self.file)).get(f"{target['id']}/{what}")
+        return self.values().get(f"{target['id']}/{what}")
 
     def write(self, target, what, value):
-        values = {**json.load(open(self.file)), f"{target['id']}/{what}": value}
+        values = {**self.values(), f"{target['id']}/{what}": value}
         with open(self.file + ".new", "w") as f:
             json.dump(values, f)
         os.replace(self.file + ".new", self.file)
+
+    def values(self):  # before the first write there is no file
+        return json.load(open(self.file)) if os.path.exists(self.file) else {}

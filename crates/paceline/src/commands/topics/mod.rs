@@ -110,10 +110,11 @@ fn report(
     for need in needs {
         let retention = need.retention_ms.map_or("compact".to_owned(), |ms| format!("{} d", ms / 86_400_000));
         say(&format!(
-            "{:<8} {:<18} {:>3} partitions  {:<8} written by {}; read by {}",
+            "{:<8} {:<18} {:>3} {:<10}  {:<8} written by {}; read by {}",
             state(&need.name),
             need.name,
             need.partitions,
+            if need.partitions == 1 { "partition" } else { "partitions" },
             retention,
             need.writer,
             need.reader

@@ -22,6 +22,9 @@ public record FilePlatform(Path file) implements Subscriber.Platform {
     }
 
     private ObjectNode values() throws IOException {
-        return (ObjectNode) Subscriber.JSON.readTree(Files.readString(file));
+        // Before the first write there is no file.
+        return Files.exists(file)
+            ? (ObjectNode) Subscriber.JSON.readTree(Files.readString(file))
+            : Subscriber.JSON.createObjectNode();
     }
 }
