@@ -94,9 +94,9 @@ pub fn run(arguments: &Demo) -> Outcome {
     let served = service
         .join()
         .unwrap_or_else(|_| Err(Failure::failed("the service panicked", "please report the panic above")));
+    let _ = std::fs::remove_dir_all(&context.settings.state_dir);
     played.and(served)?;
     let summary = summary::of(&world, started.elapsed().as_secs_f64());
-    let _ = std::fs::remove_dir_all(&context.settings.state_dir);
     if arguments.json { say(&summary.to_string()) } else { summary::print(&summary) }
 }
 
